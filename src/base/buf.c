@@ -1,0 +1,105 @@
+#include "base/buf.h"
+
+#include <stdio.h>
+
+#include "base/alloc.h"
+
+enum { BUF_MIN_CAP = 64 };
+
+void buf_done(struct buf *b)
+{
+    free(b->p);
+    *b = (struct buf){.max = b->max};
+}
+
+void buf_clear(struct buf *b)
+{
+    b->n = 0;
+    b->overflow = false;
+    if (b->p)
+        b->p[0] = '\0';
+}
+
+char *buf_reserve(struct buf *b, size_t n)
+{
+    size_t need;
+    if (b->overflow || __builtin_add_overflow(b->n, n, &need) || (b->max && need > b->max)) {
+        b->overflow = true;
+        return NULL;
+    }
+    if (need + 1 > b->cap) {
+        size_t cap = MAX(b->cap + b->cap / 2, (size_t)BUF_MIN_CAP);
+        cap = MAX(cap, need + 1);
+        b->p = xrealloc(b->p, cap);
+        b->cap = cap;
+    }
+    return b->p + b->n;
+}
+
+void buf_commit(struct buf *b, size_t n)
+{
+    b->n += n;
+    b->p[b->n] = '\0';
+}
+
+void buf_append(struct buf *b, const void *p, size_t n)
+{
+    char *to = buf_reserve(b, n);
+    if (!to)
+        return;
+    if (n)
+        memcpy(to, p, n);
+    buf_commit(b, n);
+}
+
+void buf_puts(struct buf *b, const char *s)
+{
+    buf_append(b, s, strlen(s));
+}
+
+void buf_putc(struct buf *b, char c)
+{
+    buf_append(b, &c, 1);
+}
+
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
+{
+    char small[256];
+    va_list again;
+    va_copy(again, ap);
+    int n = vsnprintf(small, sizeof(small), fmt, ap);
+    if (n >= 0 && (size_t)n < sizeof(small)) {
+        buf_append(b, small, (size_t)n);
+    } else if (n >= 0) {
+        char *to = buf_reserve(b, (size_t)n);
+        if (to) {
+            vsnprintf(to, (size_t)n + 1, fmt, again);
+            buf_commit(b, (size_t)n);
+        }
+    }
+    va_end(again);
+}
+
+void buf_printf(struct buf *b, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    buf_vprintf(b, fmt, ap);
+    va_end(ap);
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    if (n == 0)
+        return;
+    b->n -= n;
+    memmove(b->p, b->p + n, b->n);
+    b->p[b->n] = '\0';
+}
+
+char *buf_steal(struct buf *b)
+{
+    char *p = b->p ? b->p : xstrdup("");
+    *b = (struct buf){.max = b->max};
+    return p;
+}

@@ -1,0 +1,185 @@
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+int fd_close(int fd)
+{
+    if (fd >= 0) {
+        int saved = errno;
+        close(fd);
+        errno = saved;
+    }
+    return -1;
+}
+
+char *path_join_many(const char *first, ...)
+{
+    struct buf b = BUF_INIT;
+    buf_puts(&b, first);
+    va_list ap;
+    va_start(ap, first);
+    for (const char *part; (part = va_arg(ap, const char *));) {
+        while (*part == '/')
+            part++;
+        if (b.n && b.p[b.n - 1] != '/')
+            buf_putc(&b, '/');
+        buf_puts(&b, part);
+    }
+    va_end(ap);
+    return buf_steal(&b);
+}
+
+int file_read(const char *path, size_t max, struct buf *out, struct error *err)
+{
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(err, -errno, "cannot open %s", path);
+    size_t start = out->n;
+    for (;;) {
+        char chunk[16384];
+        ssize_t n = read(fd, chunk, sizeof(chunk));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_errno(err, -errno, "cannot read %s", path);
+        if (n == 0)
+            return 0;
+        if (out->n - start + (size_t)n > max)
+            return error_set(err, -EFBIG, "%s is larger than %zu bytes", path, max);
+        buf_append(out, chunk, (size_t)n);
+    }
+}
+
+int fd_write_all(int fd, const void *p, size_t n)
+{
+    const char *from = p;
+    while (n) {
+        ssize_t k = write(fd, from, n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return -errno;
+        from += k;
+        n -= (size_t)k;
+    }
+    return 0;
+}
+
+static int sync_parent(const char *path)
+{
+    _cleanup_free_ char *dir = xstrdup(path);
+    char *slash = strrchr(dir, '/');
+    if (slash == dir)
+        slash[1] = '\0';
+    else if (slash)
+        *slash = '\0';
+    _cleanup_close_ int fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    return fsync(fd) < 0 ? -errno : 0;
+}
+
+int file_write_atomic(const char *path, const void *p, size_t n, mode_t mode, struct error *err)
+{
+    _cleanup_free_ char *tmp = xasprintf("%s.tmp.%d", path, (int)getpid());
+    _cleanup_close_ int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+    if (fd < 0)
+        return error_errno(err, -errno, "cannot create %s", tmp);
+    int r = fd_write_all(fd, p, n);
+    if (r == 0 && fsync(fd) < 0)
+        r = -errno;
+    if (r == 0 && rename(tmp, path) < 0)
+        r = -errno;
+    if (r == 0)
+        r = sync_parent(path);
+    if (r < 0) {
+        unlink(tmp);
+        return error_errno(err, r, "cannot write %s", path);
+    }
+    return 0;
+}
+
+int file_write_string(const char *path, const char *text, struct error *err)
+{
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(err, -errno, "cannot open %s", path);
+    ssize_t n = write(fd, text, strlen(text));
+    if (n < 0)
+        return error_errno(err, -errno, "cannot write '%s' to %s", text, path);
+    return 0;
+}
+
+int mkdir_all(const char *path, mode_t mode, struct error *err)
+{
+    _cleanup_free_ char *p = xstrdup(path);
+    for (char *slash = p + 1;; slash++) {
+        if (*slash != '/' && *slash != '\0')
+            continue;
+        char saved = *slash;
+        *slash = '\0';
+        if (mkdir(p, mode) < 0 && errno != EEXIST)
+            return error_errno(err, -errno, "cannot create directory %s", p);
+        *slash = saved;
+        if (!saved)
+            break;
+    }
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return error_errno(err, -errno, "cannot create directory %s", path);
+    if (!S_ISDIR(st.st_mode))
+        return error_set(err, -ENOTDIR, "%s exists and is not a directory", path);
+    return 0;
+}
+
+static int remove_at(int dirfd, const char *name, dev_t device)
+{
+    struct stat st;
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (!S_ISDIR(st.st_mode))
+        return unlinkat(dirfd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+    if (st.st_dev != device)
+        return -EBUSY;
+    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    DIR *dir = fdopendir(fd);
+    if (!dir) {
+        int r = -errno;
+        close(fd);
+        return r;
+    }
+    int r = 0;
+    for (struct dirent *e; r == 0 && (e = readdir(dir));) {
+        if (streq(e->d_name, ".") || streq(e->d_name, ".."))
+            continue;
+        r = remove_at(fd, e->d_name, device);
+    }
+    closedir(dir);
+    if (r == 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        r = -errno;
+    return r;
+}
+
+int remove_tree(const char *path, struct error *err)
+{
+    struct stat st;
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? 0 : error_errno(err, -errno, "cannot remove %s", path);
+    int r = remove_at(AT_FDCWD, path, st.st_dev);
+    return r < 0 ? error_errno(err, r, "cannot remove %s", path) : 0;
+}
+
+bool path_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
