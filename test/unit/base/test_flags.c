@@ -1,5 +1,6 @@
 #include "unit.h"
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/flags.h"
 
