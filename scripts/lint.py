@@ -64,7 +64,7 @@ def check(path, findings):
     code = strip(text)
     parts = path.split("/")
     in_src = parts[0] == "src"
-    if path.endswith(".h"):
+    if in_src and path.endswith(".h"):
         guard = "DCOS_" + re.sub(r"[^A-Z0-9]", "_", "_".join(parts[1:]).upper())
         if f"#ifndef {guard}\n#define {guard}\n" not in text:
             findings.append(f"{path}: header guard must be {guard}")

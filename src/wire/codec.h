@@ -45,5 +45,4 @@ ProtobufCMessage *wire_clone(const ProtobufCMessage *m, struct arena *arena);
 /* Same fields set to the same values, in the same order for repeated ones. */
 bool wire_equal(const ProtobufCMessage *a, const ProtobufCMessage *b);
 
-
 #endif

@@ -1,0 +1,247 @@
+"""Real daemons for tests: started on free ports in a folder of their own, waited for by condition, and always
+ended. Nothing here sleeps for a fixed time: `wait_until` polls a condition up to a deadline."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+import requests
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("DCOS_BUILD", os.path.join(ROOT, "build", "debug"))
+DEADLINE = float(os.environ.get("DCOS_TEST_DEADLINE", "30"))
+
+
+def binary(name):
+    folders = {
+        "dcos-master": "master",
+        "dcos-agent": "agent",
+        "dcos-marathon": "marathon",
+        "dcos-launcher": "containerizer",
+        "dcos-executor": "executor",
+        "dcos-https-check": "executor",
+        "dcos-fetcher": "fetcher",
+        "dcos": "cli",
+        "minidcos": "minidcos",
+    }
+    return os.path.join(BUILD, "src", folders[name], name)
+
+
+def wait_until(condition, what, timeout=None):
+    """Returns the first truthy value of condition(); exceptions of requests count as not yet."""
+    end = time.monotonic() + (timeout or DEADLINE)
+    last = None
+    while True:
+        try:
+            value = condition()
+            if value:
+                return value
+        except (requests.RequestException, OSError, ValueError, KeyError, IndexError) as e:
+            last = e
+        if time.monotonic() > end:
+            raise AssertionError(f"timed out waiting for {what}" + (f" (last error: {last})" if last else ""))
+        time.sleep(0.02)
+
+
+class Daemon:
+    """One process with its log; restartable on the same port."""
+
+    def __init__(self, name, program, flags, folder, env=None):
+        self.name = name
+        self.program = binary(program)
+        self.flags = dict(flags)
+        self.folder = folder
+        self.env = env or {}
+        self.log_path = os.path.join(folder, name + ".log")
+        self.ready_file = os.path.join(folder, name + ".ready")
+        self.process = None
+        self.ip = None
+        self.port = None
+
+    def start(self, wait=True):
+        if os.path.exists(self.ready_file):
+            os.unlink(self.ready_file)
+        argv = [self.program] + [f"--{k}={v}" for k, v in self.flags.items()] + [f"--ready_file={self.ready_file}"]
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), **self.env},
+            )
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        def ready():
+            if self.process.poll() is not None:
+                raise AssertionError(f"{self.name} exited with {self.process.returncode}:\n{self.tail()}")
+            if not os.path.exists(self.ready_file):
+                return None
+            with open(self.ready_file, encoding="utf-8") as f:
+                return json.load(f)
+
+        info = wait_until(ready, f"{self.name} to be ready")
+        self.ip, self.port = info["ip"], info["port"]
+        for flag in ("port", "http_port"):
+            if flag in self.flags:
+                self.flags[flag] = self.port
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def url(self):
+        return f"http://{self.ip}:{self.port}"
+
+    @property
+    def address(self):
+        return f"{self.ip}:{self.port}"
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self, signum=signal.SIGKILL):
+        if self.alive():
+            self.process.send_signal(signum)
+        if self.process is not None:
+            self.process.wait(timeout=DEADLINE)
+
+    def restart(self, signum=signal.SIGKILL):
+        self.kill(signum)
+        return self.start()
+
+    def tail(self, lines=40):
+        if not os.path.exists(self.log_path):
+            return ""
+        with open(self.log_path, encoding="utf-8", errors="replace") as f:
+            return "".join(f.readlines()[-lines:])
+
+
+def processes_under(folder):
+    """Process ids (not ours) whose environment, arguments or working directory name the folder."""
+    found = []
+    needle = folder.encode()
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        try:
+            with open(f"/proc/{entry}/environ", "rb") as f:
+                hit = needle in f.read()
+            if not hit:
+                with open(f"/proc/{entry}/cmdline", "rb") as f:
+                    hit = needle in f.read()
+            if not hit:
+                hit = os.readlink(f"/proc/{entry}/cwd").startswith(folder)
+        except OSError:
+            continue
+        if hit:
+            found.append(int(entry))
+    return found
+
+
+class Cluster:
+    """A master, agents and Marathon, each started when asked for."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="dcos-test-")
+        os.chmod(self.folder, 0o755)
+        self.name = os.path.basename(self.folder)
+        self.daemons = []
+
+    def _add(self, daemon, start):
+        self.daemons.append(daemon)
+        os.makedirs(daemon.flags["work_dir"], exist_ok=True)
+        if start:
+            daemon.start()
+        return daemon
+
+    def master(self, name="master", start=True, **flags):
+        flags = {"ip": "127.0.0.1", "port": 0, "work_dir": os.path.join(self.folder, name), **flags}
+        return self._add(Daemon(name, "dcos-master", flags, self.folder), start)
+
+    def agent(self, master, name="agent1", start=True, **flags):
+        flags = {
+            "master": master.address,
+            "ip": "127.0.0.1",
+            "port": 0,
+            "hostname": "127.0.0.1",
+            "work_dir": os.path.join(self.folder, name),
+            "launcher_dir": self.launcher_dir(),
+            "cgroups_root": f"{self.name}/{name}",
+            "resources": "cpus:2;mem:1024;disk:1024;ports:[31000-31999]",
+            **flags,
+        }
+        return self._add(Daemon(name, "dcos-agent", flags, self.folder), start)
+
+    def marathon(self, master, name="marathon", start=True, **flags):
+        flags = {
+            "master": master.address,
+            "http_address": "127.0.0.1",
+            "http_port": 0,
+            "work_dir": os.path.join(self.folder, name),
+            **flags,
+        }
+        return self._add(Daemon(name, "dcos-marathon", flags, self.folder), start)
+
+    def launcher_dir(self):
+        """One folder with the agent's helper programs, as an installation has it."""
+        folder = os.path.join(self.folder, "libexec")
+        if not os.path.isdir(folder):
+            os.makedirs(folder)
+            for name in ("dcos-launcher", "dcos-executor", "dcos-fetcher", "dcos-https-check"):
+                if os.path.exists(binary(name)):
+                    os.symlink(binary(name), os.path.join(folder, name))
+        return folder
+
+    def close(self):
+        for daemon in reversed(self.daemons):
+            daemon.kill()
+        # Executors and tasks outlive their agent by design.
+        end = time.monotonic() + DEADLINE
+        while True:
+            pids = processes_under(self.folder)
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            if not pids or time.monotonic() > end:
+                break
+            time.sleep(0.02)
+        self._remove_cgroups()
+        self._unmount()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        assert not processes_under(self.folder), "processes left behind"
+
+    def _remove_cgroups(self):
+        with open("/proc/self/mounts", encoding="utf-8") as f:
+            mounts = [line.split()[1] for line in f if line.split()[2] in ("cgroup", "cgroup2")]
+        for mount in mounts:
+            for top, _, _ in os.walk(mount, topdown=False):
+                if f"/{self.name}" in top[len(mount):]:
+                    end = time.monotonic() + 5
+                    while True:
+                        try:
+                            os.rmdir(top)
+                            break
+                        except FileNotFoundError:
+                            break
+                        except OSError:
+                            if time.monotonic() > end:
+                                break
+                            time.sleep(0.02)
+
+    def _unmount(self):
+        with open("/proc/self/mounts", encoding="utf-8") as f:
+            mounts = [line.split()[1] for line in f]
+        for mount in reversed(mounts):
+            if mount.startswith(self.folder):
+                subprocess.run(["umount", "-l", mount], check=False)
