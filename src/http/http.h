@@ -33,8 +33,9 @@ struct http_header {
     struct str name, value;
 };
 
+/* In order of arrival; at most HTTP_HEADERS_MAX. The array lives with its request or response. */
 struct http_headers {
-    struct http_header items[HTTP_HEADERS_MAX];
+    const struct http_header *items;
     size_t n;
 };
 
