@@ -14,7 +14,9 @@
 #include "base/buf.h"
 #include "json/json.h"
 
-enum { JSON_WRITER_DEPTH = 64 };
+/* Deeper than json_parse() lets anything in, so that whatever was read can be written inside more.
+ */
+enum { JSON_WRITER_DEPTH = JSON_DEPTH_MAX + 32 };
 
 struct json_writer {
     struct buf *out;
