@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdbool.h>
+#include <sys/param.h> /* has a MIN and MAX of its own, which other headers pull in */
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -15,6 +16,8 @@
         (type *)(void *)((char *)(uintptr_t)container_of_p - offsetof(type, member));              \
     })
 
+#undef MIN
+#undef MAX
 #define MIN(a, b)                                                                                  \
     ({                                                                                             \
         typeof(a) min_a = (a);                                                                     \

@@ -17,7 +17,9 @@
 struct loop;
 struct uv_loop_s;
 
-struct loop *loop_new(void); /* never NULL */
+/* Never NULL. Ignores SIGPIPE for the process unless it is handled already: a peer that resets is
+ * an error of its stream. (process_start gives children the default back.) */
+struct loop *loop_new(void);
 /* All handles must be closed: asserts when some are left. Runs pending closes first. */
 void loop_free(struct loop *l);
 DEFINE_CLEANUP(struct loop *, loop_free)
@@ -39,6 +41,7 @@ struct deferred {
 void deferred_init(struct deferred *d, void (*fn)(struct deferred *d));
 void loop_defer(struct loop *l, struct deferred *d); /* queued already: stays queued once */
 void deferred_cancel(struct deferred *d);
+bool deferred_pending(const struct deferred *d);
 
 /* One-shot timers; any number, cheap: a heap under one libuv timer. */
 struct timer {

@@ -31,7 +31,8 @@ void blob_unref(struct blob *b); /* NULL is fine */
 struct stream_handlers {
     /* n bytes that are valid during the call; the handler may stop reading or close. */
     void (*on_data)(struct stream *s, const char *p, size_t n, void *userdata);
-    /* Peer finished sending (status 0) or the connection broke (negative errno). Once. */
+    /* Peer finished sending (status 0, while reading only) or the connection broke (negative
+     * errno). Once each: a stream whose peer only finished sending can still break later. */
     void (*on_end)(struct stream *s, int status, void *userdata);
     /* Everything queued was handed to the kernel. May be NULL. */
     void (*on_drain)(struct stream *s, void *userdata);
