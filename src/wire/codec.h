@@ -45,4 +45,7 @@ ProtobufCMessage *wire_clone(const ProtobufCMessage *m, struct arena *arena);
 /* Same fields set to the same values, in the same order for repeated ones. */
 bool wire_equal(const ProtobufCMessage *a, const ProtobufCMessage *b);
 
+/* Name of an enum value as JSON has it; NULL for a number that is none. */
+const char *wire_enum_name(const ProtobufCEnumDescriptor *type, int value);
+int wire_enum_parse(const ProtobufCEnumDescriptor *type, const char *name, int *ret); /* -ENOENT */
 #endif
