@@ -46,6 +46,18 @@ static inline void list_remove(struct list *node)
     list_init(node);
 }
 
+/* Moves all of `from` to the tail of `head`; `from` is empty afterwards. */
+static inline void list_splice(struct list *head, struct list *from)
+{
+    if (list_empty(from))
+        return;
+    from->next->prev = head->prev;
+    head->prev->next = from->next;
+    from->prev->next = head;
+    head->prev = from->prev;
+    list_init(from);
+}
+
 #define list_entry(node, type, member) container_of(node, type, member)
 #define list_first(head, type, member)                                                             \
     (list_empty(head) ? NULL : list_entry((head)->next, type, member))

@@ -86,7 +86,17 @@ struct store_watch *store_watch(struct store *s, const char *prefix,
     void (*fn)(const struct store_entry *e, void *userdata), void *userdata);
 void store_watch_free(struct store_watch *w);
 
-/* Longest commit so far and commits waiting, for metrics and "storage is slow" reports. */
+/* Why storage failed for good, for the last words of the process; empty while it works. */
+const char *store_failure(const struct store *s);
+
+/* fn on the loop when the oldest unfinished commit has waited `after_us`, and again every ten times
+ * that as long as it lasts. `reason` is what storage last complained of, or "" when it is only
+ * slow. Disk full is such a case: commits wait and are tried again until there is space. */
+void store_on_slow(struct store *s, int64_t after_us,
+    void (*fn)(int64_t waited_us, const char *reason, void *userdata), void *userdata);
+
+/* Longest commit so far and commits waiting, for metrics and "storage is slow" reports. A flush
+ * that is still running counts. */
 struct store_stats {
     uint64_t commits, flushes;
     int64_t last_flush_us, max_flush_us;
