@@ -35,9 +35,10 @@ struct store_backend {
     int (*flush)(struct store_backend *b, struct list *batches, struct error *err);
     /* Work that nobody waits for, after a flush was answered. May be NULL. */
     void (*idle)(struct store_backend *b);
-    /* Blocks until we hold the leader lock. The only place where the thread may be cancelled is
-     * while it waits in there: the function enables cancellation around the wait. */
+    /* Blocks until we hold the leader lock, or with -ECANCELED until cancel_lock, which may come
+     * before it. */
     int (*lock)(struct store_backend *b, struct error *err);
+    void (*cancel_lock)(struct store_backend *b);
     /* Increments the stored epoch and stores the leader's info, durably. Errors as flush. */
     int (*lead)(struct store_backend *b, const char *info, uint64_t *ret_epoch, struct error *err);
     int (*leader_info)(struct store_backend *b, bool leading, struct buf *ret, struct error *err);

@@ -33,7 +33,7 @@ struct memory_store {
     struct memory *memory;
     unsigned fail_in; /* flushes until the one that fails, 0 = none */
     int fail_status;
-    bool hold;
+    bool hold, cancelled;
 };
 
 static pthread_mutex_t g_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -176,26 +176,27 @@ void store_memory_hold(struct store *s, bool hold)
 
 /* ---- leadership ---- */
 
-static void unlock_memory(void *mutex)
-{
-    pthread_mutex_unlock(mutex);
-}
-
 static int memory_lock(struct store_backend *b, struct error *err)
 {
     struct memory_store *s = container_of(b, struct memory_store, backend);
     struct memory *m = s->memory;
-    int state;
     pthread_mutex_lock(&m->mutex);
-    pthread_cleanup_push(unlock_memory, &m->mutex);
-    while (m->leader) {
-        pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+    while (m->leader && !s->cancelled)
         pthread_cond_wait(&m->changed, &m->mutex);
-        pthread_setcancelstate(state, NULL);
-    }
-    m->leader = s;
-    pthread_cleanup_pop(1);
-    return 0;
+    int r = s->cancelled ? -ECANCELED : 0;
+    if (r == 0)
+        m->leader = s;
+    pthread_mutex_unlock(&m->mutex);
+    return r;
+}
+
+static void memory_cancel_lock(struct store_backend *b)
+{
+    struct memory_store *s = container_of(b, struct memory_store, backend);
+    pthread_mutex_lock(&s->memory->mutex);
+    s->cancelled = true;
+    pthread_cond_broadcast(&s->memory->changed);
+    pthread_mutex_unlock(&s->memory->mutex);
 }
 
 static int memory_lead(
@@ -330,6 +331,7 @@ int store_memory_open(const char *name, struct store_backend **ret, struct error
     struct memory_store *s = xnew(struct memory_store);
     s->backend = (struct store_backend){.flush = memory_flush,
         .lock = memory_lock,
+        .cancel_lock = memory_cancel_lock,
         .lead = memory_lead,
         .leader_info = memory_leader_info,
         .get = memory_get,

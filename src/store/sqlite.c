@@ -20,6 +20,12 @@ static int sqlite_lock(struct store_backend *b, struct error *err)
     return leader_lock_wait(&s->lock, err);
 }
 
+static void sqlite_cancel_lock(struct store_backend *b)
+{
+    struct sqlite_store *s = container_of(b, struct sqlite_store, backend);
+    leader_lock_cancel(&s->lock);
+}
+
 static int sqlite_leader_info(
     struct store_backend *b, bool leading, struct buf *ret, struct error *err)
 {
@@ -117,7 +123,7 @@ static void sqlite_free(struct store_backend *b)
     sqlite3_close(s->reader);
     sqlite3_close(s->writer);
     /* Last: whoever leads next must find the database as we left it. */
-    leader_lock_release(&s->lock);
+    leader_lock_done(&s->lock);
     free(s->lock_path);
     free(s->path);
     free(s);
@@ -129,6 +135,7 @@ int store_sqlite_open(const char *path, struct store_backend **ret, struct error
     s->backend = (struct store_backend){.flush = sqlite_flush,
         .idle = sqlite_idle,
         .lock = sqlite_lock,
+        .cancel_lock = sqlite_cancel_lock,
         .lead = sqlite_lead,
         .leader_info = sqlite_leader_info,
         .get = sqlite_get,
@@ -136,7 +143,7 @@ int store_sqlite_open(const char *path, struct store_backend **ret, struct error
         .free = sqlite_free};
     s->path = xstrdup(path);
     s->lock_path = xasprintf("%s.lock", path);
-    s->lock = (struct leader_lock){s->lock_path, -1};
+    leader_lock_init(&s->lock, s->lock_path);
     int r = sqlite_connect(path, true, &s->writer, err);
     if (r == 0)
         r = sqlite_prepare_writer(s, err);

@@ -33,8 +33,7 @@ enum {
 #define RETRY_LAST_US (2 * USEC_PER_SEC)
 
 enum lead_state {
-    LEAD_NO,       /* not asked for */
-    LEAD_WAITING,  /* the lock thread waits */
+    LEAD_NO,       /* not asked for, or the lock thread waits */
     LEAD_LOCKED,   /* the writer has to raise the epoch */
     LEAD_ANSWERED, /* result is there, the loop has not looked yet */
     LEAD_OVER,     /* the callback was called */
@@ -215,7 +214,6 @@ static void *locker_main(void *arg)
 {
     struct store *s = arg;
     struct error err = ERROR_INIT;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     int r = s->backend->lock(s->backend, &err);
     pthread_mutex_lock(&s->mutex);
     if (r < 0) {
@@ -311,7 +309,7 @@ void store_close(struct store *s)
     pthread_cond_broadcast(&s->retry);
     pthread_mutex_unlock(&s->mutex);
     if (s->locker_started) {
-        pthread_cancel(s->locker);
+        s->backend->cancel_lock(s->backend);
         pthread_join(s->locker, NULL);
     }
     pthread_join(s->writer, NULL);
@@ -431,10 +429,8 @@ int store_lead(struct store *s, const char *info, store_leader_cb cb, void *user
     s->info = xstrdup(info);
     s->lead_cb = cb;
     s->lead_userdata = userdata;
-    s->lead_state = LEAD_WAITING;
     int r = start_thread(&s->locker, locker_main, s);
     if (r < 0) {
-        s->lead_state = LEAD_NO;
         free(TAKE_PTR(s->info));
         return r;
     }
@@ -542,7 +538,7 @@ static struct store_batch *copy_batch(const struct store_op *ops, size_t n, size
 int store_commit(struct store *s, const struct store_op *ops, size_t n, store_commit_cb cb,
     void *userdata, struct error *err)
 {
-    size_t bytes;
+    size_t bytes = 0;
     int r = check_batch(ops, n, &bytes, err);
     if (r < 0)
         return r;
