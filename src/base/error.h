@@ -27,7 +27,7 @@ struct error {
 
 /* Sets the message and returns `code` (a negative errno), so that `return error_set(...)` works. */
 int error_set(struct error *err, int code, const char *fmt, ...) _printf_(3, 4);
-int error_setv(struct error *err, int code, const char *fmt, va_list ap);
+int error_setv(struct error *err, int code, const char *fmt, va_list ap) _printf_(3, 0);
 /* Like error_set with ": <text of errno>" appended. */
 int error_errno(struct error *err, int code, const char *fmt, ...) _printf_(3, 4);
 /* Puts "<context>: " in front of the message already there. Returns `code`. */
