@@ -1,0 +1,117 @@
+/* After an agent's restart: following what lives on, ending what nobody knows. */
+
+#include "containerizer/internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/pidfd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "containerizer/proc.h"
+
+#define SWEEP_TIMEOUT_US (10 * USEC_PER_SEC)
+
+static bool is_kept(const char *name, void *userdata)
+{
+    struct containerizer *c = userdata;
+    VEC_FOREACH (id, &c->keep) {
+        if (streq(*id, name))
+            return true;
+    }
+    return false;
+}
+
+static void end_leftover(const char *dir)
+{
+    pid_t pid;
+    uint64_t start;
+    if (container_read_pid(dir, &pid, &start) < 0)
+        return;
+    _cleanup_close_ int fd = proc_open(pid, start);
+    if (fd < 0)
+        return;
+    proc_signal_descendants(pid, SIGKILL);
+    pidfd_send_signal(fd, SIGKILL, NULL, 0);
+}
+
+/* On the pool. Launches wait until it is done, so that every group that is not kept is a leftover.
+ */
+static void sweep_work(struct loop_work *w)
+{
+    struct containerizer *c = container_of(w, struct containerizer, sweep);
+    _cleanup_free_ char *root = path_join(c->runtime_dir, "containers");
+    DIR *d = opendir(root);
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        if (e->d_name[0] == '.' || is_kept(e->d_name, c))
+            continue;
+        _cleanup_free_ char *dir = path_join(root, e->d_name);
+        end_leftover(dir);
+    }
+    if (c->has_cgroups)
+        cgroup_sweep(&c->fs, is_kept, c, SWEEP_TIMEOUT_US);
+    if (d)
+        rewinddir(d);
+    while (d && (e = readdir(d))) {
+        if (e->d_name[0] == '.' || is_kept(e->d_name, c))
+            continue;
+        _cleanup_free_ char *dir = path_join(root, e->d_name);
+        remove_tree(dir, NULL);
+    }
+    if (d)
+        closedir(d);
+}
+
+static void sweep_done(struct loop_work *w)
+{
+    struct containerizer *c = container_of(w, struct containerizer, sweep);
+    VEC_FOREACH (id, &c->keep)
+        free(*id);
+    vec_done(&c->keep);
+    c->sweeping = false;
+    MAP_FOREACH (e, &c->containers) {
+        struct container *k = e->value;
+        if (!c->closing && k->state == CONTAINER_QUEUED)
+            container_prepare(k);
+    }
+    containerizer_work_done(c);
+}
+
+static void gone_at_recovery(struct deferred *d)
+{
+    struct container *k = container_of(d, struct container, deferred);
+    container_find_status(k);
+}
+
+void containerizer_recover(struct containerizer *c, const struct container_recover *items, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (map_get(&c->containers, items[i].id))
+            continue;
+        struct container *k = container_new(c, items[i].id);
+        k->limits = items[i].limits;
+        k->pid = items[i].pid;
+        k->start_time = items[i].start_time;
+        vec_push(&c->keep, xstrdup(k->id));
+        if (k->pid <= 0 || !k->start_time)
+            container_read_pid(k->state_dir, &k->pid, &k->start_time);
+        int fd = proc_open(k->pid, k->start_time);
+        if (fd >= 0) {
+            k->pidfd = fd;
+            container_started(k, k->pid, k->start_time, false);
+        } else {
+            k->state = CONTAINER_STATUS;
+            deferred_init(&k->deferred, gone_at_recovery);
+            loop_defer(c->loop, &k->deferred);
+        }
+    }
+    c->sweeping = true;
+    c->works++;
+    c->sweep = (struct loop_work){.work = sweep_work, .done = sweep_done};
+    loop_work_start(c->loop, &c->sweep);
+}
