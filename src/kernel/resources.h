@@ -39,6 +39,7 @@ enum resource_type { RESOURCE_SCALAR, RESOURCE_RANGES, RESOURCE_SET };
 struct resource_kind {
     uint32_t refs;
     uint8_t type;    /* enum resource_type */
+    bool plain : 1;  /* nothing but name, type, allocation role and revocable */
     bool unique : 1; /* never merged */
     bool shared : 1;
     bool revocable : 1;
@@ -50,15 +51,11 @@ struct resource_kind {
     const char *principal;       /* of the last reservation, or NULL */
     const char *provider_id;     /* or NULL */
     const char *persistence_id;  /* or NULL */
-    /* All of it but the value, new format. NULL for plain kinds: no reservation, disk, provider,
-     * sharing; use resource_kind_to_wire(). */
-    const Mesos__V1__Resource *wire;
-    /* Private to kind.c. */
-    struct arena arena;
+    /* The rest is private to kind.c: the identity as bytes, the table of all kinds. */
+    struct resource_kind *next;
     uint64_t hash;
     uint32_t key_size;
-    const uint8_t *key;
-    struct resource_kind *next;
+    uint8_t key[];
 };
 
 /* Immutable, sorted, without duplicates; empty set is NULL. */
@@ -209,6 +206,8 @@ void resource_set_format(const struct resource_set *set, struct buf *out);
 
 const struct resource_kind *resource_kind_ref(const struct resource_kind *kind);
 void resource_kind_unref(const struct resource_kind *kind);
+/* Everything but the value, in the new format, in the arena. */
+Mesos__V1__Resource *resource_kind_to_wire(const struct resource_kind *kind, struct arena *arena);
 /* A plain scalar, owned by the caller like any resource: add it to a collection, then
  * resource_done. */
 struct resource resource_make_scalar(const char *name, int64_t milli, const char *allocation_role);
