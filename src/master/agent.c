@@ -1,0 +1,425 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "master/state.h"
+#include "wire/codec.h"
+
+/* Agents: their records, links, pings, and how they leave. register.c has how they come. */
+
+static void ping_due(struct master_core *core, struct core_timer *t, int64_t now_us);
+static void reregister_due(struct master_core *core, struct core_timer *t, int64_t now_us);
+
+struct agent *agent_new(struct master_core *core, const char *id)
+{
+    struct agent *a = xnew(struct agent);
+    a->id = name_new(id);
+    a->slot = core->free_agent_slots.n ? vec_pop(&core->free_agent_slots) : ++core->n_agent_slots;
+    a->state = AGENT_RECOVERED;
+    core->n_recovered++;
+    list_init(&a->tasks);
+    list_init(&a->executors);
+    list_init(&a->offers);
+    list_init(&a->filters);
+    list_init(&a->dirty);
+    a->ping_timer.fn = ping_due;
+    a->reregister_timer.fn = reregister_due;
+    map_put(&core->agents, a->id->text, a);
+    return a;
+}
+
+void agent_free(struct master_core *core, struct agent *a)
+{
+    filters_clear_agent(core, a);
+    core_timer_stop(core, &a->ping_timer);
+    core_timer_stop(core, &a->reregister_timer);
+    list_remove(&a->dirty);
+    resources_done(&a->total);
+    resources_done(&a->available);
+    resources_done(&a->used);
+    resources_done(&a->offered);
+    arena_done(&a->arena);
+    vec_push(&core->free_agent_slots, a->slot);
+    name_unref(a->id);
+    free(a);
+}
+
+void agent_set_info(struct agent *a, const Mesos__V1__AgentInfo *info, const char *version,
+    Mesos__V1__AgentInfo__Capability *const *capabilities, size_t n_capabilities)
+{
+    struct arena arena = ARENA_INIT;
+    a->info = (Mesos__V1__AgentInfo *)wire_clone(&info->base, &arena);
+    if (!a->info->id) {
+        a->info->id = arena_alloc(&arena, sizeof(*a->info->id));
+        mesos__v1__agent_id__init(a->info->id);
+    }
+    a->info->id->value = arena_strdup(&arena, a->id->text);
+    a->version = arena_strdup(&arena, version ? version : "");
+    a->ip = a->ip ? arena_strdup(&arena, a->ip) : NULL;
+    a->capabilities = arena_new_array(
+        &arena, Mesos__V1__AgentInfo__Capability *, n_capabilities + 1);
+    a->n_capabilities = n_capabilities;
+    a->has_limits = false;
+    for (size_t i = 0; i < n_capabilities; i++) {
+        a->capabilities[i] = (Mesos__V1__AgentInfo__Capability *)wire_clone(
+            &capabilities[i]->base, &arena);
+        if (capabilities[i]->type == MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__TASK_RESOURCE_LIMITS)
+            a->has_limits = true;
+    }
+    arena_done(&a->arena);
+    a->arena = arena;
+}
+
+void agent_set_total(struct master_core *core, struct agent *a, const struct resources *total)
+{
+    totals_change(core, &a->total, -1);
+    resources_assign(&a->total, total);
+    totals_change(core, &a->total, +1);
+    a->has_gpus = resources_scalar(&a->total, "gpus") > 0;
+    _cleanup_resources_ struct resources plain = RESOURCES_INIT;
+    resources_allocate(&a->used, NULL, &plain);
+    resources_assign(&a->available, total);
+    resources_subtract(&a->available, &plain);
+    mark_dirty(core, a);
+    core->change++;
+}
+
+void agent_set_address(struct master_core *core, struct agent *a)
+{
+    char address[sizeof(a->address)];
+    snprintf(address, sizeof(address), "%s:%d", a->ip, a->info->has_port ? a->info->port : 5051);
+    struct agent *other = map_get(&core->addresses, address);
+    if (other == a)
+        return;
+    if (map_get(&core->addresses, a->address) == a)
+        map_remove(&core->addresses, a->address);
+    if (other && !agent_connected(other)) {
+        core->stats.slave_removals_registered++;
+        agent_remove(core, other);
+    }
+    memcpy(a->address, address, sizeof(address));
+    map_remove(&core->addresses, a->address);
+    map_put(&core->addresses, a->address, a);
+}
+
+/* ---- pings ---- */
+
+void agent_start_pings(struct master_core *core, struct agent *a)
+{
+    a->missed_pings = 0;
+    core_timer_start(core, &a->ping_timer, core->now + core->config.agent_ping_timeout_us);
+}
+
+/* Goes on while the agent has no link: an agent that is away answers no pings either. */
+static void ping_due(struct master_core *core, struct core_timer *t, int64_t now_us)
+{
+    struct agent *a = container_of(t, struct agent, ping_timer);
+    if (a->missed_pings >= core->config.max_agent_ping_timeouts) {
+        core->stats.slave_unreachable_scheduled++;
+        core->stats.slave_unreachable_completed++;
+        core->stats.slave_removals_unhealthy++;
+        agent_mark_unreachable(core, a);
+        return;
+    }
+    a->missed_pings++;
+    Dcos__Internal__Ping ping = DCOS__INTERNAL__PING__INIT;
+    ping.has_sequence = true;
+    ping.sequence = ++a->ping_sequence;
+    Dcos__Internal__MasterRecord rec = DCOS__INTERNAL__MASTER_RECORD__INIT;
+    rec.ping = &ping;
+    send_agent(core, a, &rec);
+    core_timer_start(core, t, now_us + core->config.agent_ping_timeout_us);
+}
+
+void agent_wait_reregister(struct master_core *core, struct agent *a)
+{
+    core_timer_start(
+        core, &a->reregister_timer, core->now + core->config.agent_reregister_timeout_us);
+}
+
+static void reregister_due(struct master_core *core, struct core_timer *t, int64_t now_us)
+{
+    struct agent *a = container_of(t, struct agent, reregister_timer);
+    if (agent_connected(a))
+        return;
+    core->stats.slave_unreachable_scheduled++;
+    core->stats.slave_unreachable_completed++;
+    if (a->state == AGENT_RECOVERED)
+        core->stats.recovery_slave_removals++;
+    agent_mark_unreachable(core, a);
+}
+
+/* ---- leaving ---- */
+
+static void rescind_offers(struct master_core *core, struct agent *a)
+{
+    struct offer *o;
+    while ((o = list_first(&a->offers, struct offer, agent_node)))
+        offer_discard(core, o, true);
+}
+
+static void remove_executors(struct master_core *core, struct agent *a)
+{
+    struct executor *e;
+    while ((e = list_first(&a->executors, struct executor, agent_node)))
+        executor_remove(core, e);
+}
+
+/* Ends a task that will not be heard of again, and tells its framework. */
+static void lose_task(struct master_core *core, struct task *t,
+    Mesos__V1__TaskStatus__Reason reason, const char *message)
+{
+    if (!task_state_is_terminal((Mesos__V1__TaskState)t->state)) {
+        _cleanup_arena_ struct arena arena = ARENA_INIT;
+        Mesos__V1__TaskStatus *status = task_status_new(&arena, t->id,
+            MESOS__V1__TASK_STATE__TASK_LOST, MESOS__V1__TASK_STATUS__SOURCE__SOURCE_MASTER,
+            (int)reason, message, t->agent_id->text, core->now);
+        task_transition(core, t, status->state, status);
+        send_master_update(core, t->framework, status);
+    }
+    task_complete(core, t);
+}
+
+void agent_disconnect(struct master_core *core, struct agent *a)
+{
+    struct link *l = umap_get(&core->links, a->link);
+    if (l)
+        l->agent = NULL;
+    rescind_offers(core, a);
+    a->link = 0;
+    list_remove(&a->dirty);
+    core->change++;
+    /* A framework that does not checkpoint loses what ran there: the agent ends those executors
+     * when it restarts, and nobody would report them. */
+    LIST_FOREACH_SAFE (t, &a->tasks, struct task, agent_node) {
+        if (!t->framework->info->checkpoint)
+            lose_task(core, t, MESOS__V1__TASK_STATUS__REASON__REASON_AGENT_DISCONNECTED,
+                "Agent disconnected");
+    }
+    agent_wait_reregister(core, a);
+}
+
+/* Takes it out of everything; tasks and executors must be gone. */
+static void agent_drop(struct master_core *core, struct agent *a)
+{
+    if (agent_connected(a)) {
+        struct link *l = umap_get(&core->links, a->link);
+        if (l)
+            l->agent = NULL;
+        close_link(core, a->link);
+        a->link = 0;
+    }
+    if (a->state == AGENT_REGISTERED)
+        totals_change(core, &a->total, -1);
+    else
+        core->n_recovered--;
+    map_remove(&core->agents, a->id->text);
+    if (map_get(&core->addresses, a->address) == a)
+        map_remove(&core->addresses, a->address);
+    core->change++;
+    agent_free(core, a);
+}
+
+void broadcast_agent_failure(struct master_core *core, const char *agent_id)
+{
+    Mesos__V1__AgentID id = MESOS__V1__AGENT_ID__INIT;
+    id.value = (char *)(uintptr_t)agent_id;
+    Mesos__V1__Scheduler__Event__Failure failure = MESOS__V1__SCHEDULER__EVENT__FAILURE__INIT;
+    failure.agent_id = &id;
+    Mesos__V1__Scheduler__Event e = MESOS__V1__SCHEDULER__EVENT__INIT;
+    e.has_type = true;
+    e.type = MESOS__V1__SCHEDULER__EVENT__TYPE__FAILURE;
+    e.failure = &failure;
+    MAP_FOREACH (entry, &core->frameworks)
+        send_event(core, entry->value, &e);
+}
+
+static void make_task_unreachable(struct master_core *core, struct task *t)
+{
+    if (task_state_is_terminal((Mesos__V1__TaskState)t->state)) {
+        task_complete(core, t);
+        return;
+    }
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    Mesos__V1__TaskStatus *status = task_status_new(&arena, t->id,
+        task_state_for(MESOS__V1__TASK_STATE__TASK_UNREACHABLE, t->framework->capabilities),
+        MESOS__V1__TASK_STATUS__SOURCE__SOURCE_MASTER,
+        MESOS__V1__TASK_STATUS__REASON__REASON_AGENT_REMOVED, "Agent is unreachable",
+        t->agent_id->text, core->now);
+    Mesos__V1__TimeInfo since = MESOS__V1__TIME_INFO__INIT;
+    since.has_nanoseconds = true;
+    since.nanoseconds = core->now * NSEC_PER_USEC;
+    status->unreachable_time = &since;
+    task_transition(core, t, status->state, status);
+    send_master_update(core, t->framework, status);
+    task_make_unreachable(core, t);
+}
+
+void agent_mark_unreachable(struct master_core *core, struct agent *a)
+{
+    core->stats.slave_removals++;
+    registry_put_lost_agent(core, a, core->now);
+    remember_lost_agent(core, a->id->text, core->now);
+    rescind_offers(core, a);
+    struct task *t;
+    while ((t = list_first(&a->tasks, struct task, agent_node)))
+        make_task_unreachable(core, t);
+    remove_executors(core, a);
+    broadcast_agent_failure(core, a->id->text);
+    operator_agent_removed(core, a->id->text);
+    agent_drop(core, a);
+}
+
+void agent_remove(struct master_core *core, struct agent *a)
+{
+    core->stats.slave_removals++;
+    registry_delete_agent(core, a->id->text);
+    rescind_offers(core, a);
+    struct task *t;
+    while ((t = list_first(&a->tasks, struct task, agent_node)))
+        lose_task(
+            core, t, MESOS__V1__TASK_STATUS__REASON__REASON_AGENT_REMOVED, "Agent was removed");
+    remove_executors(core, a);
+    broadcast_agent_failure(core, a->id->text);
+    operator_agent_removed(core, a->id->text);
+    agent_drop(core, a);
+}
+
+/* ---- records from links ---- */
+
+static void refuse(struct master_core *core, struct link *l, const char *message)
+{
+    Dcos__Internal__Refused refused = DCOS__INTERNAL__REFUSED__INIT;
+    refused.message = (char *)(uintptr_t)message;
+    Dcos__Internal__MasterRecord rec = DCOS__INTERNAL__MASTER_RECORD__INIT;
+    rec.refused = &refused;
+    send_link(core, l->id, &rec);
+    close_link(core, l->id);
+    l->refused = true;
+}
+
+static void greet(struct master_core *core, struct link *l, const Dcos__Internal__Hello *hello)
+{
+    if (hello->major != LINK_MAJOR) {
+        refuse(core, l, "The link's major version is not the master's");
+        return;
+    }
+    l->greeted = true;
+    Dcos__Internal__Hello answer = DCOS__INTERNAL__HELLO__INIT;
+    answer.has_major = answer.has_minor = true;
+    answer.major = LINK_MAJOR;
+    answer.minor = LINK_MINOR;
+    answer.build = core->version;
+    Dcos__Internal__MasterRecord rec = DCOS__INTERNAL__MASTER_RECORD__INIT;
+    rec.hello = &answer;
+    send_link(core, l->id, &rec);
+}
+
+static void to_framework(
+    struct master_core *core, struct agent *a, const Dcos__Internal__FrameworkMessage *m)
+{
+    core->stats.messages_executor_to_framework++;
+    struct framework *f = m->framework_id && m->framework_id->value
+                              ? find_framework(core, m->framework_id->value)
+                              : NULL;
+    if (!f || !f->connected || !m->executor_id) {
+        core->stats.invalid_to_framework++;
+        return;
+    }
+    core->stats.valid_to_framework++;
+    Mesos__V1__AgentID agent_id = MESOS__V1__AGENT_ID__INIT;
+    agent_id.value = a->id->text;
+    Mesos__V1__Scheduler__Event__Message message = MESOS__V1__SCHEDULER__EVENT__MESSAGE__INIT;
+    message.agent_id = &agent_id;
+    message.executor_id = m->executor_id;
+    message.has_data = true;
+    message.data = m->data;
+    Mesos__V1__Scheduler__Event e = MESOS__V1__SCHEDULER__EVENT__INIT;
+    e.has_type = true;
+    e.type = MESOS__V1__SCHEDULER__EVENT__TYPE__MESSAGE;
+    e.message = &message;
+    send_event(core, f, &e);
+}
+
+static void update_resources(
+    struct master_core *core, struct agent *a, const Dcos__Internal__UpdateResources *m)
+{
+    core->stats.messages_update_slave++;
+    _cleanup_resources_ struct resources total = RESOURCES_INIT;
+    if (resources_from_wire(m->total, m->n_total, &total, NULL) < 0)
+        return;
+    if (resources_equal(&total, &a->total))
+        return;
+    rescind_offers(core, a);
+    agent_set_total(core, a, &total);
+}
+
+void master_core_agent_record(
+    struct master_core *core, uint64_t link, const Dcos__Internal__AgentRecord *rec, int64_t now_us)
+{
+    core->now = MAX(core->now, now_us);
+    struct link *l = umap_get(&core->links, link);
+    if (!l) {
+        l = xnew(struct link);
+        l->id = link;
+        l->next = core->all_links;
+        if (l->next)
+            l->next->prev = l;
+        core->all_links = l;
+        umap_put(&core->links, link, l);
+    }
+    if (l->refused)
+        return;
+    if (rec->hello) {
+        greet(core, l, rec->hello);
+        return;
+    }
+    if (!l->greeted) {
+        refuse(core, l, "The first record must be hello");
+        return;
+    }
+    if (rec->register_) {
+        const char *why = agent_register(core, l, rec->register_);
+        if (why)
+            refuse(core, l, why);
+        return;
+    }
+    struct agent *a = l->agent;
+    if (!a) {
+        refuse(core, l, "The agent is not registered on this link");
+        return;
+    }
+    if (rec->update) {
+        handle_status_update(core, a, rec->update);
+    } else if (rec->executor_exited) {
+        handle_executor_exited(core, a, rec->executor_exited);
+    } else if (rec->message) {
+        to_framework(core, a, rec->message);
+    } else if (rec->pong) {
+        a->missed_pings = 0;
+    } else if (rec->unregister) {
+        core->stats.messages_unregister_slave++;
+        core->stats.slave_removals_unregistered++;
+        agent_remove(core, a);
+    } else if (rec->resources) {
+        update_resources(core, a, rec->resources);
+    }
+}
+
+void master_core_agent_closed(struct master_core *core, uint64_t link, int64_t now_us)
+{
+    core->now = MAX(core->now, now_us);
+    struct link *l = umap_remove(&core->links, link);
+    if (!l)
+        return;
+    if (l->agent)
+        agent_disconnect(core, l->agent);
+    if (l->prev)
+        l->prev->next = l->next;
+    else
+        core->all_links = l->next;
+    if (l->next)
+        l->next->prev = l->prev;
+    free(l);
+}

@@ -1,0 +1,354 @@
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "master/shell.h"
+
+/* Options and wiring of dcos-master. */
+
+/* What clients see as the version of Mesos; dotted integers only, some parse it as such. */
+static const char MESOS_VERSION[] = "1.11.0";
+
+enum { RESTORE_PAGE = 1000 };
+
+struct options {
+    const char *ip, *hostname, *work_dir, *store, *cluster, *ready_file, *logging_level;
+    uint16_t port;
+    int64_t ping_timeout, max_ping_timeouts, reregister_timeout, allocation_interval, offer_timeout,
+        max_completed_frameworks, max_completed_tasks, max_unreachable_tasks;
+    bool root_submissions, filter_gpu_resources;
+};
+
+static void on_timer(struct timer *t)
+{
+    struct shell *s = container_of(t, struct shell, timer);
+    if (!shell_ready(s))
+        return;
+    master_core_tick(s->core, shell_now(s));
+    shell_wake(s);
+}
+
+static void on_signal(void *userdata, int signum)
+{
+    struct shell *s = userdata;
+    log_info("ending signal=%d", signum);
+    loop_stop(s->loop);
+}
+
+static void on_lost(void *userdata)
+{
+    struct shell *s = userdata;
+    log_error("leadership is lost, ending");
+    s->failure = 1;
+    loop_stop(s->loop);
+}
+
+/* ---- recovery ---- */
+
+struct restore {
+    struct shell *shell;
+    char last[STORE_KEY_MAX + 1];
+    size_t n;
+    int failed;
+};
+
+static bool restore_entry(const struct store_entry *e, void *userdata)
+{
+    struct restore *r = userdata;
+    struct error err = ERROR_INIT;
+    r->failed = master_core_restore(r->shell->core, e->key, e->value.p, e->value.n, &err);
+    if (r->failed < 0) {
+        log_error("cannot recover error=%s", err.msg);
+        return false;
+    }
+    snprintf(r->last, sizeof(r->last), "%s", e->key);
+    r->n++;
+    return true;
+}
+
+static int restore_prefix(struct shell *s, const char *prefix)
+{
+    struct restore r = {.shell = s};
+    for (;;) {
+        struct error err = ERROR_INIT;
+        ssize_t n = store_list(
+            s->store, prefix, r.last[0] ? r.last : NULL, RESTORE_PAGE, restore_entry, &r, &err);
+        if (n < 0) {
+            log_error("cannot read the store error=%s", err.msg);
+            return (int)n;
+        }
+        if (r.failed < 0)
+            return r.failed;
+        if (n == 0)
+            break;
+    }
+    log_info("recovered entries=%zu from=%s", r.n, prefix);
+    return 0;
+}
+
+static void on_leader(int status, uint64_t epoch, void *userdata)
+{
+    struct shell *s = userdata;
+    if (status < 0) {
+        if (status != -ECANCELED) {
+            log_error("cannot become leader error=%s", errno_text(status));
+            s->failure = 1;
+            loop_stop(s->loop);
+        }
+        return;
+    }
+    s->leading = true;
+    s->elected_us = shell_now(s);
+    if (restore_prefix(s, "frameworks/") < 0 || restore_prefix(s, "agents/") < 0) {
+        s->failure = 1;
+        loop_stop(s->loop);
+        return;
+    }
+    master_core_start(s->core, epoch, s->master_id, shell_now(s));
+    s->recovered = true;
+    log_info("leading epoch=%llu id=%s address=%s:%u", (unsigned long long)epoch, s->master_id,
+        s->ip, s->port);
+    shell_wake(s);
+    shell_write_ready(s);
+}
+
+void shell_write_ready(struct shell *s)
+{
+    if (!s->ready_file)
+        return;
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    buf_printf(&text, "{\"ip\":\"%s\",\"port\":%u,\"pid\":%d}\n", s->ip, s->port, (int)getpid());
+    struct error err = ERROR_INIT;
+    if (file_write_atomic(s->ready_file, text.p, text.n, 0644, &err) < 0)
+        log_warn("cannot write the ready file error=%s, ignoring", err.msg);
+    s->ready_file = NULL;
+}
+
+/* A standby serves redirects; it is ready without leading. */
+static void on_standby(struct timer *t)
+{
+    struct shell *s = container_of(t, struct shell, standby_timer);
+    if (!s->leading)
+        log_info("another master leads, standing by");
+    shell_write_ready(s);
+}
+
+/* ---- HTTP ---- */
+
+static bool path_is(struct str path, const char *want)
+{
+    if (str_has_prefix(path, STR("/master/"))) {
+        path.p += sizeof("/master") - 1;
+        path.n -= sizeof("/master") - 1;
+    }
+    return str_eq_c(path, want);
+}
+
+static void handle(struct http_request *req, void *userdata)
+{
+    if (path_is(req->path, "/api/v1/scheduler"))
+        scheduler_http_handle(req, userdata);
+    else if (str_eq_c(req->path, "/api/internal/agent"))
+        agent_link_handle(req, userdata);
+    else if (path_is(req->path, "/api/v1"))
+        operator_api_handle(req, userdata);
+    else
+        operator_http_handle(req, userdata);
+}
+
+/* ---- start ---- */
+
+static int parse_options(struct options *o, struct flag *flags, size_t n, int argc, char **argv)
+{
+    static const struct program program = {.name = "dcos-master",
+        .summary = "Cluster kernel: agents, offers, tasks, operator API.",
+        .env_prefix = "MESOS",
+        .version = DCOS_VERSION};
+    struct error err = ERROR_INIT;
+    int r = flags_parse(&program, flags, n, argc, argv, &err);
+    if (r < 0) {
+        fprintf(stderr, "dcos-master: %s\n", err.msg);
+        return r;
+    }
+    if (r > 0)
+        return r;
+    if (!o->work_dir && !o->store) {
+        fprintf(stderr, "dcos-master: --work_dir=PATH says where to keep state\n");
+        return -EINVAL;
+    }
+    enum log_level level;
+    if (o->logging_level && log_level_parse(o->logging_level, &level) == 0)
+        log_set_level(level);
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, o->ip, &v4) != 1 && inet_pton(AF_INET6, o->ip, &v6) != 1) {
+        fprintf(stderr, "dcos-master: --ip must be a numeric address\n");
+        return -EINVAL;
+    }
+    if (o->ping_timeout <= 0 || o->max_ping_timeouts <= 0 || o->reregister_timeout <= 0 ||
+        o->allocation_interval <= 0 || o->offer_timeout < 0 || o->max_completed_frameworks < 0 ||
+        o->max_completed_tasks < 0 || o->max_unreachable_tasks < 0) {
+        fprintf(stderr, "dcos-master: times and limits must be positive\n");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static void make_core(struct shell *s, const struct options *o)
+{
+    struct master_config c;
+    master_config_defaults(&c);
+    c.agent_ping_timeout_us = o->ping_timeout;
+    c.max_agent_ping_timeouts = (unsigned)o->max_ping_timeouts;
+    c.agent_reregister_timeout_us = o->reregister_timeout;
+    c.allocation_interval_us = o->allocation_interval;
+    c.offer_timeout_us = o->offer_timeout;
+    c.max_completed_frameworks = (size_t)o->max_completed_frameworks;
+    c.max_completed_tasks = (size_t)o->max_completed_tasks;
+    c.max_unreachable_tasks = (size_t)o->max_unreachable_tasks;
+    c.root_submissions = o->root_submissions;
+    c.filter_gpu_resources = o->filter_gpu_resources;
+    c.hostname = s->hostname;
+    c.ip = s->ip;
+    c.port = s->port;
+    c.version = MESOS_VERSION;
+    s->core = master_core_new(&c);
+}
+
+static int open_store(struct shell *s, const struct options *o, struct error *err)
+{
+    if (o->work_dir) {
+        int r = mkdir_all(o->work_dir, 0755, err);
+        if (r < 0)
+            return r;
+    }
+    _cleanup_free_ char *url = o->store ? xstrdup(o->store)
+                                        : xasprintf("sqlite:%s/master.db", o->work_dir);
+    return store_open(s->loop, url, &s->store, err);
+}
+
+static int start(struct shell *s, const struct options *o, struct error *err)
+{
+    uuid_random_text(s->master_id);
+    s->start_real_us = clock_realtime_us();
+    s->start_mono_us = clock_monotonic_us();
+    s->start_us = s->start_real_us;
+    snprintf(s->ip, sizeof(s->ip), "%s", o->ip);
+    snprintf(s->hostname, sizeof(s->hostname), "%s", o->hostname ? o->hostname : o->ip);
+    int r = open_store(s, o, err);
+    if (r < 0)
+        return error_prefix(err, r, "store");
+    /* Agents report everything that runs on them in one record, and peers may read slowly. */
+    const struct http_server_options http = {.stream_buffer_max = 64 * 1024 * 1024};
+    s->server = http_server_new(s->loop, &http, handle, s);
+    r = http_server_listen(s->server, o->ip, o->port, NULL, &s->port, err);
+    if (r < 0)
+        return r;
+    make_core(s, o);
+    char info[384];
+    snprintf(info, sizeof(info), "%s:%u", s->hostname, s->port);
+    store_on_lost(s->store, on_lost, s);
+    r = store_lead(s->store, info, on_leader, s);
+    if (r < 0)
+        return error_set(err, r, "cannot stand for leadership");
+    timer_start(&s->standby_timer, 2 * USEC_PER_SEC);
+    return 0;
+}
+
+static void stop(struct shell *s)
+{
+    timer_stop(&s->timer);
+    timer_stop(&s->standby_timer);
+    timer_stop(&s->operator_heartbeat);
+    deferred_cancel(&s->wake);
+    if (s->server)
+        http_server_free(s->server);
+    operator_http_done(s);
+    if (s->store)
+        store_close(s->store);
+    master_core_free(s->core);
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {0};
+    struct flag flags[] = {
+        {"ip", FLAG_STRING, &o.ip, "127.0.0.1", "ADDRESS", "address to listen on"},
+        {"port", FLAG_PORT, &o.port, "5050", "PORT", "port to listen on; 0 picks a free one"},
+        {"hostname", FLAG_STRING, &o.hostname, NULL, "NAME",
+            "name to tell others; default: the ip"},
+        {"work_dir", FLAG_STRING, &o.work_dir, NULL, "PATH", "folder for state"},
+        {"store", FLAG_STRING, &o.store, NULL, "URL",
+            "where state is kept; default sqlite:<work_dir>/master.db"},
+        {"cluster", FLAG_STRING, &o.cluster, NULL, "NAME", "name of the cluster, for people"},
+        {"agent_ping_timeout", FLAG_DURATION, &o.ping_timeout, "15secs", "DURATION",
+            "time an agent has to answer a ping"},
+        {"max_agent_ping_timeouts", FLAG_I64, &o.max_ping_timeouts, "5", "N",
+            "missed pings after which an agent is unreachable"},
+        {"agent_reregister_timeout", FLAG_DURATION, &o.reregister_timeout, "10mins", "DURATION",
+            "time known agents have to come back after a fail-over of the master"},
+        {"allocation_interval", FLAG_DURATION, &o.allocation_interval, "1secs", "DURATION",
+            "shortest time a declined offer stays away from who declined it"},
+        {"offer_timeout", FLAG_DURATION, &o.offer_timeout, NULL, "DURATION",
+            "time after which unused offers are taken back; unset: never"},
+        {"max_completed_frameworks", FLAG_I64, &o.max_completed_frameworks, "50", "N",
+            "removed frameworks to remember"},
+        {"max_completed_tasks_per_framework", FLAG_I64, &o.max_completed_tasks, "1000", "N",
+            "ended tasks to remember per framework"},
+        {"max_unreachable_tasks_per_framework", FLAG_I64, &o.max_unreachable_tasks, "1000", "N",
+            "unreachable tasks to remember per framework"},
+        {"root_submissions", FLAG_BOOL, &o.root_submissions, "true", NULL,
+            "let frameworks run as root"},
+        {"filter_gpu_resources", FLAG_BOOL, &o.filter_gpu_resources, "true", NULL,
+            "keep agents with GPUs for frameworks that know them"},
+        {"logging_level", FLAG_STRING, &o.logging_level, "INFO", "LEVEL",
+            "error, warning, info or debug"},
+        {"ready_file", FLAG_STRING, &o.ready_file, NULL, "PATH",
+            "written once the master serves: {\"ip\",\"port\",\"pid\"}"},
+    };
+    log_init("dcos-master");
+    int r = parse_options(&o, flags, ARRAY_SIZE(flags), argc, argv);
+    if (r != 0)
+        return r > 0 ? 0 : 2;
+
+    struct shell s = {.flags = flags,
+        .n_flags = ARRAY_SIZE(flags),
+        .cluster = o.cluster,
+        .version = MESOS_VERSION,
+        .ready_file = o.ready_file};
+    s.loop = loop_new();
+    list_init(&s.dirty);
+    list_init(&s.operators);
+    list_init(&s.waiting);
+    deferred_init(&s.wake, shell_pump);
+    deferred_init(&s.answer, operator_http_answer);
+    timer_init(&s.timer, s.loop, on_timer);
+    timer_init(&s.standby_timer, s.loop, on_standby);
+    timer_init(&s.operator_heartbeat, s.loop, operator_api_heartbeat);
+    struct loop_signal *term = loop_signal_new(s.loop, SIGTERM, on_signal, &s);
+    struct loop_signal *intr = loop_signal_new(s.loop, SIGINT, on_signal, &s);
+    signal(SIGPIPE, SIG_IGN);
+
+    struct error err = ERROR_INIT;
+    if (start(&s, &o, &err) < 0) {
+        log_error("cannot start error=%s", err.msg);
+        s.failure = 1;
+    } else {
+        log_info("listening address=%s:%u version=%s", s.ip, s.port, DCOS_VERSION);
+        loop_run(s.loop);
+    }
+    stop(&s);
+    loop_signal_free(term);
+    loop_signal_free(intr);
+    loop_free(s.loop);
+    umap_done(&s.peers);
+    return s.failure;
+}

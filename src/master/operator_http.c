@@ -1,0 +1,249 @@
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "master/shell.h"
+
+/*
+ * The endpoints people and tools read: /state and its kin. Every one exists under /master/ too, and
+ * with the old suffix .json.
+ *
+ * Documents are rendered after the events of the loop's turn; everyone who asks for the same one
+ * while nothing changed gets the same bytes.
+ */
+
+struct endpoint {
+    const char *path;
+    document write;
+    bool local;   /* answered by every master, leading or not */
+    bool changes; /* differs from one moment to the next though the core did not change */
+};
+
+static const struct endpoint endpoints[] = {
+    {"/state", write_state},
+    {"/state-summary", write_state_summary},
+    {"/slaves", write_slaves},
+    {"/frameworks", write_frameworks},
+    {"/tasks", write_tasks},
+    {"/roles", write_roles},
+    {"/metrics/snapshot", write_metrics, true, true},
+    {"/flags", write_flags, true, true},
+    {"/version", write_version, true, true},
+};
+
+/* ---- answering ---- */
+
+static bool callback_valid(struct str name)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                c == '_' || c == '$' || c == '.'))
+            return false;
+    }
+    return name.n > 0 && name.n <= 256;
+}
+
+static void respond(struct http_request *req, const struct buf *body)
+{
+    struct str callback = http_request_param(req, "jsonp");
+    if (!callback.p) {
+        http_respond_json(req, 200, body);
+        return;
+    }
+    if (!callback_valid(callback)) {
+        http_respond_text(req, 400, "The jsonp callback is not a name");
+        return;
+    }
+    _cleanup_buf_ struct buf script = BUF_INIT;
+    buf_append(&script, callback.p, callback.n);
+    buf_putc(&script, '(');
+    buf_append(&script, body->p, body->n);
+    buf_putc(&script, ')');
+    http_respond(req, 200, "text/javascript", script.p, script.n);
+}
+
+static struct rendered *find_rendered(struct shell *s, const char *key)
+{
+    uint64_t version = master_core_version(s->core);
+    for (size_t i = 0; i < RENDERED_MAX; i++)
+        if (s->rendered[i].key && s->rendered[i].version == version &&
+            streq(s->rendered[i].key, key))
+            return &s->rendered[i];
+    return NULL;
+}
+
+static void forget(struct rendered *r)
+{
+    free(r->key);
+    buf_done(&r->body);
+    *r = (struct rendered){0};
+}
+
+static void answer(struct asking *q)
+{
+    struct shell *s = q->shell;
+    struct http_request *req = q->req;
+    /* The host part of nothing: path and query say it all. */
+    char *key = arena_printf(
+        &req->arena, "%p " STR_FMT, (void *)(uintptr_t)q->write, STR_ARG(req->query));
+    struct rendered *r = find_rendered(s, key);
+    if (r) {
+        s->http_cache_hits++;
+        respond(req, &r->body);
+        return;
+    }
+    struct buf body = BUF_INIT;
+    struct json_writer w;
+    jw_init(&w, &body);
+    q->write(s, req, &w);
+    respond(req, &body);
+    r = &s->rendered[s->next_rendered++ % RENDERED_MAX];
+    forget(r);
+    if (body.n <= RENDERED_BYTES_MAX)
+        *r = (struct rendered){xstrdup(key), master_core_version(s->core), body};
+    else
+        buf_done(&body);
+}
+
+void operator_http_answer(struct deferred *d)
+{
+    struct shell *s = container_of(d, struct shell, answer);
+    struct asking *q;
+    while ((q = list_first(&s->waiting, struct asking, node))) {
+        list_remove(&q->node);
+        if (!http_responded(q->req))
+            answer(q);
+        http_request_unref(q->req);
+        free(q);
+    }
+}
+
+void operator_http_done(struct shell *s)
+{
+    deferred_cancel(&s->answer);
+    struct asking *q;
+    while ((q = list_first(&s->waiting, struct asking, node))) {
+        list_remove(&q->node);
+        http_request_unref(q->req);
+        free(q);
+    }
+    for (size_t i = 0; i < RENDERED_MAX; i++)
+        forget(&s->rendered[i]);
+}
+
+static void ask(struct shell *s, struct http_request *req, document write)
+{
+    struct asking *q = xnew(struct asking);
+    *q = (struct asking){.shell = s, .req = req, .write = write};
+    list_init(&q->node);
+    http_request_ref(req);
+    list_push(&s->waiting, &q->node);
+    loop_defer(s->loop, &s->answer);
+}
+
+static void answer_now(struct shell *s, struct http_request *req, document write)
+{
+    _cleanup_buf_ struct buf body = BUF_INIT;
+    struct json_writer w;
+    jw_init(&w, &body);
+    write(s, req, &w);
+    respond(req, &body);
+}
+
+/* ---- those that are no documents ---- */
+
+static void redirect(struct shell *s, struct http_request *req)
+{
+    char self[384];
+    snprintf(self, sizeof(self), "%s:%u", s->hostname, s->port);
+    _cleanup_buf_ struct buf leader = BUF_INIT;
+    if (!s->leading && (store_leader_info(s->store, &leader, NULL) < 0 || leader.n == 0)) {
+        http_respond_text(req, 503, "No leader elected");
+        return;
+    }
+    http_set_header_f(req, "Location", "//%s", s->leading ? self : buf_cstr(&leader));
+    http_respond(req, 307, NULL, NULL, 0);
+}
+
+static void teardown_body(struct http_request *req)
+{
+    struct shell *s = req->userdata;
+    if (!shell_require_leader(s, req))
+        return;
+    struct http_params params;
+    if (http_params_parse(req->body, &req->arena, &params) < 0) {
+        http_respond_text(req, 400, "Unable to parse query string");
+        return;
+    }
+    struct str id = http_params_get(&params, "frameworkId");
+    if (!id.p) {
+        http_respond_text(req, 400, "Missing 'frameworkId' query parameter");
+        return;
+    }
+    struct error err = ERROR_INIT;
+    char *text = arena_strndup(&req->arena, id.p, id.n);
+    if (master_core_teardown(s->core, text, shell_now(s), &err) < 0) {
+        http_respond_text(req, 400, "%s", err.msg);
+        return;
+    }
+    log_info("framework torn down by an operator framework=%s", text);
+    http_respond(req, 200, NULL, NULL, 0);
+    shell_wake(s);
+}
+
+static void teardown(struct shell *s, struct http_request *req)
+{
+    if (!shell_require_leader(s, req))
+        return;
+    if (req->method != HTTP_POST) {
+        http_set_header(req, "Allow", "POST");
+        http_respond_text(req, 405, "Expecting 'POST'");
+        return;
+    }
+    req->userdata = s;
+    http_request_collect(req, 0, teardown_body);
+}
+
+void operator_http_handle(struct http_request *req, void *userdata)
+{
+    struct shell *s = userdata;
+    struct str path = req->path;
+    if (str_has_prefix(path, STR("/master/"))) {
+        path.p += sizeof("/master") - 1;
+        path.n -= sizeof("/master") - 1;
+    }
+    if (str_eq_c(path, "/health")) {
+        http_respond(req, 200, NULL, NULL, 0);
+        return;
+    }
+    if (str_eq_c(path, "/redirect")) {
+        redirect(s, req);
+        return;
+    }
+    if (str_eq_c(path, "/teardown")) {
+        teardown(s, req);
+        return;
+    }
+    if (str_has_suffix(path, STR(".json")))
+        path.n -= sizeof(".json") - 1;
+    for (size_t i = 0; i < ARRAY_SIZE(endpoints); i++) {
+        const struct endpoint *e = &endpoints[i];
+        if (!str_eq_c(path, e->path))
+            continue;
+        if (req->method != HTTP_GET && req->method != HTTP_HEAD) {
+            http_set_header(req, "Allow", "GET");
+            http_respond_text(req, 405, "Expecting 'GET'");
+            return;
+        }
+        if (!e->local && !shell_require_leader(s, req))
+            return;
+        if (e->changes)
+            answer_now(s, req, e->write);
+        else
+            ask(s, req, e->write);
+        return;
+    }
+    http_respond_text(req, 404, "Not Found");
+}

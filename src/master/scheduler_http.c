@@ -1,0 +1,119 @@
+#include "base/log.h"
+#include "base/rng.h"
+#include "master/shell.h"
+#include "wire/codec.h"
+
+/* POST /api/v1/scheduler. The order of the checks is part of the API; the core does those that need
+ * its state. */
+
+static const char JSON_TYPE[] = "application/json";
+static const char PROTOBUF_TYPE[] = "application/x-protobuf";
+
+/* The media type without parameters. */
+static struct str media_type(struct str value)
+{
+    ptrdiff_t i = str_index(value, ';');
+    if (i >= 0)
+        value.n = (size_t)i;
+    return str_trim(value);
+}
+
+bool api_check_head(struct http_request *req, bool *ret_json)
+{
+    if (req->method != HTTP_POST) {
+        http_set_header(req, "Allow", "POST");
+        http_respond_text(req, 405, "Expecting one of { 'POST' }, but received '" STR_FMT "'",
+            STR_ARG(req->method_name));
+        return false;
+    }
+    struct str type = http_request_header(req, "Content-Type");
+    if (!type.p) {
+        http_respond_text(req, 400, "Expecting 'Content-Type' to be present");
+        return false;
+    }
+    type = media_type(type);
+    if (str_eq_c(type, JSON_TYPE)) {
+        *ret_json = true;
+    } else if (str_eq_c(type, PROTOBUF_TYPE)) {
+        *ret_json = false;
+    } else {
+        http_respond_text(
+            req, 415, "Expecting 'Content-Type' of %s or %s", JSON_TYPE, PROTOBUF_TYPE);
+        return false;
+    }
+    return true;
+}
+
+static void subscribe(
+    struct shell *s, struct http_request *req, const Mesos__V1__Scheduler__Call *call)
+{
+    struct str accept = http_headers_join(&req->headers, "Accept", &req->arena);
+    bool json = http_accepts(accept, JSON_TYPE);
+    if (!json && !http_accepts(accept, PROTOBUF_TYPE)) {
+        http_respond_text(
+            req, 406, "Expecting 'Accept' to allow %s or %s", JSON_TYPE, PROTOBUF_TYPE);
+        return;
+    }
+    if (http_request_header(req, "Mesos-Stream-Id").p) {
+        http_respond_text(
+            req, 400, "Subscribe calls should not include the 'Mesos-Stream-Id' header");
+        return;
+    }
+    char stream_id[UUID_TEXT_SIZE];
+    uuid_random_text(stream_id);
+    http_set_header(req, "Mesos-Stream-Id", stream_id);
+    struct peer *p = peer_new(s, PEER_SCHEDULER, req, json);
+    http_respond_begin(req, 200, json ? JSON_TYPE : PROTOBUF_TYPE);
+    master_core_subscribe(s->core, p->id, stream_id, call, shell_now(s));
+}
+
+static void handle_body(struct http_request *req)
+{
+    struct shell *s = req->userdata;
+    /* Leadership may have gone while the body came in. */
+    if (!shell_require_leader(s, req))
+        return;
+    struct error err = ERROR_INIT;
+    ProtobufCMessage *m;
+    struct str type = media_type(http_request_header(req, "Content-Type"));
+    int r = str_eq_c(type, JSON_TYPE) ? wire_parse_json(&mesos__v1__scheduler__call__descriptor,
+                                            &req->arena, req->body.p, req->body.n, &m, &err)
+                                      : wire_unpack(&mesos__v1__scheduler__call__descriptor,
+                                            &req->arena, req->body.p, req->body.n, &m, &err);
+    if (r < 0) {
+        http_respond_text(req, 400, "Failed to parse body into Call: %s", err.msg);
+        return;
+    }
+    const Mesos__V1__Scheduler__Call *call = (const Mesos__V1__Scheduler__Call *)m;
+    if (wire_check_required(m, &err) < 0) {
+        http_respond_text(req, 400, "Failed to convert body into Call: %s", err.msg);
+        return;
+    }
+    if (master_call_validate(call, &err) < 0) {
+        http_respond_text(req, 400, "Failed to validate scheduler::Call: %s", err.msg);
+        return;
+    }
+    if (call->type == MESOS__V1__SCHEDULER__CALL__TYPE__SUBSCRIBE) {
+        subscribe(s, req, call);
+        shell_wake(s);
+        return;
+    }
+    struct str id = http_request_header(req, "Mesos-Stream-Id");
+    char *stream_id = id.p ? arena_strndup(&req->arena, id.p, id.n) : NULL;
+    int status = master_core_call(s->core, stream_id, call, shell_now(s), &err);
+    if (status >= 400)
+        http_respond_text(req, status, "%s", err.msg);
+    else
+        http_respond(req, status, status == 200 ? "application/json" : NULL, NULL, 0);
+    shell_wake(s);
+}
+
+void scheduler_http_handle(struct http_request *req, void *userdata)
+{
+    struct shell *s = userdata;
+    bool json;
+    if (!shell_require_leader(s, req) || !api_check_head(req, &json))
+        return;
+    req->userdata = s;
+    http_request_collect(req, 0, handle_body);
+}

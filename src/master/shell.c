@@ -1,0 +1,257 @@
+#include "master/shell.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "wire/codec.h"
+
+/* Time that cannot go back and does not jump with the wall clock. */
+int64_t shell_now(const struct shell *s)
+{
+    return s->start_real_us + (clock_monotonic_us() - s->start_mono_us);
+}
+
+void shell_wake(struct shell *s)
+{
+    loop_defer(s->loop, &s->wake);
+}
+
+bool shell_require_leader(struct shell *s, struct http_request *req)
+{
+    if (s->leading && s->recovered)
+        return true;
+    if (s->leading) {
+        http_respond_text(req, 503, "Master has not finished recovery");
+        return false;
+    }
+    _cleanup_buf_ struct buf leader = BUF_INIT;
+    if (store_leader_info(s->store, &leader, NULL) < 0 || leader.n == 0) {
+        http_respond_text(req, 503, "No leader elected");
+        return false;
+    }
+    /* Scheme-relative on purpose: a proxy in front may speak TLS. */
+    http_set_header_f(req, "Location", "//%s" STR_FMT, buf_cstr(&leader), STR_ARG(req->target));
+    http_respond(req, 307, NULL, NULL, 0);
+    return false;
+}
+
+/* ---- peers ---- */
+
+static void peer_closed(struct http_request *req)
+{
+    struct peer *p = req->userdata;
+    struct shell *s = p->shell;
+    int64_t now = shell_now(s);
+    switch (p->kind) {
+    case PEER_AGENT:
+        master_core_agent_closed(s->core, p->id, now);
+        break;
+    case PEER_SCHEDULER:
+        master_core_scheduler_closed(s->core, p->id, now);
+        break;
+    case PEER_OPERATOR:
+        break;
+    }
+    peer_free(p);
+    shell_wake(s);
+}
+
+struct peer *peer_new(struct shell *s, enum peer_kind kind, struct http_request *req, bool json)
+{
+    struct peer *p = xnew(struct peer);
+    p->shell = s;
+    p->id = ++s->next_peer;
+    p->kind = kind;
+    p->req = req;
+    p->json = json;
+    list_init(&p->dirty);
+    list_init(&p->node);
+    recordio_decoder_init(&p->decoder, WIRE_MESSAGE_MAX);
+    req->userdata = p;
+    req->on_close = peer_closed;
+    http_request_ref(req);
+    umap_put(&s->peers, p->id, p);
+    if (kind == PEER_OPERATOR) {
+        list_push(&s->operators, &p->node);
+        s->n_operators++;
+    }
+    return p;
+}
+
+void peer_free(struct peer *p)
+{
+    struct shell *s = p->shell;
+    umap_remove(&s->peers, p->id);
+    list_remove(&p->dirty);
+    list_remove(&p->node);
+    if (p->kind == PEER_OPERATOR && --s->n_operators == 0 && s->core)
+        master_core_operator_events(s->core, false);
+    buf_done(&p->out);
+    recordio_decoder_done(&p->decoder);
+    p->req->on_close = NULL;
+    http_request_unref(p->req);
+    free(p);
+}
+
+void peer_send(struct peer *p, const void *bytes, size_t n)
+{
+    if (p->ended)
+        return;
+    recordio_append(&p->out, bytes, n);
+    if (list_empty(&p->dirty))
+        list_push(&p->shell->dirty, &p->dirty);
+}
+
+void peer_flush(struct peer *p)
+{
+    list_remove(&p->dirty);
+    if (p->out.n)
+        http_respond_write(p->req, p->out.p, p->out.n);
+    if (p->out.cap > 64 * 1024)
+        buf_done(&p->out);
+    else
+        buf_clear(&p->out);
+}
+
+void peer_end(struct peer *p)
+{
+    if (p->ended)
+        return;
+    peer_flush(p);
+    p->ended = true;
+    http_respond_end(p->req);
+}
+
+/* ---- the pump ---- */
+
+static void send_scheduler(struct peer *p, const struct master_effect *e)
+{
+    if (!p->json) {
+        peer_send(p, e->data, e->n);
+        return;
+    }
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    ProtobufCMessage *m;
+    struct error err = ERROR_INIT;
+    if (wire_unpack(&mesos__v1__scheduler__event__descriptor, &arena, e->data, e->n, &m, &err) <
+        0) {
+        log_error("event cannot be read back error=%s", err.msg);
+        return;
+    }
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    struct json_writer w;
+    jw_init(&w, &text);
+    wire_to_json(&w, m);
+    peer_send(p, text.p, text.n);
+}
+
+static void carry_out(struct shell *s, const struct master_effect *e)
+{
+    if (e->type == EFFECT_OPERATOR_EVENT) {
+        operator_api_event(s, e->data, e->n);
+        return;
+    }
+    struct peer *p = umap_get(&s->peers, e->peer);
+    if (!p)
+        return; /* gone meanwhile; the core learns it by its own event */
+    switch (e->type) {
+    case EFFECT_AGENT_SEND:
+        peer_send(p, e->data, e->n);
+        break;
+    case EFFECT_SCHEDULER_SEND:
+        send_scheduler(p, e);
+        break;
+    case EFFECT_AGENT_CLOSE:
+    case EFFECT_SCHEDULER_CLOSE:
+        peer_end(p);
+        break;
+    case EFFECT_OPERATOR_EVENT:
+        break;
+    }
+}
+
+struct commit {
+    struct shell *shell;
+    uint64_t last;
+};
+
+static void committed(int status, ssize_t failed_op, const int64_t *new_versions, void *userdata)
+{
+    struct commit *c = userdata;
+    struct shell *s = c->shell;
+    if (status < 0) {
+        /* Memory is ahead of the disk now: the only safe way on is a new start from the disk. */
+        log_error("cannot store state, ending error=%s", errno_text(status));
+        s->failure = 1;
+        loop_stop(s->loop);
+    } else {
+        s->durable = c->last;
+        shell_wake(s);
+    }
+    free(c);
+}
+
+static void commit_batch(struct shell *s, const struct store_op *ops, size_t n, uint64_t last)
+{
+    struct commit *c = xnew(struct commit);
+    *c = (struct commit){s, last};
+    struct error err = ERROR_INIT;
+    if (store_commit(s->store, ops, n, committed, c, &err) < 0) {
+        log_error("cannot store state, ending error=%s", err.msg);
+        free(c);
+        s->failure = 1;
+        loop_stop(s->loop);
+    }
+}
+
+static void commit_mutations(struct shell *s)
+{
+    struct store_op ops[STORE_BATCH_OPS_MAX];
+    struct master_mutation *taken[STORE_BATCH_OPS_MAX];
+    struct master_mutation *m = master_core_take_mutation(s->core);
+    while (m) {
+        size_t n = 0, bytes = 0;
+        while (m && n < STORE_BATCH_OPS_MAX) {
+            size_t more = strlen(m->key) + m->n;
+            if (n > 0 && bytes + more > STORE_BATCH_MAX)
+                break;
+            ops[n] = (struct store_op){.type = m->remove ? STORE_DELETE : STORE_PUT,
+                .key = m->key,
+                .value = m->value,
+                .n = m->n,
+                .version = STORE_ANY_VERSION};
+            taken[n++] = m;
+            bytes += more;
+            m = master_core_take_mutation(s->core);
+        }
+        commit_batch(s, ops, n, taken[n - 1]->number);
+        for (size_t i = 0; i < n; i++)
+            free(taken[i]);
+    }
+}
+
+void shell_drain(struct shell *s)
+{
+    commit_mutations(s);
+    struct master_effect *e;
+    while ((e = master_core_take_effect(s->core, s->durable))) {
+        carry_out(s, e);
+        free(e);
+    }
+}
+
+void shell_pump(struct deferred *d)
+{
+    struct shell *s = container_of(d, struct shell, wake);
+    if (!shell_ready(s) || s->failure)
+        return;
+    shell_drain(s);
+    struct peer *p;
+    while ((p = list_first(&s->dirty, struct peer, dirty)))
+        peer_flush(p);
+    int64_t deadline = master_core_next_deadline(s->core);
+    if (deadline == INT64_MAX)
+        timer_stop(&s->timer);
+    else
+        timer_start(&s->timer, deadline - shell_now(s));
+}

@@ -1,0 +1,146 @@
+#ifndef DCOS_MASTER_SHELL_H
+#define DCOS_MASTER_SHELL_H
+
+/*
+ * What surrounds the core in dcos-master: loop, store, HTTP. After each event somebody calls
+ * shell_wake(); from the loop the shell then commits mutations, sends effects whose mutations are
+ * durable, and sets the timer.
+ */
+
+#include "base/flags.h"
+#include "http/recordio.h"
+#include "http/server.h"
+#include "io/loop.h"
+#include "json/writer.h"
+#include "master/core.h"
+#include "master/umap.h"
+#include "store/store.h"
+
+/* A scheduler's subscription, an agent's link or an operator's subscription. */
+struct peer {
+    struct shell *shell;
+    uint64_t id;
+    struct http_request *req;        /* referenced */
+    bool json;                       /* events as JSON */
+    bool ended;                      /* ended by us; waits for the connection to go */
+    struct buf out;                  /* frames not yet handed to the connection */
+    struct list dirty;               /* in shell.dirty while out holds something */
+    struct list node;                /* operators: in shell.operators */
+    struct recordio_decoder decoder; /* agents only */
+    enum peer_kind { PEER_AGENT, PEER_SCHEDULER, PEER_OPERATOR } kind;
+};
+
+/* A rendered answer of an operator endpoint, shared by all who ask while nothing changed. */
+struct rendered {
+    char *key; /* path and query */
+    uint64_t version;
+    struct buf body;
+};
+enum { RENDERED_MAX = 8, RENDERED_BYTES_MAX = 16 * 1024 * 1024 /* larger ones are not kept */ };
+
+/* A request whose answer is rendered once the events at hand are through, so that those who ask at
+ * the same time share it. */
+struct asking {
+    struct list node;
+    struct shell *shell;
+    struct http_request *req; /* referenced */
+    void (*write)(struct shell *s, struct http_request *req, struct json_writer *w);
+};
+
+struct shell {
+    struct loop *loop;
+    struct store *store;
+    struct http_server *server;
+    struct master_core *core;
+    struct deferred wake;
+    struct timer timer;
+
+    bool leading;   /* elected */
+    bool recovered; /* the core was started */
+    char master_id[40];
+    int64_t start_real_us, start_mono_us;
+    int64_t start_us, elected_us;
+    char hostname[256];
+    char ip[64];
+    uint16_t port;
+    const char *cluster;
+    const char *version;
+    const struct flag *flags;
+    size_t n_flags;
+
+    uint64_t next_peer;
+    uint64_t durable; /* last durable mutation */
+    struct umap peers;
+    struct list dirty;
+    struct list operators;
+    size_t n_operators;
+    struct timer operator_heartbeat;
+    struct list waiting; /* struct asking */
+    struct deferred answer;
+    struct rendered rendered[RENDERED_MAX];
+    size_t next_rendered;
+    uint64_t http_cache_hits;
+    const char *ready_file;
+    struct timer standby_timer;
+    int failure; /* exit code once the loop stops */
+};
+
+void shell_write_ready(struct shell *s);
+int64_t shell_now(const struct shell *s);
+void shell_wake(struct shell *s);
+void shell_pump(struct deferred *d);
+/* Carries out what the core has ready now. */
+void shell_drain(struct shell *s);
+/* The core can be asked: leading and recovered. */
+static inline bool shell_ready(const struct shell *s)
+{
+    return s->leading && s->recovered;
+}
+
+/* Answers 307 or 503 and returns false when this master must not answer itself. */
+bool shell_require_leader(struct shell *s, struct http_request *req);
+
+struct peer *peer_new(struct shell *s, enum peer_kind kind, struct http_request *req, bool json);
+/* Queues one record; sent when the current batch of effects is through. */
+void peer_send(struct peer *p, const void *bytes, size_t n);
+void peer_flush(struct peer *p);
+void peer_end(struct peer *p);
+void peer_free(struct peer *p);
+
+/* HTTP handlers by file. */
+void agent_link_handle(struct http_request *req, void *userdata);
+void scheduler_http_handle(struct http_request *req, void *userdata);
+void operator_http_handle(struct http_request *req, void *userdata); /* every other path */
+void operator_http_answer(struct deferred *d);
+void operator_http_done(struct shell *s);
+void operator_api_handle(struct http_request *req, void *userdata); /* POST /api/v1 */
+void operator_api_event(struct shell *s, const void *bytes, size_t n);
+void operator_api_heartbeat(struct timer *t);
+
+/* ---- documents of the operator endpoints (state_json.c, metrics.c) ---- */
+typedef void (*document)(struct shell *s, struct http_request *req, struct json_writer *w);
+void write_state(struct shell *s, struct http_request *req, struct json_writer *w);
+void write_state_summary(struct shell *s, struct http_request *req, struct json_writer *w);
+void write_slaves(struct shell *s, struct http_request *req, struct json_writer *w);
+void write_frameworks(struct shell *s, struct http_request *req, struct json_writer *w);
+void write_tasks(struct shell *s, struct http_request *req, struct json_writer *w);
+void write_roles(struct shell *s, struct http_request *req, struct json_writer *w);
+void write_metrics(struct shell *s, struct http_request *req, struct json_writer *w);
+void write_flags(struct shell *s, struct http_request *req, struct json_writer *w);
+void write_version(struct shell *s, struct http_request *req, struct json_writer *w);
+/* Each metric in order. */
+void each_metric(
+    struct shell *s, void (*fn)(const char *name, double value, void *userdata), void *userdata);
+
+/* ---- answers of the v1 operator API (state_v1.c) ---- */
+/* Fills the answer for a call that only reads; false when the type is not one of those. */
+bool fill_response(struct shell *s, Mesos__V1__Master__Call__Type type, struct arena *arena,
+    Mesos__V1__Master__Response *ret);
+void fill_get_state(
+    struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetState *ret);
+
+/* Checks 5, 6 and 8 of the scheduler API, shared with the operator API: method, content type.
+ * Answers itself when it returns false. */
+bool api_check_head(struct http_request *req, bool *ret_json);
+
+#endif

@@ -1,0 +1,494 @@
+#ifndef DCOS_MASTER_STATE_H
+#define DCOS_MASTER_STATE_H
+
+/*
+ * Inside the core: who holds what. Only files of src/master include this; the operator endpoints
+ * read it, nobody outside the core's own files changes it.
+ *
+ * Ownership: the core owns agents and frameworks; a framework owns its tasks (active, unreachable,
+ * completed), executors, offers and clients. An agent lists what is on it. A client is one
+ * framework in one role: the unit that gets offers.
+ */
+
+#include "base/arena.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/vec.h"
+#include "kernel/framework.h"
+#include "kernel/ids.h"
+#include "kernel/resources.h"
+#include "kernel/task.h"
+#include "master/core.h"
+#include "master/umap.h"
+
+enum { LINK_MAJOR = 1, LINK_MINOR = 0 };
+enum {
+    UNREACHABLE_AGENTS_MAX = 102400, /* remembered unreachable agents, oldest go first */
+    REMOVED_FRAMEWORKS_MAX = 1000,   /* remembered ids of removed frameworks */
+    TASK_STATUSES_MAX = 32,          /* kept per task, oldest go first */
+    QUANTITIES_MAX = 16,             /* scalar names that count for fairness */
+    OFFERS_PER_EVENT = 50,           /* offers in one OFFERS event */
+};
+
+/* ---- small shared things ---- */
+
+/* Protobuf bytes of an immutable message. */
+struct packed {
+    uint32_t n;
+    uint8_t p[];
+};
+struct packed *packed_new(const ProtobufCMessage *m);
+
+/* Shared immutable text. */
+struct name {
+    uint32_t refs;
+    char text[];
+};
+struct name *name_new(const char *text);
+struct name *name_ref(struct name *n);
+void name_unref(struct name *n);
+
+struct core_timer {
+    struct heap_node node; /* key = due time */
+    void (*fn)(struct master_core *core, struct core_timer *t, int64_t now_us);
+};
+void core_timer_start(struct master_core *core, struct core_timer *t, int64_t due_us);
+void core_timer_stop(struct master_core *core, struct core_timer *t);
+
+/* ---- fairness (sorter.c) ---- */
+
+struct role;
+
+/* One place in an order of fairness. */
+struct share {
+    int64_t dominant; /* allocated / total of the scarcest resource, times 2^30 */
+    uint64_t count;   /* allocations so far */
+    const char *name;
+    struct role *role;     /* of a role's subtree or its own part */
+    struct client *client; /* of a client */
+    bool own;              /* the part of `role` that is its own clients' */
+    int64_t quantities[QUANTITIES_MAX];
+};
+
+struct order {
+    struct share **items; /* ascending by (dominant, count, name) */
+    size_t n, cap;
+};
+
+/* A node of the tree of roles; the root has the name "". */
+struct role {
+    char *name;
+    struct role *parent;
+    size_t refs;          /* clients and child roles */
+    struct share tree;    /* place among the parent's children */
+    struct share own;     /* place among its own children */
+    struct order order;   /* children's trees, and `own` while there are clients */
+    struct order clients; /* active ones only */
+    size_t n_clients;
+};
+
+struct client {
+    uint32_t slot;
+    struct framework *framework;
+    struct role *role;
+    struct share share;
+    bool subscribed; /* the role is among the framework's roles */
+    bool suppressed;
+    bool active; /* in role->clients: subscribed, not suppressed, framework connected */
+    struct list filters;
+    /* Minimal sets the framework wants in this role; n_min = 0: the default. */
+    struct min_quantities {
+        struct min_quantity {
+            const char *name; /* in the framework's info */
+            int64_t milli;
+        } * items;
+        size_t n;
+    } * min;
+    size_t n_min;
+};
+
+struct filter {
+    struct client *client;
+    struct agent *agent;
+    struct resources resources; /* allocated to the client's role */
+    struct core_timer timer;
+    struct list client_node, agent_node;
+};
+
+/* ---- agents ---- */
+
+enum agent_state {
+    AGENT_RECOVERED,  /* from the registry, not back yet */
+    AGENT_REGISTERED, /* `connected` tells whether it has a link now */
+};
+
+struct agent {
+    struct name *id;
+    uint32_t slot;
+    enum agent_state state;
+    uint64_t link; /* 0 = disconnected */
+    struct arena arena;
+    Mesos__V1__AgentInfo *info; /* in the arena, id set */
+    Mesos__V1__AgentInfo__Capability **capabilities;
+    size_t n_capabilities;
+    const char *version;
+    const char *ip;    /* for url and pid; in the arena */
+    char address[300]; /* "ip:port", key in core->addresses */
+    bool has_limits;   /* TASK_RESOURCE_LIMITS */
+    bool has_gpus;
+    int64_t registered_us, reregistered_us;
+    struct resources total, available, used, offered;
+    struct list tasks, executors, offers, filters;
+    size_t n_tasks;
+    unsigned missed_pings;
+    uint64_t ping_sequence;
+    struct core_timer ping_timer;
+    struct core_timer reregister_timer;
+    struct list dirty; /* in core->dirty: something may be offered */
+};
+
+struct lost_agent {
+    int64_t unreachable_us;
+    char id[];
+};
+
+struct executor {
+    struct framework *framework;
+    struct client *client;
+    struct agent *agent;
+    struct packed *info;
+    struct resources resources;
+    size_t n_tasks; /* that name it */
+    struct list agent_node, framework_node;
+    char id[];
+};
+
+/* ---- tasks ---- */
+
+enum task_place { TASK_ACTIVE, TASK_UNREACHABLE_PLACE, TASK_COMPLETED };
+
+struct task {
+    struct framework *framework;
+    struct client *client;
+    struct name *agent_id;
+    struct agent *agent;       /* NULL once it is unreachable or completed */
+    struct executor *executor; /* NULL for command tasks, and once the executor is gone */
+    struct list agent_node;    /* in agent->tasks */
+    struct list place_node;    /* in unreachable or completed */
+    struct packed *info;       /* mesos.v1.Task without state and statuses */
+    struct packed **statuses;  /* consecutive ones of the same state: the newest */
+    struct resources resources;
+    uint8_t n_statuses;
+    uint8_t place;           /* enum task_place */
+    uint8_t state;           /* newest known */
+    uint8_t forwarded_state; /* of the last forwarded update */
+    bool forwarded;          /* there was one */
+    bool charged;            /* its resources count as used */
+    bool kill_sent;
+    struct packed *kill_policy; /* KillPolicy of the last KILL or NULL */
+    uint8_t uuid[16];           /* of the last forwarded update */
+    char id[];
+};
+
+/* ---- frameworks ---- */
+
+struct framework {
+    struct name *id;
+    struct arena arena;
+    Mesos__V1__FrameworkInfo *info; /* in the arena, id set */
+    struct packed *packed_info;
+    uint32_t capabilities;
+    bool connected, recovered, removed;
+    uint64_t stream;
+    char stream_id[40];
+    int64_t registered_us, reregistered_us, unregistered_us;
+    struct map clients; /* by role name */
+    struct map tasks;   /* active, by id */
+    struct list unreachable, completed;
+    struct map unreachable_by_id;
+    size_t n_unreachable, n_completed;
+    struct list executors, offers;
+    size_t n_offers;
+    struct resources used, offered;
+    struct core_timer failover_timer, heartbeat_timer;
+    struct list node; /* in core->completed_frameworks */
+    /* Offers made in the current allocation, sent together. */
+    struct list fresh;
+    size_t n_fresh;
+    struct list fresh_node;
+    struct arena constraints_arena;
+    Mesos__V1__Scheduler__OfferConstraints *constraints;
+};
+
+struct offer {
+    char id[80];
+    struct framework *framework;
+    struct client *client;
+    struct agent *agent;
+    struct resources resources; /* with allocation role */
+    struct list framework_node, agent_node, fresh_node;
+    struct core_timer timer;
+};
+
+/* ---- counters for /metrics/snapshot ---- */
+
+struct master_stats {
+    uint64_t slave_registrations, slave_reregistrations, slave_removals;
+    uint64_t slave_removals_unhealthy, slave_removals_unregistered, slave_removals_registered;
+    uint64_t slave_unreachable_scheduled, slave_unreachable_completed, slave_unreachable_canceled;
+    uint64_t recovery_slave_removals;
+    uint64_t task_states[16]; /* terminal transitions by state number */
+    struct map task_reasons;  /* "task_lost/source_master/reason_..." -> struct reason_count */
+    uint64_t calls[32];       /* scheduler calls by type */
+    uint64_t dropped_messages;
+    uint64_t messages_register_slave, messages_reregister_slave, messages_unregister_slave,
+        messages_status_update, messages_exited_executor, messages_update_slave,
+        messages_executor_to_framework;
+    uint64_t valid_status_updates, invalid_status_updates;
+    uint64_t valid_acks, invalid_acks;
+    uint64_t valid_to_executor, invalid_to_executor;
+    uint64_t valid_to_framework, invalid_to_framework;
+    uint64_t allocation_runs;
+    uint64_t offers_made, offers_rescinded;
+};
+
+struct reason_count {
+    uint64_t n;
+    char key[];
+};
+
+/* ---- the core ---- */
+
+struct master_core {
+    struct master_config config;
+    char *hostname, *ip, *version;
+    char master_id[64];
+    uint64_t epoch;
+    bool started;
+    int64_t now;     /* of the event being handled */
+    uint64_t change; /* master_core_version */
+
+    struct map agents;     /* registered and recovered, by id */
+    struct map addresses;  /* registered agents by "ip:port" */
+    struct map lost;       /* unreachable, by id: struct lost_agent */
+    struct map frameworks; /* live, by id */
+    struct map removed;    /* ids of removed frameworks: char * */
+    struct list completed_frameworks;
+    size_t n_completed_frameworks;
+    struct map offers; /* by id */
+    struct umap links; /* link -> struct link */
+    struct link *all_links;
+    struct umap streams; /* stream -> struct framework */
+    size_t n_recovered;
+    uint64_t next_framework, next_agent, next_offer;
+
+    struct heap timers;
+
+    /* allocator */
+    struct role root;
+    struct map roles;                           /* by name */
+    const char *quantity_names[QUANTITIES_MAX]; /* owned */
+    size_t n_quantities;
+    int64_t totals[QUANTITIES_MAX]; /* of all registered agents */
+    bool shares_stale;              /* totals changed since the orders were built */
+    struct list dirty;              /* agents to look at */
+    struct core_timer allocate_timer;
+    struct umap filters; /* client slot << 32 | agent slot */
+    VEC(uint32_t) free_client_slots;
+    VEC(uint32_t) free_agent_slots;
+    uint32_t n_client_slots, n_agent_slots;
+    size_t n_custom_min; /* clients with minimal sets of their own */
+    struct list fresh_frameworks;
+
+    bool operator_events;
+    struct master_stats stats;
+
+    struct master_mutation *mutations, **mutations_tail;
+    struct master_effect *effects, **effects_tail;
+    uint64_t last_mutation;
+};
+
+/* The protocol state of an agent's link. */
+struct link {
+    uint64_t id;
+    bool greeted;
+    bool refused;
+    struct agent *agent;      /* once registered */
+    struct link *prev, *next; /* in core->all_links */
+};
+
+/* ---- output.c ---- */
+void put_mutation(struct master_core *core, const char *prefix, const char *id,
+    const ProtobufCMessage *m); /* m NULL: delete */
+void send_agent(struct master_core *core, const struct agent *a, Dcos__Internal__MasterRecord *rec);
+void send_link(struct master_core *core, uint64_t link, Dcos__Internal__MasterRecord *rec);
+void close_link(struct master_core *core, uint64_t link);
+void send_event(
+    struct master_core *core, const struct framework *f, const Mesos__V1__Scheduler__Event *e);
+void send_stream(struct master_core *core, uint64_t stream, const Mesos__V1__Scheduler__Event *e);
+void close_stream(struct master_core *core, uint64_t stream);
+void send_error(struct master_core *core, uint64_t stream, const char *message);
+void send_operator_event(struct master_core *core, const Mesos__V1__Master__Event *e);
+
+/* ---- registry.c ---- */
+void registry_put_agent(struct master_core *core, const struct agent *a);
+void registry_put_lost_agent(struct master_core *core, const struct agent *a, int64_t since_us);
+void registry_delete_agent(struct master_core *core, const char *id);
+void registry_put_framework(
+    struct master_core *core, const struct framework *f, int64_t removed_us);
+void remember_lost_agent(struct master_core *core, const char *id, int64_t since_us);
+void remember_removed_framework(struct master_core *core, const char *id);
+
+/* ---- agent.c ---- */
+/* `info` must have its id. Adds it in state RECOVERED without resources. */
+struct agent *agent_new(struct master_core *core, const char *id);
+void agent_free(struct master_core *core, struct agent *a);
+/* Takes the message's contents over (deep copy). */
+void agent_set_info(struct agent *a, const Mesos__V1__AgentInfo *info, const char *version,
+    Mesos__V1__AgentInfo__Capability *const *capabilities, size_t n_capabilities);
+/* Replaces the total; what is used stays accounted. Offers must have been taken back. */
+void agent_set_total(struct master_core *core, struct agent *a, const struct resources *total);
+void agent_disconnect(struct master_core *core, struct agent *a);
+void agent_mark_unreachable(struct master_core *core, struct agent *a);
+void agent_remove(struct master_core *core, struct agent *a); /* graceful leave */
+/* Puts it into core->addresses; an agent that was there and is away is removed: its work folder was
+ * lost and it came back under a new id. */
+void agent_set_address(struct master_core *core, struct agent *a);
+void agent_start_pings(struct master_core *core, struct agent *a);
+void agent_wait_reregister(struct master_core *core, struct agent *a);
+static inline bool agent_connected(const struct agent *a)
+{
+    return a->link != 0;
+}
+/* FAILURE {agent_id} to every connected framework. */
+void broadcast_agent_failure(struct master_core *core, const char *agent_id);
+
+/* ---- register.c ---- */
+/* NULL, or why the agent is refused. */
+const char *agent_register(
+    struct master_core *core, struct link *l, const Dcos__Internal__Register *reg);
+
+/* ---- framework.c ---- */
+struct framework *framework_new(struct master_core *core, const Mesos__V1__FrameworkInfo *info);
+void framework_free(struct master_core *core, struct framework *f);
+/* Updatable fields of a new info; keeps user and checkpoint. Returns whether anything changed. */
+bool framework_update_info(
+    struct master_core *core, struct framework *f, const Mesos__V1__FrameworkInfo *info);
+void framework_set_suppressed(
+    struct master_core *core, struct framework *f, char *const *roles, size_t n);
+void framework_set_constraints(
+    struct framework *f, const Mesos__V1__Scheduler__OfferConstraints *constraints);
+void framework_disconnect(struct master_core *core, struct framework *f);
+void framework_remove(struct master_core *core, struct framework *f);
+void framework_wait_failover(struct master_core *core, struct framework *f, int64_t delay_us);
+static inline struct framework *find_framework(struct master_core *core, const char *id)
+{
+    return map_get(&core->frameworks, id);
+}
+static inline bool framework_is(const struct framework *f, uint32_t capability)
+{
+    return (f->capabilities & capability) != 0;
+}
+
+/* ---- task.c ---- */
+/* `t` in the arena of the caller: the parts become the packed record. */
+struct task *task_new(struct framework *f, struct agent *a, const Mesos__V1__Task *info,
+    struct client *client, struct resources *take_resources);
+void task_free(struct task *t);
+void task_add_active(struct master_core *core, struct task *t); /* charges its resources */
+void task_release(struct master_core *core, struct task *t);    /* once; frees what it used */
+void task_add_status(struct task *t, const Mesos__V1__TaskStatus *status);
+/* New state (and a status for the record); releases resources when terminal or unreachable. */
+void task_transition(struct master_core *core, struct task *t, Mesos__V1__TaskState state,
+    const Mesos__V1__TaskStatus *status);
+void task_complete(
+    struct master_core *core, struct task *t); /* active or unreachable -> completed */
+void task_make_unreachable(struct master_core *core, struct task *t);
+/* Sends an update made by the master (no uuid) and counts it. */
+void send_master_update(
+    struct master_core *core, struct framework *f, const Mesos__V1__TaskStatus *status);
+void count_task_state(struct master_core *core, const Mesos__V1__TaskStatus *status);
+struct executor *executor_find(const struct agent *a, const struct framework *f, const char *id);
+struct executor *executor_new(struct master_core *core, struct framework *f, struct agent *a,
+    const Mesos__V1__ExecutorInfo *info, struct client *client, struct resources *take_resources);
+void executor_remove(struct master_core *core, struct executor *e);
+/* KILL to the task's agent, with the policy of the last call. */
+void task_send_kill(struct master_core *core, const struct task *t);
+/* Full message of a task for the wire, in the arena. */
+Mesos__V1__Task *task_to_wire(const struct task *t, struct arena *arena);
+Mesos__V1__TaskStatus *task_status_at(const struct task *t, size_t i, struct arena *arena);
+/* The newest status in the arena, or NULL. */
+Mesos__V1__TaskStatus *task_last_status(const struct task *t, struct arena *arena);
+void unpack_into(const ProtobufCMessageDescriptor *type, const struct packed *p,
+    struct arena *arena, ProtobufCMessage **ret);
+
+/* ---- update.c ---- */
+void handle_status_update(
+    struct master_core *core, struct agent *a, const Dcos__Internal__StatusUpdate *u);
+void handle_acknowledge(struct master_core *core, struct framework *f,
+    const Mesos__V1__Scheduler__Call__Acknowledge *ack);
+void handle_executor_exited(
+    struct master_core *core, struct agent *a, const Dcos__Internal__ExecutorExited *m);
+
+/* ---- offer.c ---- */
+struct offer *offer_new(
+    struct master_core *core, struct client *c, struct agent *a, struct resources *take_resources);
+/* Takes the offer back: resources are available again; RESCIND is sent when `rescind`. */
+void offer_discard(struct master_core *core, struct offer *o, bool rescind);
+/* Ends the offer without making its resources available: they go to *ret, still charged to nobody.
+ */
+void offer_consume(struct master_core *core, struct offer *o, struct resources *ret);
+/* Resources (allocated form) of an agent come back to the pool. */
+void agent_give_back(struct master_core *core, struct agent *a, const struct resources *r);
+void send_fresh_offers(struct master_core *core);
+
+/* ---- allocator.c, sorter.c, filter.c ---- */
+struct client *client_get(struct master_core *core, struct framework *f, const char *role);
+void client_free(struct master_core *core, struct client *c);
+void client_refresh(struct master_core *core, struct client *c); /* active or not, anew */
+/* Sign +1: the client was given these, -1: they came back. */
+void client_charge(struct master_core *core, struct client *c, const struct resources *r, int sign);
+void totals_change(struct master_core *core, const struct resources *r, int sign);
+void shares_rebuild(struct master_core *core);
+void roles_done(struct master_core *core);
+void mark_dirty(struct master_core *core, struct agent *a);
+void mark_all_dirty(struct master_core *core);
+void allocate(struct master_core *core);
+void filter_add(struct master_core *core, struct client *c, struct agent *a,
+    const struct resources *r, int64_t duration_us);
+bool filter_blocks(struct master_core *core, const struct client *c, const struct agent *a,
+    const struct resources *r);
+void filter_free(struct master_core *core, struct filter *f);
+void filters_clear_client(struct master_core *core, struct client *c);
+void filters_clear_agent(struct master_core *core, struct agent *a);
+/* Microseconds from Filters of a call: default 5 s, 0 = none, at most 365 days. */
+int64_t filters_duration_us(const Mesos__V1__Filters *f);
+bool constraints_allow(const struct framework *f, const char *role, const struct agent *a);
+
+/* ---- scheduler_calls.c, accept.c, reconcile.c ---- */
+void handle_accept(struct master_core *core, struct framework *f,
+    const Mesos__V1__Scheduler__Call__Accept *accept);
+void handle_reconcile(struct master_core *core, struct framework *f,
+    const Mesos__V1__Scheduler__Call__Reconcile *reconcile);
+void reconcile_task(
+    struct master_core *core, struct framework *f, const char *task_id, const char *agent_id);
+
+/* ---- operator events ---- */
+void operator_task_added(struct master_core *core, const struct task *t);
+void operator_task_updated(
+    struct master_core *core, const struct task *t, const Mesos__V1__TaskStatus *status);
+void operator_agent_added(struct master_core *core, const struct agent *a);
+void operator_agent_removed(struct master_core *core, const char *agent_id);
+void operator_framework_added(struct master_core *core, const struct framework *f);
+void operator_framework_updated(struct master_core *core, const struct framework *f);
+void operator_framework_removed(struct master_core *core, const struct framework *f);
+/* Wire forms for GET_AGENTS and GET_FRAMEWORKS. */
+Mesos__V1__Master__Response__GetAgents__Agent *agent_to_wire(
+    const struct agent *a, struct arena *arena);
+Mesos__V1__Master__Response__GetFrameworks__Framework *framework_to_wire(
+    const struct framework *f, struct arena *arena);
+void master_info_init(
+    const struct master_core *core, struct arena *arena, Mesos__V1__MasterInfo *ret);
+
+#endif

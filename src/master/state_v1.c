@@ -1,0 +1,304 @@
+#include "base/alloc.h"
+#include "master/shell.h"
+#include "master/state_json.h"
+
+/* Answers of the v1 operator API, as messages: JSON or protobuf is made of them later. */
+
+typedef Mesos__V1__Master__Response Response;
+
+#define NEW(arena, var, type, init)                                                                \
+    type *var = arena_alloc((arena), sizeof(*var));                                                \
+    init(var)
+
+/* ---- tasks ---- */
+
+static void fill_get_tasks(
+    struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetTasks *ret)
+{
+    const struct master_core *core = s->core;
+    VEC(Mesos__V1__Task *) active = {0}, unreachable = {0}, completed = {0};
+    MAP_FOREACH (e, &core->frameworks) {
+        const struct framework *f = e->value;
+        size_t pos = 0;
+        struct map_entry *te;
+        while ((te = map_next(&f->tasks, &pos)))
+            vec_push(&active, task_to_wire(te->value, arena));
+        LIST_FOREACH (t, &f->unreachable, struct task, place_node)
+            vec_push(&unreachable, task_to_wire(t, arena));
+        LIST_FOREACH (t, &f->completed, struct task, place_node)
+            vec_push(&completed, task_to_wire(t, arena));
+    }
+    LIST_FOREACH (f, &core->completed_frameworks, struct framework, node) {
+        LIST_FOREACH (t, &f->completed, struct task, place_node)
+            vec_push(&completed, task_to_wire(t, arena));
+    }
+#define TAKE(vec, field)                                                                           \
+    ret->n_##field = (vec).n;                                                                      \
+    ret->field = (vec).n ? arena_memdup(arena, (vec).items, (vec).n * sizeof(*(vec).items))        \
+                         : NULL;                                                                   \
+    vec_done(&(vec))
+    TAKE(active, tasks);
+    TAKE(unreachable, unreachable_tasks);
+    TAKE(completed, completed_tasks);
+}
+
+/* ---- executors, frameworks, agents ---- */
+
+static void fill_get_executors(
+    struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetExecutors *ret)
+{
+    const struct master_core *core = s->core;
+    VEC(Mesos__V1__Master__Response__GetExecutors__Executor *) list = {0};
+    MAP_FOREACH (e, &core->frameworks) {
+        const struct framework *f = e->value;
+        LIST_FOREACH (x, &f->executors, struct executor, framework_node) {
+            NEW(arena, w, Mesos__V1__Master__Response__GetExecutors__Executor,
+                mesos__v1__master__response__get_executors__executor__init);
+            ProtobufCMessage *m;
+            unpack_into(&mesos__v1__executor_info__descriptor, x->info, arena, &m);
+            w->executor_info = (Mesos__V1__ExecutorInfo *)m;
+            w->agent_id = x->agent->info->id;
+            vec_push(&list, w);
+        }
+    }
+    TAKE(list, executors);
+}
+
+static void fill_get_frameworks(
+    struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetFrameworks *ret)
+{
+    const struct master_core *core = s->core;
+    VEC(Mesos__V1__Master__Response__GetFrameworks__Framework *) live = {0}, completed = {0};
+    MAP_FOREACH (e, &core->frameworks)
+        vec_push(&live, framework_to_wire(e->value, arena));
+    LIST_FOREACH (f, &core->completed_frameworks, struct framework, node)
+        vec_push(&completed, framework_to_wire(f, arena));
+    TAKE(live, frameworks);
+    TAKE(completed, completed_frameworks);
+}
+
+static void fill_get_agents(
+    struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetAgents *ret)
+{
+    const struct master_core *core = s->core;
+    VEC(Mesos__V1__Master__Response__GetAgents__Agent *) agents = {0};
+    VEC(Mesos__V1__AgentInfo *) recovered = {0};
+    MAP_FOREACH (e, &core->agents) {
+        const struct agent *a = e->value;
+        if (a->state == AGENT_REGISTERED)
+            vec_push(&agents, agent_to_wire(a, arena));
+        else
+            vec_push(&recovered, a->info);
+    }
+    TAKE(agents, agents);
+    TAKE(recovered, recovered_agents);
+}
+
+void fill_get_state(
+    struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetState *ret)
+{
+    NEW(arena, tasks, Mesos__V1__Master__Response__GetTasks,
+        mesos__v1__master__response__get_tasks__init);
+    NEW(arena, executors, Mesos__V1__Master__Response__GetExecutors,
+        mesos__v1__master__response__get_executors__init);
+    NEW(arena, frameworks, Mesos__V1__Master__Response__GetFrameworks,
+        mesos__v1__master__response__get_frameworks__init);
+    NEW(arena, agents, Mesos__V1__Master__Response__GetAgents,
+        mesos__v1__master__response__get_agents__init);
+    fill_get_tasks(s, arena, tasks);
+    fill_get_executors(s, arena, executors);
+    fill_get_frameworks(s, arena, frameworks);
+    fill_get_agents(s, arena, agents);
+    ret->get_tasks = tasks;
+    ret->get_executors = executors;
+    ret->get_frameworks = frameworks;
+    ret->get_agents = agents;
+}
+
+/* ---- roles ---- */
+
+static void fill_get_roles(
+    struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetRoles *ret)
+{
+    const struct master_core *core = s->core;
+    const char **names;
+    size_t n = role_names(core, arena, &names);
+    ret->roles = arena_new_array(arena, Mesos__V1__Role *, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        NEW(arena, w, Mesos__V1__Role, mesos__v1__role__init);
+        w->name = (char *)(uintptr_t)names[i];
+        w->has_weight = true;
+        w->weight = 1.0;
+        _cleanup_resources_ struct resources sum = RESOURCES_INIT, plain = RESOURCES_INIT;
+        w->frameworks = arena_new_array(
+            arena, Mesos__V1__FrameworkID *, map_size(&core->frameworks) + 1);
+        MAP_FOREACH (e, &core->frameworks) {
+            const struct framework *f = e->value;
+            if (map_get(&f->clients, names[i]))
+                w->frameworks[w->n_frameworks++] = f->info->id;
+        }
+        MAP_FOREACH (e, &core->agents) {
+            const struct agent *a = e->value;
+            _cleanup_resources_ struct resources u = RESOURCES_INIT, o = RESOURCES_INIT;
+            resources_filter(&a->used, resource_is_allocated_to, names[i], &u);
+            resources_filter(&a->offered, resource_is_allocated_to, names[i], &o);
+            resources_add(&sum, &u);
+            resources_add(&sum, &o);
+        }
+        resources_to_quantities(&sum, &plain);
+        w->resources = resources_to_wire(&plain, 0, arena, &w->n_resources);
+        ret->roles[ret->n_roles++] = w;
+    }
+}
+
+/* ---- flags, metrics, version ---- */
+
+static void fill_get_flags(
+    struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetFlags *ret)
+{
+    ret->flags = arena_new_array(arena, Mesos__V1__Flag *, s->n_flags);
+    for (size_t i = 0; i < s->n_flags; i++) {
+        if (!s->flags[i].value_text)
+            continue;
+        NEW(arena, w, Mesos__V1__Flag, mesos__v1__flag__init);
+        w->name = (char *)(uintptr_t)s->flags[i].name;
+        w->value = (char *)(uintptr_t)(s->flags[i].secret ? "[redacted]" : s->flags[i].value_text);
+        ret->flags[ret->n_flags++] = w;
+    }
+}
+
+struct metric_list {
+    struct arena *arena;
+    VEC(Mesos__V1__Metric *) items;
+};
+
+static void add_metric(const char *name, double value, void *userdata)
+{
+    struct metric_list *list = userdata;
+    NEW(list->arena, w, Mesos__V1__Metric, mesos__v1__metric__init);
+    w->name = arena_strdup(list->arena, name);
+    w->has_value = true;
+    w->value = value;
+    vec_push(&list->items, w);
+}
+
+static void fill_get_metrics(
+    struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetMetrics *ret)
+{
+    struct metric_list list = {.arena = arena};
+    each_metric(s, add_metric, &list);
+    TAKE(list.items, metrics);
+}
+
+bool fill_response(
+    struct shell *s, Mesos__V1__Master__Call__Type type, struct arena *arena, Response *ret)
+{
+    ret->has_type = true;
+    switch (type) {
+    case MESOS__V1__MASTER__CALL__TYPE__GET_HEALTH: {
+        NEW(arena, w, Mesos__V1__Master__Response__GetHealth,
+            mesos__v1__master__response__get_health__init);
+        w->has_healthy = w->healthy = true;
+        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_HEALTH;
+        ret->get_health = w;
+        return true;
+    }
+    case MESOS__V1__MASTER__CALL__TYPE__GET_FLAGS: {
+        NEW(arena, w, Mesos__V1__Master__Response__GetFlags,
+            mesos__v1__master__response__get_flags__init);
+        fill_get_flags(s, arena, w);
+        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_FLAGS;
+        ret->get_flags = w;
+        return true;
+    }
+    case MESOS__V1__MASTER__CALL__TYPE__GET_VERSION: {
+        NEW(arena, w, Mesos__V1__Master__Response__GetVersion,
+            mesos__v1__master__response__get_version__init);
+        NEW(arena, info, Mesos__V1__VersionInfo, mesos__v1__version_info__init);
+        info->version = (char *)(uintptr_t)s->version;
+        w->version_info = info;
+        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_VERSION;
+        ret->get_version = w;
+        return true;
+    }
+    case MESOS__V1__MASTER__CALL__TYPE__GET_METRICS: {
+        NEW(arena, w, Mesos__V1__Master__Response__GetMetrics,
+            mesos__v1__master__response__get_metrics__init);
+        fill_get_metrics(s, arena, w);
+        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_METRICS;
+        ret->get_metrics = w;
+        return true;
+    }
+    case MESOS__V1__MASTER__CALL__TYPE__GET_LOGGING_LEVEL: {
+        NEW(arena, w, Mesos__V1__Master__Response__GetLoggingLevel,
+            mesos__v1__master__response__get_logging_level__init);
+        w->has_level = true;
+        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_LOGGING_LEVEL;
+        ret->get_logging_level = w;
+        return true;
+    }
+    case MESOS__V1__MASTER__CALL__TYPE__GET_STATE: {
+        NEW(arena, w, Mesos__V1__Master__Response__GetState,
+            mesos__v1__master__response__get_state__init);
+        fill_get_state(s, arena, w);
+        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_STATE;
+        ret->get_state = w;
+        return true;
+    }
+    case MESOS__V1__MASTER__CALL__TYPE__GET_AGENTS: {
+        NEW(arena, w, Mesos__V1__Master__Response__GetAgents,
+            mesos__v1__master__response__get_agents__init);
+        fill_get_agents(s, arena, w);
+        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_AGENTS;
+        ret->get_agents = w;
+        return true;
+    }
+    case MESOS__V1__MASTER__CALL__TYPE__GET_FRAMEWORKS: {
+        NEW(arena, w, Mesos__V1__Master__Response__GetFrameworks,
+            mesos__v1__master__response__get_frameworks__init);
+        fill_get_frameworks(s, arena, w);
+        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_FRAMEWORKS;
+        ret->get_frameworks = w;
+        return true;
+    }
+    case MESOS__V1__MASTER__CALL__TYPE__GET_EXECUTORS: {
+        NEW(arena, w, Mesos__V1__Master__Response__GetExecutors,
+            mesos__v1__master__response__get_executors__init);
+        fill_get_executors(s, arena, w);
+        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_EXECUTORS;
+        ret->get_executors = w;
+        return true;
+    }
+    case MESOS__V1__MASTER__CALL__TYPE__GET_TASKS: {
+        NEW(arena, w, Mesos__V1__Master__Response__GetTasks,
+            mesos__v1__master__response__get_tasks__init);
+        fill_get_tasks(s, arena, w);
+        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_TASKS;
+        ret->get_tasks = w;
+        return true;
+    }
+    case MESOS__V1__MASTER__CALL__TYPE__GET_ROLES: {
+        NEW(arena, w, Mesos__V1__Master__Response__GetRoles,
+            mesos__v1__master__response__get_roles__init);
+        fill_get_roles(s, arena, w);
+        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_ROLES;
+        ret->get_roles = w;
+        return true;
+    }
+    case MESOS__V1__MASTER__CALL__TYPE__GET_MASTER: {
+        NEW(arena, w, Mesos__V1__Master__Response__GetMaster,
+            mesos__v1__master__response__get_master__init);
+        NEW(arena, info, Mesos__V1__MasterInfo, mesos__v1__master_info__init);
+        master_info_init(s->core, arena, info);
+        w->master_info = info;
+        w->has_start_time = w->has_elected_time = true;
+        w->start_time = (double)s->start_us / 1e6;
+        w->elected_time = (double)s->elected_us / 1e6;
+        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_MASTER;
+        ret->get_master = w;
+        return true;
+    }
+    default:
+        return false;
+    }
+}
