@@ -8,6 +8,7 @@
 #include "base/parse.h"
 #include "base/vec.h"
 #include "http/http.h"
+#include "http/server-internal.h"
 
 enum { PARAMS_MAX = 1000 };
 
@@ -64,6 +65,12 @@ void http_escape(struct buf *out, struct str text)
 
 int http_params_parse(struct str text, struct arena *arena, struct http_params *ret)
 {
+    return http_params_parse_with(text, false, arena, ret);
+}
+
+int http_params_parse_with(
+    struct str text, bool skip_bad, struct arena *arena, struct http_params *ret)
+{
     size_t max = 1;
     for (size_t i = 0; i < text.n; i++)
         max += text.p[i] == '&';
@@ -83,9 +90,10 @@ int http_params_parse(struct str text, struct arena *arena, struct http_params *
         struct http_param *item = &params.items[params.n];
         item->name = http_unescape(name, true, arena);
         item->value = http_unescape(value, true, arena);
-        if (!item->name.p || !item->value.p)
+        if (item->name.p && item->value.p)
+            params.n++;
+        else if (!skip_bad)
             return -EINVAL;
-        params.n++;
     }
     *ret = params;
     return 0;

@@ -29,6 +29,7 @@ struct stream_filter_ops {
     /* Bytes of the owner that wait for the handshake. */
     size_t (*pending)(const struct stream_filter *f);
     void (*free)(struct stream_filter *f);
+    void (*free_context)(struct tls_context *t);
 };
 
 struct tls_context {
