@@ -178,7 +178,9 @@ static int fill(const struct cache *c, int directory, const char *key, const str
     if (r == 0 && fsync(fd) < 0)
         r = fail_bypass(err, -errno, "cache", ret_bypass);
     if (r == 0) {
-        _cleanup_close_ int evict = take_lock(directory, "evict.lock", true);
+        /* Held to the end of the block. Without it the worst is a cache that is too large for a
+         * while. */
+        _unused_ _cleanup_close_ int evict = take_lock(directory, "evict.lock", true);
         make_room(directory, key, c->max_bytes, bytes);
         if (renameat(directory, part, directory, data) < 0)
             r = fail_bypass(err, -errno, "cache", ret_bypass);
