@@ -243,7 +243,7 @@ static void record_task(struct pool *p, const Mesos__V1__TaskInfo *info,
         task.limits[i]->key = info->limits[i]->key;
         task.limits[i]->value = info->limits[i]->value;
     }
-    struct task *t = task_new(p->f, p->agent, &task, p->client, resources);
+    struct task *t = core_task_new(p->f, p->agent, &task, p->client, resources);
     t->executor = executor;
     if (executor)
         executor->n_tasks++;
@@ -283,7 +283,7 @@ static bool launch_task(struct pool *p, Mesos__V1__TaskInfo *info, struct error 
 
     resources_subtract(&p->left, &total);
     if (new_executor)
-        executor = executor_new(p->core, p->f, p->agent, info->executor, p->client, &er);
+        executor = core_executor_new(p->core, p->f, p->agent, info->executor, p->client, &er);
     Dcos__Internal__RunTask run = DCOS__INTERNAL__RUN_TASK__INIT;
     run.framework = p->f->info;
     run.task = info;
@@ -362,7 +362,7 @@ static void launch_group(struct pool *p, const Operation *op)
     struct executor *e = executor_find(p->agent, p->f, executor->executor_id->value);
     if (!e) {
         resources_subtract(&p->left, &er);
-        e = executor_new(p->core, p->f, p->agent, executor, p->client, &er);
+        e = core_executor_new(p->core, p->f, p->agent, executor, p->client, &er);
     }
     for (size_t i = 0; i < group->n_tasks; i++) {
         _cleanup_resources_ struct resources r = RESOURCES_INIT;

@@ -11,7 +11,7 @@
 static void ping_due(struct master_core *core, struct core_timer *t, int64_t now_us);
 static void reregister_due(struct master_core *core, struct core_timer *t, int64_t now_us);
 
-struct agent *agent_new(struct master_core *core, const char *id)
+struct agent *core_agent_new(struct master_core *core, const char *id)
 {
     struct agent *a = xnew(struct agent);
     a->id = name_new(id);
@@ -29,7 +29,7 @@ struct agent *agent_new(struct master_core *core, const char *id)
     return a;
 }
 
-void agent_free(struct master_core *core, struct agent *a)
+void core_agent_free(struct master_core *core, struct agent *a)
 {
     filters_clear_agent(core, a);
     core_timer_stop(core, &a->ping_timer);
@@ -218,7 +218,7 @@ static void agent_drop(struct master_core *core, struct agent *a)
     if (map_get(&core->addresses, a->address) == a)
         map_remove(&core->addresses, a->address);
     core->change++;
-    agent_free(core, a);
+    core_agent_free(core, a);
 }
 
 void broadcast_agent_failure(struct master_core *core, const char *agent_id)

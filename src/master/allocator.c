@@ -81,7 +81,7 @@ static bool offer_to(struct master_core *core, struct agent *a, struct client *c
     resources_allocate(&some, c->role->name, &r);
     if (filter_blocks(core, c, a, &r))
         return false;
-    offer_new(core, c, a, &r);
+    core_offer_new(core, c, a, &r);
     return true;
 }
 

@@ -58,14 +58,14 @@ void master_core_free(struct master_core *core)
     if (!core)
         return;
     MAP_FOREACH (e, &core->frameworks)
-        framework_free(core, e->value);
+        core_framework_free(core, e->value);
     struct framework *f;
     while ((f = list_first(&core->completed_frameworks, struct framework, node))) {
         list_remove(&f->node);
-        framework_free(core, f);
+        core_framework_free(core, f);
     }
     MAP_FOREACH (e, &core->agents)
-        agent_free(core, e->value);
+        core_agent_free(core, e->value);
     MAP_FOREACH (e, &core->lost)
         free(e->value);
     MAP_FOREACH (e, &core->removed)

@@ -15,7 +15,7 @@ static uint64_t filter_key(const struct client *c, const struct agent *a)
     return (uint64_t)c->slot << 32 | a->slot;
 }
 
-void filter_free(struct master_core *core, struct filter *f)
+void core_filter_free(struct master_core *core, struct filter *f)
 {
     umap_remove(&core->filters, filter_key(f->client, f->agent));
     core_timer_stop(core, &f->timer);
@@ -29,7 +29,7 @@ static void filter_due(struct master_core *core, struct core_timer *t, int64_t n
 {
     struct filter *f = container_of(t, struct filter, timer);
     mark_dirty(core, f->agent);
-    filter_free(core, f);
+    core_filter_free(core, f);
 }
 
 void filter_add(struct master_core *core, struct client *c, struct agent *a,
@@ -68,14 +68,14 @@ void filters_clear_client(struct master_core *core, struct client *c)
 {
     struct filter *f;
     while ((f = list_first(&c->filters, struct filter, client_node)))
-        filter_free(core, f);
+        core_filter_free(core, f);
 }
 
 void filters_clear_agent(struct master_core *core, struct agent *a)
 {
     struct filter *f;
     while ((f = list_first(&a->filters, struct filter, agent_node)))
-        filter_free(core, f);
+        core_filter_free(core, f);
 }
 
 int64_t filters_duration_us(const Mesos__V1__Filters *f)

@@ -97,7 +97,7 @@ static void sync_clients(struct master_core *core, struct framework *f)
     map_done(&wanted);
 }
 
-struct framework *framework_new(struct master_core *core, const Mesos__V1__FrameworkInfo *info)
+struct framework *core_framework_new(struct master_core *core, const Mesos__V1__FrameworkInfo *info)
 {
     struct framework *f = xnew(struct framework);
     f->id = name_new(info->id->value);
@@ -122,17 +122,17 @@ static void free_tasks(struct list *tasks)
     struct task *t;
     while ((t = list_first(tasks, struct task, place_node))) {
         list_remove(&t->place_node);
-        task_free(t);
+        core_task_free(t);
     }
 }
 
 /* For memory alone: nothing is sent, nothing given back. */
-void framework_free(struct master_core *core, struct framework *f)
+void core_framework_free(struct master_core *core, struct framework *f)
 {
     core_timer_stop(core, &f->failover_timer);
     core_timer_stop(core, &f->heartbeat_timer);
     MAP_FOREACH (e, &f->tasks)
-        task_free(e->value);
+        core_task_free(e->value);
     free_tasks(&f->unreachable);
     free_tasks(&f->completed);
     struct offer *o;
@@ -145,7 +145,7 @@ void framework_free(struct master_core *core, struct framework *f)
     while ((x = list_first(&f->executors, struct executor, framework_node)))
         executor_remove(core, x);
     MAP_FOREACH (e, &f->clients)
-        client_free(core, e->value);
+        core_client_free(core, e->value);
     map_done(&f->clients);
     map_done(&f->tasks);
     map_done(&f->unreachable_by_id);
@@ -313,7 +313,7 @@ void master_core_subscribe(struct master_core *core, uint64_t stream, const char
         }
         Mesos__V1__FrameworkInfo info = *sub->framework_info;
         info.id = &new_id;
-        f = framework_new(core, &info);
+        f = core_framework_new(core, &info);
         f->registered_us = core->now;
         registry_put_framework(core, f, 0);
     } else {
@@ -444,7 +444,7 @@ void framework_remove(struct master_core *core, struct framework *f)
 
     /* What remains is a record for the operator endpoints. */
     MAP_FOREACH (e, &f->clients)
-        client_free(core, e->value);
+        core_client_free(core, e->value);
     map_clear(&f->clients);
     map_remove(&core->frameworks, f->id->text);
     list_push(&core->completed_frameworks, &f->node);
@@ -453,7 +453,7 @@ void framework_remove(struct master_core *core, struct framework *f)
         struct framework *oldest = list_first(&core->completed_frameworks, struct framework, node);
         list_remove(&oldest->node);
         core->n_completed_frameworks--;
-        framework_free(core, oldest);
+        core_framework_free(core, oldest);
     }
     core->change++;
 }

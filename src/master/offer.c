@@ -11,7 +11,7 @@ static void offer_due(struct master_core *core, struct core_timer *t, int64_t no
     offer_discard(core, container_of(t, struct offer, timer), true);
 }
 
-struct offer *offer_new(
+struct offer *core_offer_new(
     struct master_core *core, struct client *c, struct agent *a, struct resources *take_resources)
 {
     struct framework *f = c->framework;

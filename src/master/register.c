@@ -48,7 +48,7 @@ static void merge_frameworks(struct merge *m)
         }
         if (find_framework(m->core, info->id->value) || framework_info_validate(info, NULL) < 0)
             continue;
-        struct framework *f = framework_new(m->core, info);
+        struct framework *f = core_framework_new(m->core, info);
         f->recovered = true;
         f->registered_us = f->reregistered_us = m->core->now;
         registry_put_framework(m->core, f, 0);
@@ -95,7 +95,7 @@ static void merge_executors(struct merge *m)
             continue;
         _cleanup_resources_ struct resources r = RESOURCES_INIT;
         struct client *c = allocated_resources(m, f, info->resources, info->n_resources, &r);
-        executor_new(m->core, f, m->a, info, c, &r);
+        core_executor_new(m->core, f, m->a, info, c, &r);
     }
 }
 
@@ -130,11 +130,11 @@ static void merge_task(struct merge *m, const Mesos__V1__Task *info)
         map_remove(&f->unreachable_by_id, away->id);
         list_remove(&away->place_node);
         f->n_unreachable--;
-        task_free(away);
+        core_task_free(away);
     }
     _cleanup_resources_ struct resources r = RESOURCES_INIT;
     struct client *c = allocated_resources(m, f, info->resources, info->n_resources, &r);
-    struct task *t = task_new(f, m->a, info, c, &r);
+    struct task *t = core_task_new(f, m->a, info, c, &r);
     for (size_t i = 0; i < info->n_statuses; i++)
         task_add_status(t, info->statuses[i]);
     if (info->executor_id && info->executor_id->value) {
@@ -250,7 +250,7 @@ static struct agent *identify(struct master_core *core, struct link *l,
         char fresh[128];
         snprintf(fresh, sizeof(fresh), "%s-S%llu", core->master_id,
             (unsigned long long)core->next_agent++);
-        struct agent *a = agent_new(core, fresh);
+        struct agent *a = core_agent_new(core, fresh);
         a->registered_us = core->now;
         return a;
     }
@@ -262,7 +262,7 @@ static struct agent *identify(struct master_core *core, struct link *l,
     struct lost_agent *lost = map_remove(&core->lost, id);
     *ret_announce = lost != NULL;
     free(lost);
-    a = agent_new(core, id);
+    a = core_agent_new(core, id);
     a->registered_us = core->now;
     return a;
 }

@@ -93,7 +93,7 @@ static int restore_agent(
         remember_lost_agent(core, id, rec->unreachable_us);
         return 0;
     }
-    struct agent *a = agent_new(core, id);
+    struct agent *a = core_agent_new(core, id);
     agent_set_info(a, rec->info, rec->version, rec->capabilities, rec->n_capabilities);
     a->registered_us = rec->registered_us;
     return 0;
@@ -108,7 +108,7 @@ static int restore_framework(
     }
     if (!rec->info || !rec->info->id || !streq(rec->info->id->value, id))
         return -EBADMSG;
-    struct framework *f = framework_new(core, rec->info);
+    struct framework *f = core_framework_new(core, rec->info);
     f->registered_us = rec->registered_us;
     f->reregistered_us = rec->registered_us;
     f->recovered = true;

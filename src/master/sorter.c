@@ -257,7 +257,7 @@ void client_refresh(struct master_core *core, struct client *c)
     c->active = active;
 }
 
-void client_free(struct master_core *core, struct client *c)
+void core_client_free(struct master_core *core, struct client *c)
 {
     shares_rebuild(core);
     filters_clear_client(core, c);

@@ -342,8 +342,8 @@ void remember_removed_framework(struct master_core *core, const char *id);
 
 /* ---- agent.c ---- */
 /* `info` must have its id. Adds it in state RECOVERED without resources. */
-struct agent *agent_new(struct master_core *core, const char *id);
-void agent_free(struct master_core *core, struct agent *a);
+struct agent *core_agent_new(struct master_core *core, const char *id);
+void core_agent_free(struct master_core *core, struct agent *a);
 /* Takes the message's contents over (deep copy). */
 void agent_set_info(struct agent *a, const Mesos__V1__AgentInfo *info, const char *version,
     Mesos__V1__AgentInfo__Capability *const *capabilities, size_t n_capabilities);
@@ -370,8 +370,9 @@ const char *agent_register(
     struct master_core *core, struct link *l, const Dcos__Internal__Register *reg);
 
 /* ---- framework.c ---- */
-struct framework *framework_new(struct master_core *core, const Mesos__V1__FrameworkInfo *info);
-void framework_free(struct master_core *core, struct framework *f);
+struct framework *core_framework_new(
+    struct master_core *core, const Mesos__V1__FrameworkInfo *info);
+void core_framework_free(struct master_core *core, struct framework *f);
 /* Updatable fields of a new info; keeps user and checkpoint. Returns whether anything changed. */
 bool framework_update_info(
     struct master_core *core, struct framework *f, const Mesos__V1__FrameworkInfo *info);
@@ -393,9 +394,9 @@ static inline bool framework_is(const struct framework *f, uint32_t capability)
 
 /* ---- task.c ---- */
 /* `t` in the arena of the caller: the parts become the packed record. */
-struct task *task_new(struct framework *f, struct agent *a, const Mesos__V1__Task *info,
+struct task *core_task_new(struct framework *f, struct agent *a, const Mesos__V1__Task *info,
     struct client *client, struct resources *take_resources);
-void task_free(struct task *t);
+void core_task_free(struct task *t);
 void task_add_active(struct master_core *core, struct task *t); /* charges its resources */
 void task_release(struct master_core *core, struct task *t);    /* once; frees what it used */
 void task_add_status(struct task *t, const Mesos__V1__TaskStatus *status);
@@ -410,7 +411,7 @@ void send_master_update(
     struct master_core *core, struct framework *f, const Mesos__V1__TaskStatus *status);
 void count_task_state(struct master_core *core, const Mesos__V1__TaskStatus *status);
 struct executor *executor_find(const struct agent *a, const struct framework *f, const char *id);
-struct executor *executor_new(struct master_core *core, struct framework *f, struct agent *a,
+struct executor *core_executor_new(struct master_core *core, struct framework *f, struct agent *a,
     const Mesos__V1__ExecutorInfo *info, struct client *client, struct resources *take_resources);
 void executor_remove(struct master_core *core, struct executor *e);
 /* KILL to the task's agent, with the policy of the last call. */
@@ -432,7 +433,7 @@ void handle_executor_exited(
     struct master_core *core, struct agent *a, const Dcos__Internal__ExecutorExited *m);
 
 /* ---- offer.c ---- */
-struct offer *offer_new(
+struct offer *core_offer_new(
     struct master_core *core, struct client *c, struct agent *a, struct resources *take_resources);
 /* Takes the offer back: resources are available again; RESCIND is sent when `rescind`. */
 void offer_discard(struct master_core *core, struct offer *o, bool rescind);
@@ -445,7 +446,7 @@ void send_fresh_offers(struct master_core *core);
 
 /* ---- allocator.c, sorter.c, filter.c ---- */
 struct client *client_get(struct master_core *core, struct framework *f, const char *role);
-void client_free(struct master_core *core, struct client *c);
+void core_client_free(struct master_core *core, struct client *c);
 void client_refresh(struct master_core *core, struct client *c); /* active or not, anew */
 /* Sign +1: the client was given these, -1: they came back. */
 void client_charge(struct master_core *core, struct client *c, const struct resources *r, int sign);
@@ -459,7 +460,7 @@ void filter_add(struct master_core *core, struct client *c, struct agent *a,
     const struct resources *r, int64_t duration_us);
 bool filter_blocks(struct master_core *core, const struct client *c, const struct agent *a,
     const struct resources *r);
-void filter_free(struct master_core *core, struct filter *f);
+void core_filter_free(struct master_core *core, struct filter *f);
 void filters_clear_client(struct master_core *core, struct client *c);
 void filters_clear_agent(struct master_core *core, struct agent *a);
 /* Microseconds from Filters of a call: default 5 s, 0 = none, at most 365 days. */

@@ -17,7 +17,7 @@ void unpack_into(const ProtobufCMessageDescriptor *type, const struct packed *p,
     (void)r;
 }
 
-struct task *task_new(struct framework *f, struct agent *a, const Mesos__V1__Task *info,
+struct task *core_task_new(struct framework *f, struct agent *a, const Mesos__V1__Task *info,
     struct client *client, struct resources *take_resources)
 {
     size_t n = strlen(info->task_id->value) + 1;
@@ -49,7 +49,7 @@ struct task *task_new(struct framework *f, struct agent *a, const Mesos__V1__Tas
 }
 
 /* Only the memory: the task must be in no account. */
-void task_free(struct task *t)
+void core_task_free(struct task *t)
 {
     list_remove(&t->agent_node);
     list_remove(&t->place_node);
@@ -162,7 +162,7 @@ void task_complete(struct master_core *core, struct task *t)
     while (f->n_completed > core->config.max_completed_tasks) {
         struct task *oldest = list_first(&f->completed, struct task, place_node);
         f->n_completed--;
-        task_free(oldest);
+        core_task_free(oldest);
     }
 }
 
@@ -178,7 +178,7 @@ void task_make_unreachable(struct master_core *core, struct task *t)
         struct task *oldest = list_first(&f->unreachable, struct task, place_node);
         map_remove(&f->unreachable_by_id, oldest->id);
         f->n_unreachable--;
-        task_free(oldest);
+        core_task_free(oldest);
     }
 }
 
@@ -312,7 +312,7 @@ struct executor *executor_find(const struct agent *a, const struct framework *f,
     return NULL;
 }
 
-struct executor *executor_new(struct master_core *core, struct framework *f, struct agent *a,
+struct executor *core_executor_new(struct master_core *core, struct framework *f, struct agent *a,
     const Mesos__V1__ExecutorInfo *info, struct client *client, struct resources *take_resources)
 {
     size_t n = strlen(info->executor_id->value) + 1;
