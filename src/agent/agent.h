@@ -1,0 +1,103 @@
+#ifndef DCOS_AGENT_AGENT_H
+#define DCOS_AGENT_AGENT_H
+
+/* The shell around the core: loop, store, link to the master, HTTP API, containers, sandboxes. */
+
+#include "agent/core.h"
+#include "base/flags.h"
+#include "containerizer/containerizer.h"
+#include "http/client.h"
+#include "http/server.h"
+#include "io/loop.h"
+#include "kernel/resources.h"
+#include "store/store.h"
+
+enum {
+    AGENT_FLAGS_MAX = 48,
+    AGENT_EXECUTOR_BODY_MAX = 4 * 1024 * 1024, /* bytes of one executor call */
+    AGENT_API_BODY_MAX = 1024 * 1024,          /* bytes of one operator call */
+};
+
+/* From the command line; texts point into argv or the environment. */
+struct agent_settings {
+    const char *master, *ip, *hostname, *work_dir, *runtime_dir, *launcher_dir;
+    const char *resources, *default_role, *attributes, *cgroups_root, *ready_file;
+    const char *reconfiguration_policy, *logging_level, *executor_environment;
+    const char *fetcher_cache_dir;
+    uint16_t port;
+    bool switch_user, cpu_quota;
+    int64_t executor_registration_timeout_us, executor_reregistration_timeout_us;
+    int64_t executor_shutdown_grace_us, recovery_timeout_us, registration_backoff_us;
+    int64_t gc_delay_us, disk_watch_us, fetcher_stall_us;
+    double gc_headroom;
+    uint64_t fetcher_cache_size;
+};
+
+struct agent_link_shell;
+struct agent_conn;
+
+struct agent {
+    struct agent_settings settings;
+    struct flag *flags; /* for /flags */
+    size_t n_flags;
+    struct loop *loop;
+    struct store *store;
+    struct agent_core *core;
+    struct containerizer *containerizer;
+    struct http_server *server;
+    struct http_client *client;
+    char *work_dir, *runtime_dir, *launcher_dir; /* absolute */
+    char *socket_path, *hostname;
+    uint16_t port;
+    int64_t start_wall_us, registered_wall_us;
+    int exit_code;
+    bool stopping;
+
+    /* shell.c */
+    struct list pending; /* struct pending: outputs not yet durable or not yet carried out */
+    struct deferred release;
+    struct timer core_timer;
+
+    struct agent_link_shell *link; /* link.c */
+    struct map conns;              /* executor_api.c: "framework\nexecutor" -> struct agent_conn */
+    struct map launches;           /* launch.c: container id -> struct launch */
+    struct list collectables;      /* gc.c */
+    struct timer gc_timer;
+    struct timer disk_timer;
+    int64_t gc_max_age_us;
+    uint64_t gc_succeeded, gc_failed, fetches_succeeded, fetches_failed;
+};
+
+/* ---- shell.c ---- */
+void agent_now(struct agent_now *ret);
+/* After every event given to the core: stores and carries out what came out. */
+void agent_pump(struct agent *a);
+int agent_shell_start(struct agent *a, struct error *err); /* restores and starts the core */
+void agent_shell_stop(struct agent *a);
+/* Ends the process at once with a message; containers live on. */
+_noreturn_ void agent_die(const char *fmt, ...) _printf_(1, 2);
+
+/* ---- link.c ---- */
+void agent_link_start(struct agent *a); /* dials */
+void agent_link_stop(struct agent *a);
+void agent_link_send(struct agent *a, const struct agent_effect *e);
+void agent_link_drop(struct agent *a, const struct agent_effect *e);
+
+/* ---- executor_api.c ---- */
+void agent_executor_api(struct http_request *req, void *userdata);
+void agent_conn_send(struct agent *a, const struct agent_effect *e);
+void agent_conn_close(struct agent *a, uint64_t number);
+void agent_conn_stop(struct agent *a);
+
+/* ---- launch.c ---- */
+void agent_launch(struct agent *a, const struct agent_effect *e);
+void agent_destroy(struct agent *a, const char *container_id);
+void agent_update_container(struct agent *a, const char *container_id);
+void agent_container_exit(const struct container_exit *e, void *userdata);
+void agent_recover_containers(struct agent *a);
+void agent_launch_stop(struct agent *a);
+
+/* ---- http.c ---- */
+int agent_http_start(struct agent *a, struct error *err);
+
+#endif

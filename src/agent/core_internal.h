@@ -1,0 +1,104 @@
+#ifndef DCOS_AGENT_CORE_INTERNAL_H
+#define DCOS_AGENT_CORE_INTERNAL_H
+
+/* What the files of the core share. */
+
+#include "agent/core.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+/* ---- core.c: time, output, records ---- */
+void agent_core_begin(struct agent_core *core, const struct agent_now *now);
+void agent_core_uuid(struct agent_core *core, uint8_t ret[AGENT_UUID_SIZE]);
+struct agent_effect *agent_core_effect(struct agent_core *core, enum agent_effect_type type);
+void agent_core_to_master(struct agent_core *core, Dcos__Internal__AgentRecord *record);
+void agent_core_to_executor(
+    struct agent_core *core, struct agent_executor *e, Mesos__V1__Executor__Event *event);
+void agent_core_relink(struct agent_core *core, const char *why);
+void agent_core_timer_start(struct agent_core *core, struct agent_timer *t, int64_t delay_us);
+void agent_core_timer_stop(struct agent_core *core, struct agent_timer *t);
+
+void agent_record_init(
+    struct agent_core *core, struct agent_record *r, enum agent_record_kind kind);
+void agent_record_dirty(struct agent_core *core, struct agent_record *r);
+/* Deletes the stored copy. Must be called before the owner is freed. */
+void agent_record_drop(struct agent_core *core, struct agent_record *r);
+
+/* ---- checkpoint.c ---- */
+void agent_record_key(const struct agent_record *r, struct buf *out);
+void agent_record_pack(struct agent_core *core, const struct agent_record *r, struct buf *out);
+
+/* ---- core_object.c: making and freeing ---- */
+struct agent_framework *agent_framework_get(struct agent_core *core, const char *id);
+struct agent_framework *agent_framework_add(struct agent_core *core, const char *id);
+void agent_framework_set_info(struct agent_framework *f, const Mesos__V1__FrameworkInfo *info);
+void agent_framework_free(struct agent_framework *f);
+void agent_framework_maybe_remove(struct agent_core *core, struct agent_framework *f);
+struct agent_executor *agent_executor_add(struct agent_core *core, struct agent_framework *f,
+    const Mesos__V1__ExecutorInfo *info, const char *container_id);
+void agent_executor_free(struct agent_core *core, struct agent_executor *e);
+void agent_executor_maybe_remove(struct agent_core *core, struct agent_executor *e);
+struct agent_task *agent_task_add(
+    struct agent_core *core, struct agent_executor *e, const char *id);
+/* Reads what the core needs from the task's description. */
+void agent_task_set_info(
+    struct agent_core *core, struct agent_task *t, const Mesos__V1__TaskInfo *info);
+void agent_task_describe(
+    struct agent_core *core, struct agent_task *t, const Mesos__V1__TaskInfo *info);
+void agent_task_complete(struct agent_core *core, struct agent_task *t); /* no longer active */
+void agent_task_free(struct agent_core *core, struct agent_task *t);
+struct agent_task *agent_task_get(const struct agent_framework *f, const char *id);
+void agent_resources_sum(Mesos__V1__Resource *const *resources, size_t n, int64_t *ret_cpus_milli,
+    int64_t *ret_mem_milli);
+
+/* ---- core_update.c ---- */
+struct agent_core_status {
+    const char *framework_id, *task_id, *executor_id; /* executor may be NULL */
+    Mesos__V1__TaskState state;
+    Mesos__V1__TaskStatus__Reason reason;
+    const char *message;
+    Mesos__V1__TaskResourceLimitation *limitation;
+};
+/* An update that the agent makes itself, source AGENT. */
+void agent_core_agent_update(struct agent_core *core, const struct agent_core_status *s);
+/* LOST for frameworks that do not know the finer states. */
+Mesos__V1__TaskState agent_core_lost_or(const struct agent_framework *f, Mesos__V1__TaskState fine);
+/* From an executor, on arrival and when it repeats itself after a break. */
+void agent_executor_update(
+    struct agent_core *core, struct agent_executor *e, const Mesos__V1__TaskStatus *given);
+void agent_stream_free(struct agent_core *core, struct agent_stream *s);
+void agent_stream_forward(struct agent_core *core, struct agent_stream *s);
+void agent_stream_acknowledge(
+    struct agent_core *core, const Dcos__Internal__StatusUpdateAcknowledgement *a);
+void agent_stream_retry(struct agent_core *core, struct agent_stream *s);
+struct agent_stream *agent_stream_add(struct agent_core *core, const char *framework_id,
+    const char *task_id, const char *executor_id);
+struct agent_update *agent_stream_append(struct agent_core *core, struct agent_stream *s,
+    const uint8_t uuid[AGENT_UUID_SIZE], Mesos__V1__TaskState state, struct agent_bytes status);
+
+/* ---- core_task.c ---- */
+void agent_core_run_task(struct agent_core *core, const Dcos__Internal__RunTask *r);
+void agent_core_run_task_group(struct agent_core *core, const Dcos__Internal__RunTaskGroup *r);
+void agent_core_kill_task(struct agent_core *core, const Dcos__Internal__KillTask *k);
+void agent_core_reconcile(struct agent_core *core, const Dcos__Internal__ReconcileTasks *r);
+void agent_executor_deliver(struct agent_core *core, struct agent_executor *e);
+
+/* ---- core_executor.c ---- */
+void agent_executor_shutdown(struct agent_core *core, struct agent_executor *e);
+/* Ends it without asking; its tasks are told so. */
+void agent_executor_destroy(struct agent_core *core, struct agent_executor *e,
+    Mesos__V1__TaskState state, Mesos__V1__TaskStatus__Reason reason, const char *message);
+void agent_executor_timer_fired(struct agent_core *core, struct agent_executor *e);
+void agent_framework_shutdown(struct agent_core *core, struct agent_framework *f);
+void agent_core_shutdown_all(struct agent_core *core);
+void agent_core_check_recovered(struct agent_core *core);
+void agent_core_recovery_timeout(struct agent_core *core);
+void agent_executor_terminated(
+    struct agent_core *core, struct agent_executor *e, const struct agent_container_exit *exit);
+
+/* ---- core_master.c ---- */
+/* After frameworks went: is a forced leave or a forgotten id complete? */
+void agent_core_check_empty(struct agent_core *core);
+
+#endif

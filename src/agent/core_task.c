@@ -1,0 +1,349 @@
+#include "agent/core_internal.h"
+
+#include <inttypes.h>
+
+/* Launching, killing and reconciling tasks on the master's word. */
+
+/* What the command executor gets on top of its task, as in the reference. */
+#define COMMAND_EXECUTOR_CPUS 0.1
+#define COMMAND_EXECUTOR_MEM_MB 32.0
+enum { COMMAND_EXECUTOR_NAME_MAX = 15 };
+
+static void refuse(struct agent_core *core, struct agent_framework *f,
+    const Mesos__V1__TaskInfo *task, const char *executor_id, Mesos__V1__TaskState state,
+    Mesos__V1__TaskStatus__Reason reason, const char *message)
+{
+    struct agent_core_status s = {
+        .framework_id = f->id,
+        .task_id = task->task_id->value,
+        .executor_id = executor_id,
+        .state = state,
+        .reason = reason,
+        .message = message,
+    };
+    agent_core_agent_update(core, &s);
+    agent_framework_maybe_remove(core, f);
+}
+
+static Mesos__V1__Resource *scalar_resource(
+    struct arena *arena, const char *name, double value, const Mesos__V1__TaskInfo *task)
+{
+    Mesos__V1__Resource *r = arena_new(arena, Mesos__V1__Resource);
+    mesos__v1__resource__init(r);
+    r->name = arena_strdup(arena, name);
+    r->has_type = true;
+    r->type = MESOS__V1__VALUE__TYPE__SCALAR;
+    r->scalar = arena_new(arena, Mesos__V1__Value__Scalar);
+    mesos__v1__value__scalar__init(r->scalar);
+    r->scalar->has_value = true;
+    r->scalar->value = value;
+    /* Charged to the role that the task runs in. */
+    for (size_t i = 0; i < task->n_resources && !r->allocation_info; i++)
+        r->allocation_info = task->resources[i]->allocation_info;
+    return r;
+}
+
+/* ExecutorInfo of the executor that runs one command task. */
+static Mesos__V1__ExecutorInfo *command_executor_info(struct agent_core *core, struct arena *arena,
+    const struct agent_framework *f, const Mesos__V1__TaskInfo *task)
+{
+    Mesos__V1__ExecutorInfo *info = arena_new(arena, Mesos__V1__ExecutorInfo);
+    mesos__v1__executor_info__init(info);
+    info->executor_id = arena_new(arena, Mesos__V1__ExecutorID);
+    mesos__v1__executor_id__init(info->executor_id);
+    info->executor_id->value = task->task_id->value;
+    info->framework_id = arena_new(arena, Mesos__V1__FrameworkID);
+    mesos__v1__framework_id__init(info->framework_id);
+    info->framework_id->value = f->id;
+    const char *text = task->command->value ? task->command->value : "";
+    info->name = arena_printf(arena, "Command Executor (Task: %s) (Command: %s%.*s%s)",
+        task->task_id->value, !task->command->has_shell || task->command->shell ? "sh -c '" : "",
+        COMMAND_EXECUTOR_NAME_MAX, text,
+        strlen(text) > COMMAND_EXECUTOR_NAME_MAX
+            ? "..."
+            : (!task->command->has_shell || task->command->shell ? "'" : ""));
+    info->source = task->task_id->value;
+    Mesos__V1__CommandInfo *command = arena_new(arena, Mesos__V1__CommandInfo);
+    mesos__v1__command_info__init(command);
+    command->has_shell = true;
+    command->shell = false;
+    command->value = core->executor_program;
+    command->arguments = arena_new_array(arena, char *, 1);
+    command->arguments[0] = core->executor_program;
+    command->n_arguments = 1;
+    command->user = task->command->user;
+    command->uris = task->command->uris;
+    command->n_uris = task->command->n_uris;
+    info->command = command;
+    info->container = task->container;
+    info->discovery = task->discovery;
+    info->labels = task->labels;
+    info->n_resources = 2;
+    info->resources = arena_new_array(arena, Mesos__V1__Resource *, 2);
+    info->resources[0] = scalar_resource(arena, "cpus", COMMAND_EXECUTOR_CPUS, task);
+    info->resources[1] = scalar_resource(arena, "mem", COMMAND_EXECUTOR_MEM_MB, task);
+    return info;
+}
+
+/* The reason a description cannot run here at all, or NULL. */
+static const char *description_fault(struct agent_core *core, const Mesos__V1__TaskInfo *task)
+{
+    if (task->executor) {
+        if (!task->executor->executor_id || !task->executor->executor_id->value)
+            return "The task's executor has no executor_id";
+        if (!task->executor->command)
+            return "The task's executor has no command";
+    } else if (!task->command) {
+        return "The task has neither a command nor an executor";
+    }
+    size_t size = protobuf_c_message_get_packed_size(&task->base);
+    /* It is kept twice: as description and as the task that the master is told of. */
+    if (size > AGENT_RECORD_MAX / 2)
+        return "The task's description is too large for this agent";
+    if (core->n_tasks >= AGENT_TASKS_MAX)
+        return "This agent has too many tasks";
+    const Mesos__V1__ContainerInfo *container = task->container  ? task->container
+                                                : task->executor ? task->executor->container
+                                                                 : NULL;
+    if (container && container->type == MESOS__V1__CONTAINER_INFO__TYPE__DOCKER)
+        return "This agent has no Docker containerizer";
+    if (container && container->mesos && container->mesos->image)
+        return "This agent does not run container images";
+    return NULL;
+}
+
+void agent_core_run_task(struct agent_core *core, const Dcos__Internal__RunTask *r)
+{
+    const Mesos__V1__TaskInfo *task = r->task;
+    if (!r->framework || !r->framework->id || !r->framework->id->value || !task || !task->task_id ||
+        !task->task_id->value)
+        return;
+    struct agent_framework *f = agent_framework_get(core, r->framework->id->value);
+    if (f && f->terminating)
+        return; /* its tasks are being killed: the framework is gone */
+    if (agent_task_get(f, task->task_id->value))
+        return; /* sent twice */
+    if (!f)
+        f = agent_framework_add(core, r->framework->id->value);
+    agent_framework_set_info(f, r->framework);
+    agent_record_dirty(core, &f->record);
+
+    bool custom = task->executor != NULL;
+    const char *executor_id = custom && task->executor->executor_id
+                                  ? task->executor->executor_id->value
+                                  : task->task_id->value;
+    if (core->forgetting || core->leaving) {
+        refuse(core, f, task, executor_id, agent_core_lost_or(f, TASK_STATE(DROPPED)),
+            STATUS_REASON(AGENT_REMOVED), "The agent is leaving the cluster");
+        return;
+    }
+    const char *fault = description_fault(core, task);
+    if (fault) {
+        refuse(core, f, task, custom ? executor_id : NULL, TASK_STATE(ERROR),
+            STATUS_REASON(TASK_INVALID), fault);
+        return;
+    }
+    struct agent_executor *e = map_get(&f->executors, executor_id);
+    if (e && (!custom || e->command)) {
+        refuse(core, f, task, executor_id, agent_core_lost_or(f, TASK_STATE(DROPPED)),
+            STATUS_REASON(TASK_INVALID), "An executor with the task's id exists already");
+        return;
+    }
+    if (e && e->state >= AGENT_EXECUTOR_TERMINATING) {
+        refuse(core, f, task, executor_id, agent_core_lost_or(f, TASK_STATE(DROPPED)),
+            STATUS_REASON(EXECUTOR_TERMINATED), "The task's executor is terminating");
+        return;
+    }
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    bool fresh = !e;
+    if (fresh) {
+        Mesos__V1__ExecutorInfo *info;
+        if (custom) {
+            info = (Mesos__V1__ExecutorInfo *)wire_clone(&task->executor->base, &arena);
+            if (!info->framework_id) {
+                info->framework_id = arena_new(&arena, Mesos__V1__FrameworkID);
+                mesos__v1__framework_id__init(info->framework_id);
+            }
+            info->framework_id->value = f->id;
+        } else {
+            info = command_executor_info(core, &arena, f, task);
+        }
+        uint8_t uuid[AGENT_UUID_SIZE];
+        char container_id[UUID_TEXT_SIZE];
+        agent_core_uuid(core, uuid);
+        uuid_format(uuid, container_id);
+        e = agent_executor_add(core, f, info, container_id);
+        e->command = !custom;
+        agent_record_dirty(core, &e->record);
+    }
+    struct agent_task *t = agent_task_add(core, e, task->task_id->value);
+    agent_task_set_info(core, t, task);
+    agent_record_dirty(core, &t->record);
+    if (fresh) {
+        struct agent_effect *launch = agent_core_effect(core, AGENT_LAUNCH);
+        launch->framework_id = xstrdup(f->id);
+        launch->executor_id = xstrdup(e->id);
+        launch->container_id = xstrdup(e->container_id);
+    } else {
+        agent_core_effect(core, AGENT_UPDATE_CONTAINER)->container_id = xstrdup(e->container_id);
+        agent_executor_deliver(core, e);
+    }
+}
+
+void agent_core_run_task_group(struct agent_core *core, const Dcos__Internal__RunTaskGroup *r)
+{
+    if (!r->framework || !r->framework->id || !r->framework->id->value || !r->group)
+        return;
+    struct agent_framework *f = agent_framework_get(core, r->framework->id->value);
+    if (f && f->terminating)
+        return;
+    if (!f)
+        f = agent_framework_add(core, r->framework->id->value);
+    agent_framework_set_info(f, r->framework);
+    agent_record_dirty(core, &f->record);
+    const char *executor_id = r->executor && r->executor->executor_id
+                                  ? r->executor->executor_id->value
+                                  : NULL;
+    for (size_t i = 0; i < r->group->n_tasks; i++) {
+        const Mesos__V1__TaskInfo *task = r->group->tasks[i];
+        if (!task->task_id || !task->task_id->value || agent_task_get(f, task->task_id->value))
+            continue;
+        struct agent_core_status s = {
+            .framework_id = f->id,
+            .task_id = task->task_id->value,
+            .executor_id = executor_id,
+            .state = TASK_STATE(ERROR),
+            .reason = STATUS_REASON(TASK_GROUP_INVALID),
+            .message = "This agent does not run task groups (pods)",
+        };
+        agent_core_agent_update(core, &s);
+    }
+    agent_framework_maybe_remove(core, f);
+}
+
+/* Hands the executor what waits for it. */
+void agent_executor_deliver(struct agent_core *core, struct agent_executor *e)
+{
+    if (e->state != AGENT_EXECUTOR_RUNNING || !e->connected)
+        return;
+    LIST_FOREACH (t, &e->tasks, struct agent_task, node) {
+        if (t->phase != AGENT_TASK_QUEUED)
+            continue;
+        _cleanup_arena_ struct arena arena = ARENA_INIT;
+        ProtobufCMessage *info;
+        if (wire_unpack(
+                &mesos__v1__task_info__descriptor, &arena, t->info.p, t->info.n, &info, NULL) < 0)
+            continue;
+        Mesos__V1__Executor__Event__Launch launch = MESOS__V1__EXECUTOR__EVENT__LAUNCH__INIT;
+        launch.task = (Mesos__V1__TaskInfo *)info;
+        Mesos__V1__Executor__Event event = MESOS__V1__EXECUTOR__EVENT__INIT;
+        event.type = MESOS__V1__EXECUTOR__EVENT__TYPE__LAUNCH;
+        event.launch = &launch;
+        agent_core_to_executor(core, e, &event);
+        t->phase = AGENT_TASK_LAUNCHED;
+        agent_record_dirty(core, &t->record);
+        if (!e->delivered) {
+            e->delivered = true;
+            agent_record_dirty(core, &e->record);
+        }
+    }
+}
+
+/* ---- kill ---- */
+
+static bool executor_idle(const struct agent_executor *e)
+{
+    LIST_FOREACH (t, &e->tasks, struct agent_task, node)
+        if (t->phase == AGENT_TASK_QUEUED || t->phase == AGENT_TASK_LAUNCHED)
+            return false;
+    return true;
+}
+
+void agent_core_kill_task(struct agent_core *core, const Dcos__Internal__KillTask *k)
+{
+    if (!k->framework_id || !k->task_id || !k->task_id->value)
+        return;
+    struct agent_framework *f = agent_framework_get(core, k->framework_id->value);
+    if (!f)
+        return;
+    struct agent_task *t = agent_task_get(f, k->task_id->value);
+    if (!t) {
+        if (agent_core_stream(core, f->id, k->task_id->value))
+            return; /* its end is on the way already */
+        struct agent_core_status s = {
+            .framework_id = f->id,
+            .task_id = k->task_id->value,
+            .state = agent_core_lost_or(f, TASK_STATE(DROPPED)),
+            .reason = STATUS_REASON(EXECUTOR_TERMINATED),
+            .message = "No executor on this agent knows the task",
+        };
+        agent_core_agent_update(core, &s);
+        return;
+    }
+    struct agent_executor *e = t->executor;
+    if (t->phase == AGENT_TASK_TERMINATED || e->state >= AGENT_EXECUTOR_TERMINATING)
+        return;
+    if (t->phase == AGENT_TASK_QUEUED) {
+        struct agent_core_status s = {
+            .framework_id = f->id,
+            .task_id = t->id,
+            .executor_id = e->id,
+            .state = TASK_STATE(KILLED),
+            .reason = STATUS_REASON(TASK_KILLED_DURING_LAUNCH),
+            .message = "Killed before it was delivered to the executor",
+        };
+        agent_core_agent_update(core, &s);
+        /* Started for this task only: nobody will need it. */
+        if (!e->delivered && executor_idle(e))
+            agent_executor_shutdown(core, e);
+        return;
+    }
+    if (!e->connected) {
+        t->kill_pending = true;
+        if (k->kill_policy)
+            agent_bytes_pack(&t->kill_policy, &k->kill_policy->base);
+        agent_record_dirty(core, &t->record);
+        return;
+    }
+    Mesos__V1__Executor__Event__Kill kill = MESOS__V1__EXECUTOR__EVENT__KILL__INIT;
+    kill.task_id = k->task_id;
+    kill.kill_policy = k->kill_policy;
+    Mesos__V1__Executor__Event event = MESOS__V1__EXECUTOR__EVENT__INIT;
+    event.type = MESOS__V1__EXECUTOR__EVENT__TYPE__KILL;
+    event.kill = &kill;
+    agent_core_to_executor(core, e, &event);
+}
+
+/* ---- reconciliation ---- */
+
+void agent_core_reconcile(struct agent_core *core, const Dcos__Internal__ReconcileTasks *r)
+{
+    if (!r->framework || !r->framework->id || !r->framework->id->value)
+        return;
+    struct agent_framework *f = agent_framework_get(core, r->framework->id->value);
+    if (f && f->terminating)
+        return;
+    bool fresh = !f;
+    if (fresh)
+        f = agent_framework_add(core, r->framework->id->value);
+    agent_framework_set_info(f, r->framework);
+    agent_record_dirty(core, &f->record);
+    for (size_t i = 0; i < r->n_statuses; i++) {
+        const Mesos__V1__TaskStatus *status = r->statuses[i];
+        if (!status->task_id || !status->task_id->value ||
+            agent_task_get(f, status->task_id->value) ||
+            agent_core_stream(core, f->id, status->task_id->value))
+            continue;
+        struct agent_core_status s = {
+            .framework_id = f->id,
+            .task_id = status->task_id->value,
+            .executor_id = status->executor_id ? status->executor_id->value : NULL,
+            .state = agent_core_lost_or(f, TASK_STATE(DROPPED)),
+            .reason = STATUS_REASON(RECONCILIATION),
+            .message = "The agent does not know the task",
+        };
+        agent_core_agent_update(core, &s);
+    }
+    if (fresh)
+        agent_framework_maybe_remove(core, f);
+}

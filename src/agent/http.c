@@ -1,0 +1,224 @@
+#include "agent/agent.h"
+
+#include <stdio.h>
+
+#include "agent/files.h"
+#include "agent/view.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+
+/* Routes, and the small endpoints. Everything is reachable under /slave(1) as well. */
+
+enum { SOCKET_MODE = 0666 /* callers are told apart by their credentials */ };
+
+static void respond_json(struct http_request *req, const struct buf *json)
+{
+    struct str callback = http_request_param(req, "jsonp");
+    if (!callback.n)
+        return http_respond_json(req, 200, json);
+    struct buf out = BUF_INIT;
+    buf_append(&out, callback.p, callback.n);
+    buf_putc(&out, '(');
+    buf_append(&out, json->p, json->n);
+    buf_putc(&out, ')');
+    http_respond(req, 200, "text/javascript", out.p, out.n);
+    buf_done(&out);
+}
+
+static void health(struct http_request *req, void *userdata)
+{
+    (void)userdata;
+    http_respond(req, 200, NULL, NULL, 0);
+}
+
+static void version(struct http_request *req, void *userdata)
+{
+    (void)userdata;
+    struct buf out = BUF_INIT;
+    struct json_writer w;
+    jw_init(&w, &out);
+    jw_begin_object(&w);
+    jw_field_string(&w, "build_date", __DATE__ " " __TIME__);
+    jw_field_double(&w, "build_time", 0);
+    jw_field_string(&w, "build_user", "");
+    jw_field_string(&w, "version", DCOS_MESOS_VERSION);
+    jw_end_object(&w);
+    respond_json(req, &out);
+    buf_done(&out);
+}
+
+static void flags(struct http_request *req, void *userdata)
+{
+    struct agent *a = userdata;
+    struct buf out = BUF_INIT;
+    struct json_writer w;
+    jw_init(&w, &out);
+    jw_begin_object(&w);
+    jw_key(&w, "flags");
+    jw_begin_object(&w);
+    for (size_t i = 0; i < a->n_flags; i++)
+        if (a->flags[i].value_text)
+            jw_field_string(
+                &w, a->flags[i].name, a->flags[i].secret ? "***" : a->flags[i].value_text);
+    jw_end_object(&w);
+    jw_end_object(&w);
+    respond_json(req, &out);
+    buf_done(&out);
+}
+
+static void state(struct http_request *req, void *userdata)
+{
+    struct buf out = BUF_INIT;
+    struct json_writer w;
+    jw_init(&w, &out);
+    view_state(userdata, &w);
+    respond_json(req, &out);
+    buf_done(&out);
+}
+
+static void write_metric(const char *name, double value, void *userdata)
+{
+    jw_field_double(userdata, name, value);
+}
+
+static void metrics(struct http_request *req, void *userdata)
+{
+    struct buf out = BUF_INIT;
+    struct json_writer w;
+    jw_init(&w, &out);
+    jw_begin_object(&w);
+    view_metrics(userdata, write_metric, &w);
+    jw_end_object(&w);
+    respond_json(req, &out);
+    buf_done(&out);
+}
+
+static void write_container(
+    struct agent *a, struct json_writer *w, const struct agent_executor *e, bool whole)
+{
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    const Mesos__V1__ExecutorInfo *info = view_executor_info(e, &arena);
+    const Mesos__V1__ResourceStatistics *statistics = view_statistics(a, e, &arena);
+    if (!whole && !statistics)
+        return;
+    jw_begin_object(w);
+    if (whole)
+        jw_field_string(w, "container_id", e->container_id);
+    jw_field_string(w, "executor_id", e->id);
+    jw_field_string(w, "executor_name", info && info->name ? info->name : "");
+    jw_field_string(w, "framework_id", e->framework->id);
+    jw_field_string(w, "source", info && info->source ? info->source : "");
+    if (statistics) {
+        jw_key(w, "statistics");
+        wire_to_json(w, &statistics->base);
+    }
+    if (whole) {
+        jw_key(w, "status");
+        wire_to_json(w, &view_container_status(a, e, &arena)->base);
+    }
+    jw_end_object(w);
+}
+
+static void write_containers(struct http_request *req, struct agent *a, bool whole,
+    struct str container, struct str framework, struct str executor)
+{
+    struct buf out = BUF_INIT;
+    struct json_writer w;
+    jw_init(&w, &out);
+    jw_begin_array(&w);
+    MAP_FOREACH (entry, &a->core->containers) {
+        const struct agent_executor *e = entry->value;
+        if (e->state == AGENT_EXECUTOR_TERMINATED ||
+            (container.n && !str_eq_c(container, e->container_id)) ||
+            (framework.n && !str_eq_c(framework, e->framework->id)) ||
+            (executor.n && !str_eq_c(executor, e->id)))
+            continue;
+        write_container(a, &w, e, whole);
+    }
+    jw_end_array(&w);
+    respond_json(req, &out);
+    buf_done(&out);
+}
+
+static void containers(struct http_request *req, void *userdata)
+{
+    struct str container = http_request_param(req, "container_id");
+    struct str framework = http_request_param(req, "framework_id");
+    struct str executor = http_request_param(req, "executor_id");
+    if ((container.n && (framework.n || executor.n)) || (executor.n && !framework.n))
+        return http_respond_text(req, 400,
+            "Give container_id alone, framework_id alone, or executor_id with framework_id\n");
+    write_containers(req, userdata, true, container, framework, executor);
+}
+
+static void statistics(struct http_request *req, void *userdata)
+{
+    struct str none = {NULL, 0};
+    write_containers(req, userdata, false, none, none, none);
+}
+
+static void containerizer_debug(struct http_request *req, void *userdata)
+{
+    struct agent *a = userdata;
+    struct buf out = BUF_INIT;
+    struct json_writer w;
+    jw_init(&w, &out);
+    jw_begin_object(&w);
+    jw_key(&w, "pending");
+    jw_begin_array(&w);
+    MAP_FOREACH (entry, &a->launches) {
+        jw_begin_object(&w);
+        jw_field_string(&w, "operation", "launch");
+        jw_key(&w, "args");
+        jw_begin_object(&w);
+        jw_field_string(&w, "containerId", entry->key);
+        jw_end_object(&w);
+        jw_end_object(&w);
+    }
+    jw_end_array(&w);
+    jw_end_object(&w);
+    respond_json(req, &out);
+    buf_done(&out);
+}
+
+static void dispatch(struct http_request *req, void *userdata)
+{
+    enum { GET = 1u << HTTP_GET };
+    static const struct http_route routes[] = {
+        {0, "/api/v1/executor", agent_executor_api, 0},
+        {0, "/api/v1", view_api, 0},
+        {0, "/health", health, 0},
+        {GET, "/version", version, 0},
+        {GET, "/flags", flags, 0},
+        {GET, "/state", state, 0},
+        {GET, "/state.json", state, 0},
+        {GET, "/metrics/snapshot", metrics, 0},
+        {GET, "/metrics/snapshot.json", metrics, 0},
+        {GET, "/containers", containers, 0},
+        {GET, "/containerizer/debug", containerizer_debug, 0},
+        {GET, "/monitor/statistics", statistics, 0},
+        {GET, "/monitor/statistics.json", statistics, 0},
+        {GET, "/files/browse", files_http_browse, 0},
+        {GET, "/files/browse.json", files_http_browse, 0},
+        {GET, "/files/read", files_http_read, 0},
+        {GET, "/files/read.json", files_http_read, 0},
+        {GET, "/files/download", files_http_download, 0},
+        {GET, "/files/download.json", files_http_download, 0},
+    };
+    static const struct str prefix = {"/slave(1)/", 10};
+    if (str_has_prefix(req->path, prefix)) {
+        req->path.p += prefix.n - 1;
+        req->path.n -= prefix.n - 1;
+    }
+    http_route(req, routes, ARRAY_SIZE(routes), userdata);
+}
+
+int agent_http_start(struct agent *a, struct error *err)
+{
+    struct http_server_options options = {0};
+    a->server = http_server_new(a->loop, &options, dispatch, a);
+    int r = http_server_listen(a->server, a->settings.ip, a->settings.port, NULL, &a->port, err);
+    if (r < 0)
+        return r;
+    return http_server_listen_unix(a->server, a->socket_path, SOCKET_MODE, err);
+}

@@ -1,0 +1,405 @@
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/environment.h"
+#include "agent/sandbox.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "io/process.h"
+
+/*
+ * From "launch this executor" to a running container: the sandbox, what has to be fetched into it,
+ * the environment, the containerizer. Each step can fail with a message that becomes that of the
+ * task, and each can be given up when the executor is to be destroyed meanwhile.
+ */
+
+#define SUBSCRIPTION_BACKOFF_US (2 * USEC_PER_SEC)
+enum {
+    USER_BUFFER_MAX = 16 * 1024,
+    FETCHER_OUTPUT_MAX = 64 * 1024,
+    FETCHER_CACHE_MODE = 0700,
+};
+
+struct launch {
+    struct agent *agent;
+    char *container_id, *framework_id,
+        *executor_id;     /* container_id is the key in agent->launches */
+    char *sandbox, *user; /* user to switch to, or NULL */
+    uid_t uid;
+    gid_t gid;
+    struct process *fetcher;
+    bool starting; /* with the containerizer */
+};
+
+static void launch_free(struct launch *l)
+{
+    map_remove(&l->agent->launches, l->container_id);
+    if (l->fetcher)
+        process_abandon(l->fetcher);
+    free(l->container_id);
+    free(l->framework_id);
+    free(l->executor_id);
+    free(l->sandbox);
+    free(l->user);
+    free(l);
+}
+
+static void launch_failed(struct launch *l, const char *message)
+{
+    struct agent *a = l->agent;
+    log_warn("executor cannot be started framework=%s executor=%s container=%s: %s",
+        l->framework_id, l->executor_id, l->container_id, message);
+    struct agent_now now;
+    agent_now(&now);
+    agent_core_container_failed(a->core, &now, l->container_id, message);
+    launch_free(l);
+    agent_pump(a);
+}
+
+static struct agent_executor *launch_executor(const struct launch *l)
+{
+    return map_get(&l->agent->core->containers, l->container_id);
+}
+
+static void to_limits(const struct agent_executor *e, struct container_limits *ret)
+{
+    struct agent_limits limits;
+    agent_executor_limits(e, &limits);
+    *ret = (struct container_limits){
+        .cpus_milli = limits.cpus_milli,
+        .cpu_limit_milli = limits.cpu_limit_milli,
+        .mem_bytes = limits.mem_milli * (1024 * 1024) / 1000,
+        .mem_limit_bytes = limits.mem_limit_milli > 0
+                               ? limits.mem_limit_milli * (1024 * 1024) / 1000
+                               : limits.mem_limit_milli,
+    };
+}
+
+/* ---- the container ---- */
+
+static void started(const struct container_started *s, void *userdata)
+{
+    struct launch *l = userdata;
+    struct agent *a = l->agent;
+    if (s->status < 0) {
+        if (s->status != -ECANCELED)
+            return launch_failed(l, s->error && s->error[0] ? s->error : errno_text(s->status));
+        struct agent_now now;
+        agent_now(&now);
+        struct agent_container_exit exit = {.status = -1};
+        agent_core_container_exited(a->core, &now, l->container_id, &exit);
+        launch_free(l);
+        return agent_pump(a);
+    }
+    log_info("executor started framework=%s executor=%s container=%s pid=%d", l->framework_id,
+        l->executor_id, l->container_id, s->pid);
+    struct agent_now now;
+    agent_now(&now);
+    agent_core_container_started(a->core, &now, l->container_id, s->pid, s->start_time);
+    launch_free(l);
+    agent_pump(a);
+}
+
+static int build_environment(struct launch *l, const struct agent_executor *e,
+    const Mesos__V1__ExecutorInfo *info, struct environment *env, struct error *err)
+{
+    struct agent *a = l->agent;
+    if (a->settings.executor_environment) {
+        int r = environment_add_json(env, a->settings.executor_environment, err);
+        if (r < 0)
+            return error_prefix(err, r, "--executor_environment_variables");
+    }
+    struct executor_environment x = {
+        .framework_id = l->framework_id,
+        .executor_id = l->executor_id,
+        .agent_id = a->core->id,
+        .ip = a->settings.ip,
+        .port = a->port,
+        .sandbox = l->sandbox,
+        .socket_path = a->socket_path,
+        .checkpoint = e->framework->checkpoint,
+        .shutdown_grace_us = e->shutdown_grace_us,
+        .recovery_timeout_us = a->settings.recovery_timeout_us,
+        .subscription_backoff_us = SUBSCRIPTION_BACKOFF_US,
+    };
+    environment_executor(env, &x);
+    if (e->command && l->user)
+        environment_set(env, "DCOS_TASK_USER", l->user);
+    if (info->command)
+        environment_add(env, info->command->environment);
+    return 0;
+}
+
+static void start_container(struct launch *l)
+{
+    struct agent *a = l->agent;
+    struct agent_executor *e = launch_executor(l);
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    struct error err = ERROR_INIT;
+    ProtobufCMessage *m;
+    if (wire_unpack(&mesos__v1__executor_info__descriptor, &arena, e->info.p, e->info.n, &m, &err) <
+        0)
+        return launch_failed(l, err.msg);
+    const Mesos__V1__ExecutorInfo *info = (const Mesos__V1__ExecutorInfo *)m;
+    const Mesos__V1__CommandInfo *command = info->command;
+    if (!command || (!command->value && !command->n_arguments))
+        return launch_failed(l, "The executor has no command to run");
+    struct environment env = {0};
+    if (build_environment(l, e, info, &env, &err) < 0) {
+        environment_done(&env);
+        return launch_failed(l, err.msg);
+    }
+    VEC(const char *) argv = {0};
+    if (!command->has_shell || command->shell) {
+        vec_push(&argv, "/bin/sh");
+        vec_push(&argv, "-c");
+        vec_push(&argv, command->value);
+    } else {
+        /* arguments[0] is what the program will see as its name; the value is what is run. */
+        vec_push(&argv, command->value ? command->value : command->arguments[0]);
+        for (size_t i = 1; i < command->n_arguments; i++)
+            vec_push(&argv, command->arguments[i]);
+    }
+    vec_push(&argv, NULL);
+    struct container_spec spec = {
+        .id = l->container_id,
+        .argv = argv.items,
+        .envp = environment_array(&env),
+        .cwd = l->sandbox,
+        /* Our executor keeps its rights until it starts the task as the user. */
+        .user = e->command ? NULL : l->user,
+        .stdout_path = "stdout",
+        .stderr_path = "stderr",
+        .own_namespaces = !e->command,
+    };
+    to_limits(e, &spec.limits);
+    int r = containerizer_launch(a->containerizer, &spec, started, l, &err);
+    vec_done(&argv);
+    environment_done(&env);
+    if (r < 0)
+        return launch_failed(l, err.msg);
+    l->starting = true;
+}
+
+/* ---- fetching ---- */
+
+static void fetched(const struct process_result *result, void *userdata)
+{
+    struct launch *l = userdata;
+    l->fetcher = NULL;
+    if (result->status == 0) {
+        l->agent->fetches_succeeded++;
+        struct agent_executor *e = launch_executor(l);
+        if (e && e->state == AGENT_EXECUTOR_REGISTERING)
+            return start_container(l);
+        struct agent_now now;
+        agent_now(&now);
+        struct agent_container_exit exit = {.status = -1};
+        agent_core_container_exited(l->agent->core, &now, l->container_id, &exit);
+        struct agent *a = l->agent;
+        launch_free(l);
+        return agent_pump(a);
+    }
+    l->agent->fetches_failed++;
+    struct str text = str_trim(result->err);
+    _cleanup_free_ char *message = text.n
+                                       ? xasprintf("Failed to fetch URIs: " STR_FMT, STR_ARG(text))
+                                       : xasprintf("Failed to fetch URIs: %s",
+                                             result->status == -1
+                                                 ? "dcos-fetcher could not be started"
+                                                 : "dcos-fetcher ended without saying why");
+    launch_failed(l, message);
+}
+
+static void write_uri(struct json_writer *w, const Mesos__V1__CommandInfo__URI *u)
+{
+    jw_begin_object(w);
+    jw_field_string(w, "value", u->value);
+    jw_field_bool(w, "executable", u->has_executable && u->executable);
+    jw_field_bool(w, "extract", !u->has_extract || u->extract);
+    jw_field_bool(w, "cache", u->has_cache && u->cache);
+    if (u->output_file)
+        jw_field_string(w, "output_file", u->output_file);
+    jw_end_object(w);
+}
+
+static int fetch(struct launch *l, const Mesos__V1__CommandInfo *command, struct error *err)
+{
+    struct agent *a = l->agent;
+    /* One cache per user: nobody reads what another was allowed to fetch. */
+    _cleanup_free_ char *cache = path_join(
+        a->settings.fetcher_cache_dir, l->user ? l->user : "agent");
+    int r = mkdir_all(cache, FETCHER_CACHE_MODE, err);
+    if (r < 0)
+        return error_prefix(err, r, "cannot create the fetcher's cache");
+    if (l->user && chown(cache, l->uid, l->gid) < 0)
+        return error_errno(err, -errno, "cannot give %s to its user", cache);
+    struct buf input = BUF_INIT;
+    struct json_writer w;
+    jw_init(&w, &input);
+    jw_begin_object(&w);
+    jw_field_string(&w, "sandbox", l->sandbox);
+    jw_field_string(&w, "cache_dir", cache);
+    jw_field_i64(&w, "stall_timeout_us", a->settings.fetcher_stall_us);
+    jw_field_i64(&w, "max_bytes", (int64_t)a->settings.fetcher_cache_size);
+    jw_key(&w, "uris");
+    jw_begin_array(&w);
+    for (size_t i = 0; i < command->n_uris; i++)
+        write_uri(&w, command->uris[i]);
+    jw_end_array(&w);
+    jw_end_object(&w);
+    _cleanup_free_ char *program = path_join(a->launcher_dir, "dcos-fetcher");
+    _cleanup_free_ char *uid = xasprintf("--reuid=%u", (unsigned)l->uid);
+    _cleanup_free_ char *gid = xasprintf("--regid=%u", (unsigned)l->gid);
+    const char *as_user[] = {"setpriv", uid, gid, "--init-groups", "--", program, NULL};
+    const char *as_self[] = {program, NULL};
+    struct process_options options = {
+        .argv = l->user ? as_user : as_self,
+        .cwd = l->sandbox,
+        .stdin_text = buf_cstr(&input),
+        .capture_max = FETCHER_OUTPUT_MAX,
+        .own_group = true,
+    };
+    r = process_start(a->loop, &options, fetched, l, &l->fetcher, err);
+    buf_done(&input);
+    return r < 0 ? error_prefix(err, r, "dcos-fetcher") : 0;
+}
+
+/* ---- the start ---- */
+
+/* Whom the executor's sandbox belongs to and, for a switch, whom to run as. */
+static int resolve_user(struct launch *l, const char *name, struct error *err)
+{
+    l->uid = (uid_t)-1;
+    l->gid = (gid_t)-1;
+    if (!l->agent->settings.switch_user || geteuid() != 0 || !name || !name[0])
+        return 0;
+    char buffer[USER_BUFFER_MAX];
+    struct passwd entry, *found = NULL;
+    int r = getpwnam_r(name, &entry, buffer, sizeof(buffer), &found);
+    if (r != 0)
+        return error_errno(err, -r, "cannot look up the user '%s'", name);
+    if (!found)
+        return error_set(err, -ENOENT,
+            "There is no user '%s' on this agent; give the task a user that exists, or start the "
+            "agent with --no-switch_user",
+            name);
+    l->uid = found->pw_uid;
+    l->gid = found->pw_gid;
+    if (found->pw_uid != 0)
+        l->user = xstrdup(name);
+    return 0;
+}
+
+void agent_launch(struct agent *a, const struct agent_effect *effect)
+{
+    struct agent_executor *e = map_get(&a->core->containers, effect->container_id);
+    /* Ended before it began: the order to destroy it follows. */
+    if (!e || e->state != AGENT_EXECUTOR_REGISTERING)
+        return;
+    struct launch *l = xnew(struct launch);
+    l->agent = a;
+    l->container_id = xstrdup(effect->container_id);
+    l->framework_id = xstrdup(effect->framework_id);
+    l->executor_id = xstrdup(effect->executor_id);
+    map_put(&a->launches, l->container_id, l);
+
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    struct error err = ERROR_INIT;
+    ProtobufCMessage *m;
+    if (wire_unpack(&mesos__v1__executor_info__descriptor, &arena, e->info.p, e->info.n, &m, &err) <
+        0)
+        return launch_failed(l, err.msg);
+    const Mesos__V1__CommandInfo *command = ((const Mesos__V1__ExecutorInfo *)m)->command;
+    const char *user = command && command->user ? command->user : e->framework->user;
+    if (resolve_user(l, user, &err) < 0 ||
+        sandbox_create(a->work_dir, a->core->id, l->framework_id, l->executor_id, l->container_id,
+            l->uid, l->gid, &l->sandbox, &err) < 0)
+        return launch_failed(l, err.msg);
+    if (command && command->n_uris) {
+        if (fetch(l, command, &err) < 0)
+            launch_failed(l, err.msg);
+        return;
+    }
+    start_container(l);
+}
+
+/* ---- afterwards ---- */
+
+void agent_destroy(struct agent *a, const char *container_id)
+{
+    struct launch *l = map_get(&a->launches, container_id);
+    if (l && !l->starting) {
+        launch_free(l);
+    } else if (containerizer_destroy(a->containerizer, container_id) >= 0) {
+        return;
+    }
+    struct agent_now now;
+    agent_now(&now);
+    struct agent_container_exit exit = {.status = -1};
+    agent_core_container_exited(a->core, &now, container_id, &exit);
+    agent_pump(a);
+}
+
+void agent_update_container(struct agent *a, const char *container_id)
+{
+    struct agent_executor *e = map_get(&a->core->containers, container_id);
+    if (!e || map_get(&a->launches, container_id))
+        return;
+    struct container_limits limits;
+    to_limits(e, &limits);
+    struct error err = ERROR_INIT;
+    int r = containerizer_update(a->containerizer, container_id, &limits, &err);
+    if (r >= 0 || r == -ENOENT)
+        return;
+    struct agent_now now;
+    agent_now(&now);
+    agent_core_container_update_failed(a->core, &now, container_id, err.msg);
+    agent_pump(a);
+}
+
+void agent_container_exit(const struct container_exit *e, void *userdata)
+{
+    struct agent *a = userdata;
+    struct agent_container_exit exit = {
+        .status = e->status,
+        .limited = e->limitation == CONTAINER_LIMITATION_MEMORY,
+        .mem_limit_bytes = e->mem_limit_bytes,
+        .message = e->message,
+    };
+    log_info("container ended container=%s status=%d%s", e->id, e->status,
+        exit.limited ? " reason=memory" : "");
+    struct agent_now now;
+    agent_now(&now);
+    agent_core_container_exited(a->core, &now, e->id, &exit);
+    agent_pump(a);
+}
+
+void agent_recover_containers(struct agent *a)
+{
+    VEC(struct container_recover) items = {0};
+    MAP_FOREACH (entry, &a->core->containers) {
+        const struct agent_executor *e = entry->value;
+        if (e->state == AGENT_EXECUTOR_TERMINATED)
+            continue;
+        struct container_recover item = {
+            .id = e->container_id, .pid = e->pid, .start_time = e->start_time};
+        to_limits(e, &item.limits);
+        vec_push(&items, item);
+    }
+    containerizer_recover(a->containerizer, items.items, items.n);
+    vec_done(&items);
+}
+
+void agent_launch_stop(struct agent *a)
+{
+    MAP_FOREACH (entry, &a->launches)
+        launch_free(entry->value);
+    map_done(&a->launches);
+}

@@ -1,0 +1,295 @@
+#include "agent/agent.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "http/recordio.h"
+
+/*
+ * The link to the master: one POST whose request and answer both stream records. It is dialled
+ * again with growing, random pauses; a master that does not lead says where the leader is.
+ */
+
+#define DIAL_MIN_US (50 * USEC_PER_MSEC)
+#define DIAL_CONNECT_TIMEOUT_US (5 * USEC_PER_SEC)
+#define DIAL_HEAD_TIMEOUT_US (10 * USEC_PER_SEC)
+
+enum {
+    LINK_HOST_MAX = 256,
+    LINK_QUEUE_MAX = 64 * 1024 * 1024, /* bytes that wait for the master; then the link is cut */
+    LINK_REDIRECTS_MAX = 3,            /* in a row, before asking a configured master again */
+};
+
+static const char link_path[] = "/api/internal/agent";
+
+struct agent_link_shell {
+    struct agent *agent;
+    struct timer timer;
+    struct http_call *call;
+    struct recordio_decoder decoder;
+    int64_t backoff_us;
+    unsigned masters_tried; /* position in --master's list */
+    unsigned redirects;
+    char host[LINK_HOST_MAX]; /* of the call under way */
+    uint16_t port;
+    bool redirected; /* host and port come from a redirect */
+    bool answered;
+    bool complained;
+};
+
+static void redial(struct agent_link_shell *l, bool at_once);
+
+/* ---- addresses ---- */
+
+static bool parse_address(struct str text, char host[LINK_HOST_MAX], uint16_t *ret_port)
+{
+    text = str_trim(text);
+    ptrdiff_t at = str_index(text, '@'); /* master@host:port, as in older configurations */
+    if (at >= 0)
+        text = (struct str){text.p + at + 1, text.n - (size_t)at - 1};
+    size_t colon = text.n;
+    while (colon > 0 && text.p[colon - 1] != ':' && text.p[colon - 1] != ']')
+        colon--;
+    struct str name = text;
+    uint16_t port = 5050;
+    if (colon > 0 && text.p[colon - 1] == ':') {
+        if (parse_port((struct str){text.p + colon, text.n - colon}, &port) < 0)
+            return false;
+        name.n = colon - 1;
+    }
+    if (name.n >= 2 && name.p[0] == '[' && name.p[name.n - 1] == ']')
+        name = (struct str){name.p + 1, name.n - 2};
+    if (!name.n || name.n >= LINK_HOST_MAX)
+        return false;
+    memcpy(host, name.p, name.n);
+    host[name.n] = '\0';
+    *ret_port = port;
+    return true;
+}
+
+/* The next of --master's list. */
+static bool choose_master(struct agent_link_shell *l)
+{
+    unsigned n = 0;
+    struct str rest = str_of(l->agent->settings.master), part;
+    while (str_split(&rest, ',', &part))
+        n++;
+    unsigned wanted = l->masters_tried % n;
+    rest = str_of(l->agent->settings.master);
+    for (unsigned i = 0; str_split(&rest, ',', &part); i++)
+        if (i == wanted)
+            return parse_address(part, l->host, &l->port);
+    return false;
+}
+
+/* ---- ending ---- */
+
+static void link_ended(struct agent_link_shell *l)
+{
+    l->call = NULL;
+    recordio_decoder_done(&l->decoder);
+    struct agent_now now;
+    agent_now(&now);
+    agent_core_link_down(l->agent->core, &now);
+    agent_pump(l->agent);
+}
+
+static void cut(struct agent_link_shell *l, const char *why, bool at_once)
+{
+    if (!l->call)
+        return;
+    log_warn("link to the master dropped master=%s:%u: %s", l->host, l->port, why);
+    http_call_cancel(l->call);
+    link_ended(l);
+    redial(l, at_once);
+}
+
+/* ---- the exchange ---- */
+
+static bool handle_record(const char *record, size_t n, void *userdata)
+{
+    struct agent_link_shell *l = userdata;
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    ProtobufCMessage *m;
+    struct error err = ERROR_INIT;
+    if (!n)
+        return true;
+    if (wire_unpack(&dcos__internal__master_record__descriptor, &arena, record, n, &m, &err) < 0) {
+        log_warn("unreadable record from the master: %s", err.msg);
+        return true;
+    }
+    struct agent_now now;
+    agent_now(&now);
+    agent_core_master_record(l->agent->core, &now, (const Dcos__Internal__MasterRecord *)m);
+    return true;
+}
+
+static void on_data(struct http_call *call, const char *p, size_t n, void *userdata)
+{
+    struct agent_link_shell *l = userdata;
+    struct error err = ERROR_INIT;
+    (void)call;
+    if (!l->answered)
+        return; /* the text of an error */
+    int r = recordio_decode(&l->decoder, p, n, handle_record, l, &err);
+    agent_pump(l->agent);
+    if (r < 0)
+        cut(l, err.msg, false);
+}
+
+/* "//host:port/path" or "http://host:port/path". */
+static bool follow(struct agent_link_shell *l, struct str location)
+{
+    if (str_has_prefix(location, STR("http:"))) {
+        location.p += 5;
+        location.n -= 5;
+    }
+    if (!str_has_prefix(location, STR("//")))
+        return false;
+    struct str rest = {location.p + 2, location.n - 2}, authority;
+    return str_split(&rest, '/', &authority) && parse_address(authority, l->host, &l->port);
+}
+
+static void on_response(struct http_call *call, const struct http_response *res, void *userdata)
+{
+    struct agent_link_shell *l = userdata;
+    (void)call;
+    if (res->status == 200) {
+        l->answered = true;
+        l->backoff_us = DIAL_MIN_US;
+        l->complained = false;
+        log_info("connected to the master master=%s:%u", l->host, l->port);
+        return;
+    }
+    l->redirected = false;
+    if (res->status == 307 && l->redirects < LINK_REDIRECTS_MAX &&
+        follow(l, http_headers_get(&res->headers, "Location"))) {
+        l->redirected = true;
+        l->redirects++;
+        return;
+    }
+    l->redirects = 0;
+    if (!l->complained)
+        log_warn("the master does not take the agent yet master=%s:%u status=%d, trying again",
+            l->host, l->port, res->status);
+    l->complained = true;
+}
+
+static void on_done(struct http_call *call, int status, const char *error,
+    const struct http_response *res, void *userdata)
+{
+    struct agent_link_shell *l = userdata;
+    (void)call;
+    (void)res;
+    if (l->answered) {
+        log_warn("connection to the master ended master=%s:%u: %s", l->host, l->port,
+            error && error[0] ? error : "closed by the master");
+    } else if (status < 0 && !l->redirected) {
+        if (!l->complained)
+            log_warn("cannot reach the master master=%s:%u: %s, trying again", l->host, l->port,
+                error ? error : errno_text(status));
+        l->complained = true;
+    }
+    bool follow_on = l->redirected && !l->answered;
+    if (!follow_on) {
+        l->redirected = false;
+        l->masters_tried++;
+    }
+    link_ended(l);
+    redial(l, follow_on);
+}
+
+static void dial(struct timer *t)
+{
+    static const struct http_header headers[] = {
+        {.name = {"Content-Type", 12}, .value = {"application/x-protobuf", 22}},
+        {.name = {"Accept", 6}, .value = {"application/x-protobuf", 22}},
+    };
+    static const struct http_call_handlers handlers = {
+        .on_response = on_response,
+        .on_data = on_data,
+        .on_done = on_done,
+    };
+    struct agent_link_shell *l = container_of(t, struct agent_link_shell, timer);
+    if (!l->redirected && !choose_master(l))
+        agent_die("--master=%s is no address (host:port)", l->agent->settings.master);
+    struct http_call_options options = {
+        .method = "POST",
+        .host = l->host,
+        .port = l->port,
+        .target = link_path,
+        .headers = headers,
+        .n_headers = ARRAY_SIZE(headers),
+        .stream_body = true,
+        .connect_timeout_us = DIAL_CONNECT_TIMEOUT_US,
+        .head_timeout_us = DIAL_HEAD_TIMEOUT_US,
+        .fresh = true,
+    };
+    l->answered = false;
+    recordio_decoder_init(&l->decoder, WIRE_MESSAGE_MAX);
+    l->call = http_call_start(l->agent->client, &options, &handlers, l);
+    struct agent_now now;
+    agent_now(&now);
+    agent_core_link_up(l->agent->core, &now);
+    agent_pump(l->agent);
+}
+
+/* After a random part of the pause; the pause doubles up to --registration_backoff_factor. */
+static void redial(struct agent_link_shell *l, bool at_once)
+{
+    uint64_t draw;
+    random_bytes(&draw, sizeof(draw));
+    int64_t half = l->backoff_us / 2;
+    int64_t delay = at_once ? 0 : half + (int64_t)(draw % (uint64_t)(half + 1));
+    l->backoff_us = MIN(l->backoff_us * 2, l->agent->settings.registration_backoff_us);
+    timer_start(&l->timer, delay);
+}
+
+void agent_link_start(struct agent *a)
+{
+    struct agent_link_shell *l = xnew(struct agent_link_shell);
+    l->agent = a;
+    l->backoff_us = DIAL_MIN_US;
+    timer_init(&l->timer, a->loop, dial);
+    a->link = l;
+    timer_start(&l->timer, 0);
+}
+
+void agent_link_stop(struct agent *a)
+{
+    struct agent_link_shell *l = a->link;
+    if (!l)
+        return;
+    timer_stop(&l->timer);
+    if (l->call) {
+        http_call_cancel(l->call);
+        recordio_decoder_done(&l->decoder);
+    }
+    free(l);
+    a->link = NULL;
+}
+
+void agent_link_send(struct agent *a, const struct agent_effect *e)
+{
+    struct agent_link_shell *l = a->link;
+    if (!l || !l->call || e->number != a->core->link_number)
+        return;
+    if (http_call_queued(l->call) > LINK_QUEUE_MAX) {
+        cut(l, "it does not take what is sent", false);
+        return;
+    }
+    struct buf frame = BUF_INIT;
+    recordio_append(&frame, e->bytes.p, e->bytes.n);
+    http_call_write(l->call, frame.p, frame.n);
+    buf_done(&frame);
+}
+
+void agent_link_drop(struct agent *a, const struct agent_effect *e)
+{
+    struct agent_link_shell *l = a->link;
+    if (l && l->call && e->number == a->core->link_number)
+        cut(l, e->message, false);
+}

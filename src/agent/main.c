@@ -1,0 +1,331 @@
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/gc.h"
+#include "agent/host.h"
+#include "agent/view.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "kernel/attributes.h"
+
+/* dcos-agent: flags and wiring. */
+
+enum { WORK_DIR_MODE = 0755 };
+
+static const struct program program = {
+    .name = "dcos-agent",
+    .summary = "Runs the containers of one machine for a master.",
+    .env_prefix = "MESOS",
+    .version = DCOS_VERSION,
+};
+
+static size_t define_flags(struct agent_settings *s, struct flag *out)
+{
+    const struct flag flags[] = {
+        {"master", FLAG_STRING, &s->master, NULL, "HOST:PORT", "master, or several with commas",
+            .required = true},
+        {"ip", FLAG_STRING, &s->ip, "127.0.0.1", "ADDRESS",
+            "address to serve on and to be found at"},
+        {"port", FLAG_PORT, &s->port, "5051", "PORT", "port to serve on; 0 picks one"},
+        {"hostname", FLAG_STRING, &s->hostname, NULL, "NAME",
+            "name shown to others (default: --ip)"},
+        {"work_dir", FLAG_STRING, &s->work_dir, NULL, "DIR", "sandboxes and agent.db",
+            .required = true},
+        {"runtime_dir", FLAG_STRING, &s->runtime_dir, NULL, "DIR",
+            "state of containers that are alive (default: <work_dir>/run)"},
+        {"launcher_dir", FLAG_STRING, &s->launcher_dir, NULL, "DIR",
+            "folder of dcos-launcher, dcos-executor and dcos-fetcher (default: that of this "
+            "program)"},
+        {"resources", FLAG_STRING, &s->resources, NULL, "TEXT",
+            "such as \"cpus:2;mem:1024;ports:[31000-32000]\", JSON, or file://PATH; what is not "
+            "named is detected"},
+        {"default_role", FLAG_STRING, &s->default_role, "*", "ROLE",
+            "role of resources without one"},
+        {"attributes", FLAG_STRING, &s->attributes, NULL, "TEXT",
+            "such as \"rack:a;public_ip:true\""},
+        {"cgroups_root", FLAG_STRING, &s->cgroups_root, NULL, "NAME",
+            "control group that containers get theirs in"},
+        {"cgroups_enable_cfs", FLAG_BOOL, &s->cpu_quota, "false", NULL,
+            "hold containers to the cpus they asked for"},
+        {"switch_user", FLAG_BOOL, &s->switch_user, "true", NULL,
+            "run tasks as the user of their framework or command"},
+        {"executor_registration_timeout", FLAG_DURATION, &s->executor_registration_timeout_us,
+            "1mins", "DURATION", "for a started executor to subscribe"},
+        {"executor_reregistration_timeout", FLAG_DURATION, &s->executor_reregistration_timeout_us,
+            "2secs", "DURATION", "for executors to come back after a restart of the agent"},
+        {"executor_shutdown_grace_period", FLAG_DURATION, &s->executor_shutdown_grace_us, "5secs",
+            "DURATION", "between asking an executor to end and killing it"},
+        {"executor_environment_variables", FLAG_STRING, &s->executor_environment, NULL, "JSON",
+            "variables for all executors"},
+        {"recovery_timeout", FLAG_DURATION, &s->recovery_timeout_us, "15mins", "DURATION",
+            "how long executors wait for a lost agent"},
+        {"reconfiguration_policy", FLAG_STRING, &s->reconfiguration_policy, "equal", "POLICY",
+            "\"equal\", or \"additive\": resources and attributes may be added"},
+        {"registration_backoff_factor", FLAG_DURATION, &s->registration_backoff_us, "1secs",
+            "DURATION", "longest pause between attempts to reach the master"},
+        {"fetcher_cache_dir", FLAG_STRING, &s->fetcher_cache_dir, NULL, "DIR",
+            "downloads kept (default: <work_dir>/fetch)"},
+        {"fetcher_cache_size", FLAG_BYTES, &s->fetcher_cache_size, "2GB", "SIZE",
+            "bytes of downloads kept for each user"},
+        {"fetcher_stall_timeout", FLAG_DURATION, &s->fetcher_stall_us, "1mins", "DURATION",
+            "a download without progress for so long has failed"},
+        {"gc_delay", FLAG_DURATION, &s->gc_delay_us, "1weeks", "DURATION",
+            "how long sandboxes of ended executors stay"},
+        {"gc_disk_headroom", FLAG_DOUBLE, &s->gc_headroom, "0.1", "SHARE",
+            "share of the disk that collecting aims to keep free"},
+        {"disk_watch_interval", FLAG_DURATION, &s->disk_watch_us, "1mins", "DURATION",
+            "between looks at the disk's usage"},
+        {"logging_level", FLAG_STRING, &s->logging_level, "INFO", "LEVEL",
+            "ERROR, WARNING, INFO or DEBUG"},
+        {"ready_file", FLAG_STRING, &s->ready_file, NULL, "PATH", "written once the agent serves"},
+    };
+    _Static_assert(ARRAY_SIZE(flags) <= AGENT_FLAGS_MAX, "too many flags");
+    memcpy(out, flags, sizeof(flags));
+    return ARRAY_SIZE(flags);
+}
+
+static int absolute(const char *path, char **ret, struct error *err)
+{
+    int r = mkdir_all(path, WORK_DIR_MODE, err);
+    if (r < 0)
+        return error_prefix(err, r, "cannot create %s", path);
+    char *full = realpath(path, NULL);
+    if (!full)
+        return error_errno(err, -errno, "%s", path);
+    *ret = full;
+    return 0;
+}
+
+static int own_folder(char **ret, struct error *err)
+{
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    if (n < 0)
+        return error_errno(err, -errno, "cannot find this program's folder; give --launcher_dir");
+    path[n] = '\0';
+    *strrchr(path, '/') = '\0';
+    *ret = xstrdup(path[0] ? path : "/");
+    return 0;
+}
+
+static int prepare_folders(struct agent *a, struct error *err)
+{
+    struct agent_settings *s = &a->settings;
+    int r = absolute(s->work_dir, &a->work_dir, err);
+    if (r < 0)
+        return r;
+    _cleanup_free_ char *run = path_join(a->work_dir, "run");
+    r = absolute(s->runtime_dir ? s->runtime_dir : run, &a->runtime_dir, err);
+    if (r < 0)
+        return r;
+    a->socket_path = path_join(a->runtime_dir, "agent.sock");
+    if (s->launcher_dir) {
+        a->launcher_dir = realpath(s->launcher_dir, NULL);
+        if (!a->launcher_dir)
+            return error_errno(err, -errno, "--launcher_dir=%s", s->launcher_dir);
+        return 0;
+    }
+    return own_folder(&a->launcher_dir, err);
+}
+
+/* ---- the core's options ---- */
+
+static int make_core(struct agent *a, struct error *err)
+{
+    struct agent_settings *s = &a->settings;
+    bool additive = streq(s->reconfiguration_policy, "additive");
+    if (!additive && !streq(s->reconfiguration_policy, "equal"))
+        return error_set(err, -EINVAL, "--reconfiguration_policy is \"equal\" or \"additive\"");
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    struct resources resources = RESOURCES_INIT;
+    int r = host_resources(s->resources, s->default_role, a->work_dir, &resources, err);
+    if (r < 0)
+        return r;
+    Mesos__V1__AgentInfo info = MESOS__V1__AGENT_INFO__INIT;
+    info.hostname = a->hostname;
+    info.has_port = true;
+    info.port = a->port;
+    info.resources = resources_to_wire(&resources, 0, &arena, &info.n_resources);
+    struct buf text = BUF_INIT;
+    resources_format(&resources, &text);
+    log_info("resources of this agent: %s", buf_cstr(&text));
+    buf_done(&text);
+    if (s->attributes) {
+        r = attributes_parse(
+            str_of(s->attributes), &arena, &info.attributes, &info.n_attributes, err);
+        if (r < 0) {
+            resources_done(&resources);
+            return error_prefix(err, r, "--attributes");
+        }
+    }
+    struct buf boot_id = BUF_INIT;
+    host_boot_id(&boot_id);
+    _cleanup_free_ char *executor = path_join(a->launcher_dir, "dcos-executor");
+    struct agent_core_options options = {
+        .info = &info,
+        .version = DCOS_MESOS_VERSION,
+        .boot_id = buf_cstr(&boot_id),
+        .ip = s->ip,
+        .executor_program = executor,
+        .additive = additive,
+        .executor_registration_timeout_us = s->executor_registration_timeout_us,
+        .executor_reregistration_timeout_us = s->executor_reregistration_timeout_us,
+        .executor_shutdown_grace_us = s->executor_shutdown_grace_us,
+    };
+    a->core = agent_core_new(&options);
+    buf_done(&boot_id);
+    resources_done(&resources);
+    return 0;
+}
+
+static int make_containerizer(struct agent *a, struct error *err)
+{
+    _cleanup_free_ char *launcher = path_join(a->launcher_dir, "dcos-launcher");
+    struct containerizer_options options = {
+        .runtime_dir = a->runtime_dir,
+        .cgroups_root = a->settings.cgroups_root,
+        .launcher_path = launcher,
+        .cpu_quota = a->settings.cpu_quota,
+        .on_exit = agent_container_exit,
+        .userdata = a,
+    };
+    return containerizer_new(a->loop, &options, &a->containerizer, err);
+}
+
+static int write_ready(struct agent *a, struct error *err)
+{
+    if (!a->settings.ready_file)
+        return 0;
+    _cleanup_free_ char *text = xasprintf(
+        "{\"ip\":\"%s\",\"port\":%u,\"pid\":%d}\n", a->settings.ip, a->port, (int)getpid());
+    return file_write_atomic(a->settings.ready_file, text, strlen(text), 0644, err);
+}
+
+/* ---- signals ---- */
+
+static void stop(void *userdata, int signum)
+{
+    struct agent *a = userdata;
+    log_info("signal %d: ending; executors and their tasks go on", signum);
+    a->stopping = true;
+    loop_stop(a->loop);
+}
+
+static void unregister(void *userdata, int signum)
+{
+    struct agent *a = userdata;
+    log_info("signal %d: unregistering and ending all tasks", signum);
+    struct agent_now now;
+    agent_now(&now);
+    agent_core_unregister(a->core, &now, "unregistered by signal");
+    agent_pump(a);
+}
+
+/* ---- life ---- */
+
+static int start(struct agent *a, struct error *err)
+{
+    struct agent_settings *s = &a->settings;
+    a->hostname = xstrdup(s->hostname ? s->hostname : s->ip);
+    a->start_wall_us = clock_realtime_us();
+    int r = prepare_folders(a, err);
+    if (r < 0)
+        return r;
+    if (!s->fetcher_cache_dir)
+        s->fetcher_cache_dir = path_join(a->work_dir, "fetch");
+    _cleanup_free_ char *url = xasprintf("sqlite:%s/agent.db", a->work_dir);
+    r = store_open(a->loop, url, &a->store, err);
+    if (r < 0)
+        return error_prefix(err, r, "cannot open %s", url);
+    r = make_containerizer(a, err);
+    if (r < 0)
+        return r;
+    a->client = http_client_new(a->loop, NULL);
+    r = agent_http_start(a, err);
+    if (r < 0)
+        return r;
+    r = make_core(a, err);
+    if (r < 0)
+        return r;
+    r = agent_shell_start(a, err);
+    if (r < 0)
+        return r;
+    agent_gc_start(a);
+    return write_ready(a, err);
+}
+
+static void finish(struct agent *a)
+{
+    agent_link_stop(a);
+    agent_conn_stop(a);
+    if (a->server)
+        http_server_free(a->server);
+    if (a->client)
+        http_client_free(a->client);
+    if (a->collectables.next)
+        agent_gc_stop(a);
+    if (a->pending.next)
+        agent_shell_stop(a);
+    agent_launch_stop(a);
+    if (a->containerizer)
+        containerizer_free(a->containerizer);
+    if (a->store)
+        store_close(a->store);
+    agent_core_free(a->core);
+    free(a->work_dir);
+    free(a->runtime_dir);
+    free(a->launcher_dir);
+    free(a->socket_path);
+    free(a->hostname);
+}
+
+int main(int argc, char **argv)
+{
+    static struct agent agent;
+    static struct flag flags[AGENT_FLAGS_MAX];
+    struct agent *a = &agent;
+    struct error err = ERROR_INIT;
+    log_init(program.name);
+    a->flags = flags;
+    a->n_flags = define_flags(&a->settings, flags);
+    int r = flags_parse(&program, flags, a->n_flags, argc, argv, &err);
+    if (r > 0)
+        return EXIT_SUCCESS;
+    enum log_level level;
+    if (r < 0 || log_level_parse(a->settings.logging_level, &level) < 0) {
+        log_error("%s", r < 0 ? err.msg : "--logging_level is ERROR, WARNING, INFO or DEBUG");
+        return EXIT_FAILURE;
+    }
+    log_set_level(level);
+    umask(022);
+    a->loop = loop_new();
+    struct loop_signal *signals[] = {
+        loop_signal_new(a->loop, SIGTERM, stop, a),
+        loop_signal_new(a->loop, SIGINT, stop, a),
+        NULL,
+    };
+    r = start(a, &err);
+    if (r < 0) {
+        log_error("%s", err.msg);
+        a->exit_code = EXIT_FAILURE;
+    } else {
+        signals[2] = loop_signal_new(a->loop, SIGUSR1, unregister, a);
+        log_info("serving address=%s:%u hostname=%s work_dir=%s", a->settings.ip, a->port,
+            a->hostname, a->work_dir);
+        loop_run(a->loop);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+        if (signals[i])
+            loop_signal_free(signals[i]);
+    finish(a);
+    loop_free(a->loop);
+    return a->exit_code;
+}
