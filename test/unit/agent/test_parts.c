@@ -186,8 +186,10 @@ static void resources(void **state)
     assert_true(resources_has(&r, "ports"));
     resources_done(&r);
     r = (struct resources)RESOURCES_INIT;
-    assert_int_equal(host_resources("cpus(slave_public):2;ports:[]", "*", "/", &r, &err), 0);
-    assert_false(resources_has(&r, "ports"));
+    assert_int_equal(host_resources("cpus(slave_public):2;ports:[1-2]", "*", "/", &r, &err), 0);
+    struct ranges *ports = resources_ranges(&r, "ports");
+    assert_int_equal(ranges_count(ports), 2);
+    ranges_unref(ports);
     resources_done(&r);
     assert_true(host_resources("cpus:x;", "*", "/", &r, &err) < 0);
     assert_true(host_resources("file:///none/such", "*", "/", &r, &err) < 0);
