@@ -13,7 +13,7 @@
 
 static const int64_t PING_TIMEOUT = 30 * SEC;
 
-bool task_state_ended(Mesos__V1__TaskState state)
+bool sim_state_ended(Mesos__V1__TaskState state)
 {
     switch (state) {
     case MESOS__V1__TASK_STATE__TASK_FINISHED:
@@ -127,7 +127,7 @@ static void update_add(struct world *w, struct sim_agent *a, struct sim_task *t,
     rng_bytes(&w->rng, u.uuid, sizeof(u.uuid));
     uuid_make_v4(u.uuid);
     t->state = state;
-    if (task_state_ended(state) && t->alive) {
+    if (sim_state_ended(state) && t->alive) {
         t->alive = false;
         t->generation++;
         w->finished++;
@@ -290,7 +290,7 @@ static void acknowledge(
     if (!t || !t->updates.n || ack->uuid.len != 16 ||
         memcmp(t->updates.items[0].uuid, ack->uuid.data, 16) != 0)
         return;
-    bool ended = task_state_ended(t->updates.items[0].state);
+    bool ended = sim_state_ended(t->updates.items[0].state);
     vec_remove(&t->updates, 0);
     if (ended)
         task_forget(a, t);
@@ -448,13 +448,13 @@ static void watch(struct world *w, void *target, unsigned generation)
     if (a->conn && w->now - a->last_heard > PING_TIMEOUT) {
         sim_trace(w, "agent %u: master is silent", a->index);
         struct conn *c = a->conn;
-        agent_conn_closed(w, a);
+        sim_agent_conn_closed(w, a);
         sim_break(w, c);
     }
     sim_after(w, 5 * SEC, watch, a, generation);
 }
 
-void agent_boot(struct world *w, struct sim_agent *a)
+void sim_agent_boot(struct world *w, struct sim_agent *a)
 {
     sim_trace(w, "agent %u starts", a->index);
     a->up = true;
@@ -464,7 +464,7 @@ void agent_boot(struct world *w, struct sim_agent *a)
     sim_after(w, 5 * SEC, watch, a, a->generation);
 }
 
-void agent_crash(struct world *w, struct sim_agent *a, bool host)
+void sim_agent_crash(struct world *w, struct sim_agent *a, bool host)
 {
     sim_trace(w, "agent %u %s", a->index, host ? "loses its host" : "is killed");
     a->up = false;
@@ -484,7 +484,7 @@ void agent_crash(struct world *w, struct sim_agent *a, bool host)
     }
 }
 
-void agent_conn_closed(struct world *w, struct sim_agent *a)
+void sim_agent_conn_closed(struct world *w, struct sim_agent *a)
 {
     a->conn = NULL;
     a->registered = false;
@@ -492,12 +492,12 @@ void agent_conn_closed(struct world *w, struct sim_agent *a)
         sim_after(w, sim_between(w, 10 * MSEC, SEC), dial, a, a->generation);
 }
 
-void agent_receive(struct world *w, struct sim_agent *a, const void *p, size_t n)
+void sim_agent_receive(struct world *w, struct sim_agent *a, const void *p, size_t n)
 {
     if (n == 0) { /* the master closed */
         a->conn->broken = true;
         a->conn->peer_knows = true;
-        agent_conn_closed(w, a);
+        sim_agent_conn_closed(w, a);
         return;
     }
     _cleanup_arena_ struct arena arena = ARENA_INIT;
@@ -534,7 +534,7 @@ void agent_receive(struct world *w, struct sim_agent *a, const void *p, size_t n
         sim_trace(w, "agent %u is told to end", a->index);
         struct conn *c = a->conn;
         lose_identity(a);
-        agent_conn_closed(w, a);
+        sim_agent_conn_closed(w, a);
         sim_break(w, c);
         return;
     }
@@ -564,7 +564,7 @@ void agent_receive(struct world *w, struct sim_agent *a, const void *p, size_t n
         framework_keep(a, r->update_framework->framework);
 }
 
-void agent_free(struct sim_agent *a)
+void sim_agent_free(struct sim_agent *a)
 {
     lose_identity(a);
     map_done(&a->tasks);

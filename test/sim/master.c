@@ -114,7 +114,7 @@ static void pump(struct world *w)
     }
 }
 
-void master_boot(struct world *w)
+void sim_master_boot(struct world *w)
 {
     struct master_config config;
     struct error err = ERROR_INIT;
@@ -143,7 +143,7 @@ void master_boot(struct world *w)
     pump(w);
 }
 
-void master_crash(struct world *w)
+void sim_master_crash(struct world *w)
 {
     sim_trace(w, "master %u crashes", w->incarnation);
     w->failovers++;
@@ -165,10 +165,10 @@ void master_crash(struct world *w)
         sim_break(w, w->conns.items[i]);
 }
 
-void master_stop(struct world *w)
+void sim_master_stop(struct world *w)
 {
     if (w->core)
-        master_crash(w);
+        sim_master_crash(w);
     MAP_FOREACH (e, &w->disk) {
         struct disk_entry *d = e->value;
         free(d->key);
@@ -179,7 +179,7 @@ void master_stop(struct world *w)
     vec_done(&w->unflushed);
 }
 
-void master_receive(struct world *w, struct conn *c, const void *p, size_t n)
+void sim_master_receive(struct world *w, struct conn *c, const void *p, size_t n)
 {
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     struct error err = ERROR_INIT;
@@ -209,13 +209,13 @@ void master_receive(struct world *w, struct conn *c, const void *p, size_t n)
             /* The answer reaches the scheduler like anything else, unless the connection is gone by
              * then. */
             if (s->conn == c && s->up && !c->broken)
-                scheduler_refused(w, s, status);
+                sim_scheduler_refused(w, s, status);
         }
     }
     pump(w);
 }
 
-void master_conn_closed(struct world *w, struct conn *c)
+void sim_master_conn_closed(struct world *w, struct conn *c)
 {
     if (c->is_agent)
         master_core_agent_closed(w->core, c->id, w->now);

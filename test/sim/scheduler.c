@@ -88,7 +88,7 @@ static void start_over(struct world *w, struct sim_scheduler *s)
     s->past_lives++;
 }
 
-void scheduler_boot(struct world *w, struct sim_scheduler *s)
+void sim_scheduler_boot(struct world *w, struct sim_scheduler *s)
 {
     sim_trace(w, "scheduler %u starts", s->index);
     s->up = true;
@@ -98,7 +98,7 @@ void scheduler_boot(struct world *w, struct sim_scheduler *s)
     sim_after(w, 5 * SEC, maintain, s, s->generation);
 }
 
-void scheduler_crash(struct world *w, struct sim_scheduler *s)
+void sim_scheduler_crash(struct world *w, struct sim_scheduler *s)
 {
     sim_trace(w, "scheduler %u is killed", s->index);
     s->up = false;
@@ -110,12 +110,12 @@ void scheduler_crash(struct world *w, struct sim_scheduler *s)
     }
 }
 
-void scheduler_conn_closed(struct world *w, struct sim_scheduler *s)
+void sim_scheduler_conn_closed(struct world *w, struct sim_scheduler *s)
 {
     redial(w, s);
 }
 
-void scheduler_refused(struct world *w, struct sim_scheduler *s, int status)
+void sim_scheduler_refused(struct world *w, struct sim_scheduler *s, int status)
 {
     struct conn *c = s->conn;
     redial(w, s);
@@ -220,7 +220,7 @@ static void answer_offer(struct world *w, struct sim_scheduler *s, Mesos__V1__Of
     sim_send(w, s->conn, true, &call.base);
 }
 
-static void kill(struct world *w, struct sim_scheduler *s, const char *task_id)
+static void kill_task(struct world *w, struct sim_scheduler *s, const char *task_id)
 {
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     Mesos__V1__Scheduler__Call call;
@@ -297,7 +297,7 @@ static void maintain(struct world *w, void *target, unsigned generation)
                     have--;
                 }
                 if (t->kill_wanted && !t->done)
-                    kill(w, s, t->id);
+                    kill_task(w, s, t->id);
             }
             if (sim_chance(w, 40))
                 reconcile_all(w, s);
@@ -344,7 +344,7 @@ static void update(struct world *w, struct sim_scheduler *s, const Mesos__V1__Ta
                 s->index, t->id, st->state);
         memcpy(t->last_uuid, st->uuid.data, 16);
         t->state = st->state;
-        if (task_state_ended(st->state))
+        if (sim_state_ended(st->state))
             t->done = true;
         else if (t->lost)
             t->kill_wanted = true; /* it was replaced meanwhile */
@@ -365,14 +365,14 @@ static void update(struct world *w, struct sim_scheduler *s, const Mesos__V1__Ta
         t->state = st->state;
         break;
     default:
-        if (t->lost && !task_state_ended(st->state))
+        if (t->lost && !sim_state_ended(st->state))
             t->kill_wanted = true;
         t->state = st->state;
         break;
     }
 }
 
-void scheduler_receive(struct world *w, struct sim_scheduler *s, const void *p, size_t n)
+void sim_scheduler_receive(struct world *w, struct sim_scheduler *s, const void *p, size_t n)
 {
     if (n == 0) {
         s->conn->broken = true;
@@ -420,7 +420,7 @@ void scheduler_receive(struct world *w, struct sim_scheduler *s, const void *p, 
     }
 }
 
-void scheduler_free(struct sim_scheduler *s)
+void sim_scheduler_free(struct sim_scheduler *s)
 {
     MAP_FOREACH (e, &s->tasks) {
         struct sched_task *t = e->value;

@@ -171,11 +171,11 @@ static void deliver(struct world *w, struct event *e)
         *knows = true;
         if (e->up) {
             if (w->core && c->incarnation == w->incarnation)
-                master_conn_closed(w, c);
+                sim_master_conn_closed(w, c);
         } else if (c->is_agent && w->agents[c->peer].conn == c) {
-            agent_conn_closed(w, &w->agents[c->peer]);
+            sim_agent_conn_closed(w, &w->agents[c->peer]);
         } else if (!c->is_agent && w->schedulers[c->peer].conn == c) {
-            scheduler_conn_closed(w, &w->schedulers[c->peer]);
+            sim_scheduler_conn_closed(w, &w->schedulers[c->peer]);
         }
         return;
     }
@@ -184,12 +184,12 @@ static void deliver(struct world *w, struct event *e)
     hash_bytes(w, e->data, e->n);
     if (e->up) {
         if (w->core && c->incarnation == w->incarnation && !c->master_knows)
-            master_receive(w, c, e->data, e->n);
+            sim_master_receive(w, c, e->data, e->n);
     } else if (c->is_agent) {
         if (w->agents[c->peer].conn == c && w->agents[c->peer].up)
-            agent_receive(w, &w->agents[c->peer], e->data, e->n);
+            sim_agent_receive(w, &w->agents[c->peer], e->data, e->n);
     } else if (w->schedulers[c->peer].conn == c && w->schedulers[c->peer].up) {
-        scheduler_receive(w, &w->schedulers[c->peer], e->data, e->n);
+        sim_scheduler_receive(w, &w->schedulers[c->peer], e->data, e->n);
     }
 }
 
@@ -213,21 +213,21 @@ static struct conn *open_conn(struct world *w)
 static void master_again(struct world *w, void *target, unsigned generation)
 {
     if (!w->core)
-        master_boot(w);
+        sim_master_boot(w);
 }
 
 static void agent_again(struct world *w, void *target, unsigned generation)
 {
     struct sim_agent *a = target;
     if (!a->up && a->generation == generation)
-        agent_boot(w, a);
+        sim_agent_boot(w, a);
 }
 
 static void scheduler_again(struct world *w, void *target, unsigned generation)
 {
     struct sim_scheduler *s = target;
     if (!s->up && s->generation == generation)
-        scheduler_boot(w, s);
+        sim_scheduler_boot(w, s);
 }
 
 static void fault(struct world *w, void *target, unsigned generation)
@@ -240,19 +240,19 @@ static void fault(struct world *w, void *target, unsigned generation)
     struct sim_scheduler *s = &w->schedulers[rng_below(&w->rng, w->n_schedulers)];
     if (dice < 12) {
         if (w->core) {
-            master_crash(w);
+            sim_master_crash(w);
             sim_after(w, sim_between(w, 10 * MSEC, 20 * SEC), master_again, NULL, 0);
         }
     } else if (dice < 32) {
         if (a->up) {
-            agent_crash(w, a, sim_chance(w, 25));
+            sim_agent_crash(w, a, sim_chance(w, 25));
             int64_t away = sim_chance(w, 20) ? sim_between(w, 60 * SEC, 200 * SEC)
                                              : sim_between(w, 10 * MSEC, 20 * SEC);
             sim_after(w, away, agent_again, a, a->generation);
         }
     } else if (dice < 50) {
         if (s->up) {
-            scheduler_crash(w, s);
+            sim_scheduler_crash(w, s);
             int64_t away = sim_chance(w, 15) ? sim_between(w, 100 * SEC, 200 * SEC)
                                              : sim_between(w, 10 * MSEC, 20 * SEC);
             sim_after(w, away, scheduler_again, s, s->generation);
@@ -294,16 +294,16 @@ static void world_build(struct world *w, uint64_t seed)
 
 static void world_free(struct world *w)
 {
-    master_stop(w);
+    sim_master_stop(w);
     for (struct heap_node *n; (n = heap_min(&w->events));) {
         heap_remove(&w->events, n);
         event_free(container_of(n, struct event, node));
     }
     heap_done(&w->events);
     for (unsigned i = 0; i < w->n_agents; i++)
-        agent_free(&w->agents[i]);
+        sim_agent_free(&w->agents[i]);
     for (unsigned i = 0; i < w->n_schedulers; i++)
-        scheduler_free(&w->schedulers[i]);
+        sim_scheduler_free(&w->schedulers[i]);
     free(w->agents);
     free(w->schedulers);
     VEC_FOREACH (c, &w->conns)
@@ -352,7 +352,7 @@ void world_run(
     struct world w = {.trace = trace};
     world_build(&w, seed);
     int64_t start = w.now;
-    master_boot(&w);
+    sim_master_boot(&w);
     for (unsigned i = 0; i < w.n_agents; i++)
         sim_after(&w, sim_between(&w, 0, SEC), agent_again, &w.agents[i], 0);
     for (unsigned i = 0; i < w.n_schedulers; i++)
@@ -366,13 +366,13 @@ void world_run(
     sim_trace(&w, "quiet");
     for (unsigned i = 0; i < 20; i++) {
         if (!w.core)
-            master_boot(&w);
+            sim_master_boot(&w);
         for (unsigned k = 0; k < w.n_agents; k++)
             if (!w.agents[k].up)
-                agent_boot(&w, &w.agents[k]);
+                sim_agent_boot(&w, &w.agents[k]);
         for (unsigned k = 0; k < w.n_schedulers; k++)
             if (!w.schedulers[k].up)
-                scheduler_boot(&w, &w.schedulers[k]);
+                sim_scheduler_boot(&w, &w.schedulers[k]);
         run_until(&w, w.now + 60 * SEC);
     }
     check_settled(&w);

@@ -166,28 +166,28 @@ struct conn *sim_connect(struct world *w, bool is_agent, unsigned peer);
 void sim_break(struct world *w, struct conn *c);
 
 /* master.c */
-void master_boot(struct world *w);
-void master_crash(struct world *w);
-void master_receive(struct world *w, struct conn *c, const void *p, size_t n);
-void master_conn_closed(struct world *w, struct conn *c);
-void master_stop(struct world *w); /* at the end of the world */
+void sim_master_boot(struct world *w);
+void sim_master_crash(struct world *w);
+void sim_master_receive(struct world *w, struct conn *c, const void *p, size_t n);
+void sim_master_conn_closed(struct world *w, struct conn *c);
+void sim_master_stop(struct world *w); /* at the end of the world */
 
 /* agent.c */
-void agent_boot(struct world *w, struct sim_agent *a);
-void agent_crash(struct world *w, struct sim_agent *a, bool host); /* host: its tasks die too */
-void agent_receive(struct world *w, struct sim_agent *a, const void *p, size_t n);
-void agent_conn_closed(struct world *w, struct sim_agent *a);
-void agent_free(struct sim_agent *a);
+void sim_agent_boot(struct world *w, struct sim_agent *a);
+void sim_agent_crash(struct world *w, struct sim_agent *a, bool host); /* host: its tasks die too */
+void sim_agent_receive(struct world *w, struct sim_agent *a, const void *p, size_t n);
+void sim_agent_conn_closed(struct world *w, struct sim_agent *a);
+void sim_agent_free(struct sim_agent *a);
 
 /* scheduler.c */
-void scheduler_boot(struct world *w, struct sim_scheduler *s);
-void scheduler_crash(struct world *w, struct sim_scheduler *s);
-void scheduler_receive(struct world *w, struct sim_scheduler *s, const void *p, size_t n);
+void sim_scheduler_boot(struct world *w, struct sim_scheduler *s);
+void sim_scheduler_crash(struct world *w, struct sim_scheduler *s);
+void sim_scheduler_receive(struct world *w, struct sim_scheduler *s, const void *p, size_t n);
 /* The answer to a call. */
-void scheduler_refused(struct world *w, struct sim_scheduler *s, int status);
-void scheduler_conn_closed(struct world *w, struct sim_scheduler *s);
-void scheduler_free(struct sim_scheduler *s);
-bool task_state_ended(Mesos__V1__TaskState state);
+void sim_scheduler_refused(struct world *w, struct sim_scheduler *s, int status);
+void sim_scheduler_conn_closed(struct world *w, struct sim_scheduler *s);
+void sim_scheduler_free(struct sim_scheduler *s);
+bool sim_state_ended(Mesos__V1__TaskState state);
 
 /* check.c */
 void check_step(struct world *w);    /* what holds at every moment */
