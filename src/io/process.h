@@ -29,6 +29,7 @@ struct process_result {
     struct str out, err; /* captured; valid during the callback */
 };
 
+/* Called once; the process object is gone after it. */
 typedef void (*process_cb)(const struct process_result *result, void *userdata);
 
 int process_start(struct loop *l, const struct process_options *options, process_cb cb,
