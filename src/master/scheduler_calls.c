@@ -296,7 +296,7 @@ int master_core_call(struct master_core *core, const char *stream_id, const Call
     core->now = MAX(core->now, now_us);
     if ((unsigned)call->type < ARRAY_SIZE(core->stats.calls))
         core->stats.calls[call->type]++;
-    struct framework *f;
+    struct framework *f = NULL;
     int status = check_caller(core, stream_id, call, &f, err);
     if (status)
         return status;

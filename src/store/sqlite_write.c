@@ -168,7 +168,7 @@ int sqlite_flush(struct store_backend *b, struct list *batches, struct error *er
 int sqlite_lead(struct store_backend *b, const char *info, uint64_t *ret_epoch, struct error *err)
 {
     struct sqlite_store *s = container_of(b, struct sqlite_store, backend);
-    int64_t epoch;
+    int64_t epoch = 0;
     int rc = step_plain(s, SQL_BEGIN);
     if (rc == SQLITE_OK)
         rc = meta_get(s, "epoch", &epoch);
