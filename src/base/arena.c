@@ -26,6 +26,8 @@ void arena_done(struct arena *a)
 
 void *arena_alloc(struct arena *a, size_t size)
 {
+    if (size > SIZE_MAX / 2)
+        return xmalloc(size); /* ends the process: no sum below may wrap around */
     size = (size + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
     if (!a->head || a->head->size - a->used < size) {
         /* Chunks double, so that a large message costs few of them. */
@@ -46,6 +48,14 @@ void *arena_alloc(struct arena *a, size_t size)
 void *arena_zalloc(struct arena *a, size_t size)
 {
     return memset(arena_alloc(a, size), 0, size);
+}
+
+void *arena_zalloc_array(struct arena *a, size_t n, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(n, size, &bytes))
+        bytes = SIZE_MAX;
+    return arena_zalloc(a, bytes);
 }
 
 void *arena_memdup(struct arena *a, const void *p, size_t n)

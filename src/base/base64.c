@@ -38,6 +38,13 @@ static int value_of(char c)
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
+/* Leaves the buffer as it was: the bytes written so far covered its terminator. */
+static int refuse(struct buf *out)
+{
+    out->p[out->n] = '\0';
+    return -EINVAL;
+}
+
 int base64_decode(struct buf *out, struct str text)
 {
     if (text.n % 4)
@@ -55,7 +62,7 @@ int base64_decode(struct buf *out, struct str text)
             bool padding = i + k >= text.n - pad;
             int v = padding ? 0 : value_of(text.p[i + k]);
             if (v < 0)
-                return -EINVAL;
+                return refuse(out);
             group = group << 6 | (uint32_t)v;
         }
         to[produced++] = (char)(group >> 16);
@@ -64,7 +71,7 @@ int base64_decode(struct buf *out, struct str text)
     }
     /* Bits beyond the last byte must be zero, so that each value has one spelling. */
     if ((pad && to[produced - 1]) || (pad == 2 && to[produced - 2]))
-        return -EINVAL;
+        return refuse(out);
     buf_commit(out, produced - pad);
     return 0;
 }

@@ -23,7 +23,8 @@ void buf_clear(struct buf *b)
 char *buf_reserve(struct buf *b, size_t n)
 {
     size_t need;
-    if (b->overflow || __builtin_add_overflow(b->n, n, &need) || (b->max && need > b->max)) {
+    if (b->overflow || __builtin_add_overflow(b->n, n, &need) || need == SIZE_MAX ||
+        (b->max && need > b->max)) {
         b->overflow = true;
         return NULL;
     }
@@ -32,6 +33,8 @@ char *buf_reserve(struct buf *b, size_t n)
         cap = MAX(cap, need + 1);
         b->p = xrealloc(b->p, cap);
         b->cap = cap;
+        /* Whoever reserves may fail before writing: the text that is there stays terminated. */
+        b->p[b->n] = '\0';
     }
     return b->p + b->n;
 }

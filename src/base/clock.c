@@ -52,7 +52,7 @@ static int digits(struct str text, size_t *pos, size_t n, int *ret)
 
 static int literal(struct str text, size_t *pos, const char *any_of)
 {
-    if (*pos >= text.n || !strchr(any_of, text.p[*pos]))
+    if (*pos >= text.n || !text.p[*pos] || !strchr(any_of, text.p[*pos]))
         return -EINVAL;
     (*pos)++;
     return 0;

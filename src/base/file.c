@@ -55,6 +55,8 @@ int file_read(const char *path, size_t max, struct buf *out, struct error *err)
         if (out->n - start + (size_t)n > max)
             return error_set(err, -EFBIG, "%s is larger than %zu bytes", path, max);
         buf_append(out, chunk, (size_t)n);
+        if (out->overflow)
+            return error_set(err, -EFBIG, "%s is larger than %zu bytes", path, out->max);
     }
 }
 
@@ -115,11 +117,15 @@ int file_write_string(const char *path, const char *text, struct error *err)
     ssize_t n = write(fd, text, strlen(text));
     if (n < 0)
         return error_errno(err, -errno, "cannot write '%s' to %s", text, path);
+    if ((size_t)n < strlen(text))
+        return error_set(err, -EIO, "cannot write all of '%s' to %s", text, path);
     return 0;
 }
 
 int mkdir_all(const char *path, mode_t mode, struct error *err)
 {
+    if (!*path)
+        return error_set(err, -ENOENT, "cannot create a directory without a name");
     _cleanup_free_ char *p = xstrdup(path);
     for (char *slash = p + 1;; slash++) {
         if (*slash != '/' && *slash != '\0')
@@ -140,18 +146,75 @@ int mkdir_all(const char *path, mode_t mode, struct error *err)
     return 0;
 }
 
-static int remove_at(int dirfd, const char *name, dev_t device)
+/* A tree that strangers made may be deeper than we have descriptors: what lies deeper than this is
+ * first moved up to the top of the tree. */
+enum { REMOVE_DEPTH_MAX = 64 };
+
+struct removal {
+    int top; /* the tree's own folder */
+    dev_t device;
+    unsigned moved; /* to the top, in this pass */
+    unsigned next;  /* number for the next name there */
+};
+
+static int remove_children(struct removal *x, int fd, unsigned depth);
+
+/* Device numbers do not tell a bind mount from its surroundings. */
+static bool is_mount_root(int dirfd, const char *name)
+{
+    struct statx stx;
+    return statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, 0, &stx) == 0 &&
+           (stx.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
+/* Without root, folders that their owner may not write (module caches hold many) must be opened up
+ * first. Should that fail, what follows says why. */
+static void make_writable(int dirfd, const char *name, const struct stat *st)
+{
+    if ((st->st_mode & S_IRWXU) != S_IRWXU && geteuid() != 0)
+        (void)fchmodat(dirfd, name, S_IRWXU, 0);
+}
+
+static int move_up(struct removal *x, int dirfd, const char *name)
+{
+    for (;;) {
+        char to[32];
+        (void)snprintf(to, sizeof(to), ".removed-%u", x->next++);
+        if (renameat(dirfd, name, x->top, to) == 0) {
+            x->moved++;
+            return 0;
+        }
+        if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR)
+            return -errno; /* else the name is taken */
+    }
+}
+
+static int remove_at(struct removal *x, int dirfd, const char *name, unsigned depth)
 {
     struct stat st;
     if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : -errno;
     if (!S_ISDIR(st.st_mode))
         return unlinkat(dirfd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
-    if (st.st_dev != device)
+    if (st.st_dev != x->device || is_mount_root(dirfd, name))
         return -EBUSY;
+    if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0)
+        return 0;
+    make_writable(dirfd, name, &st);
+    if (depth == REMOVE_DEPTH_MAX)
+        return move_up(x, dirfd, name);
     int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? 0 : -errno;
+    int r = remove_children(x, fd, depth + 1);
+    if (r == 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        r = -errno;
+    return r;
+}
+
+/* Takes the descriptor over. */
+static int remove_children(struct removal *x, int fd, unsigned depth)
+{
     DIR *dir = fdopendir(fd);
     if (!dir) {
         int r = -errno;
@@ -159,14 +222,26 @@ static int remove_at(int dirfd, const char *name, dev_t device)
         return r;
     }
     int r = 0;
-    for (struct dirent *e; r == 0 && (e = readdir(dir));) {
-        if (streq(e->d_name, ".") || streq(e->d_name, ".."))
-            continue;
-        r = remove_at(fd, e->d_name, device);
-    }
+    for (struct dirent *e; r == 0 && (e = readdir(dir));)
+        if (!streq(e->d_name, ".") && !streq(e->d_name, ".."))
+            r = remove_at(x, dirfd(dir), e->d_name, depth);
     closedir(dir);
-    if (r == 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-        r = -errno;
+    return r;
+}
+
+static int empty_tree(const char *path, const struct stat *st)
+{
+    make_writable(AT_FDCWD, path, st);
+    _cleanup_close_ int top = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (top < 0)
+        return -errno;
+    struct removal x = {.top = top, .device = st->st_dev};
+    int r;
+    do {
+        x.moved = 0;
+        int again = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = again < 0 ? -errno : remove_children(&x, again, 0);
+    } while (r == 0 && x.moved > 0);
     return r;
 }
 
@@ -175,8 +250,15 @@ int remove_tree(const char *path, struct error *err)
     struct stat st;
     if (lstat(path, &st) < 0)
         return errno == ENOENT ? 0 : error_errno(err, -errno, "cannot remove %s", path);
-    int r = remove_at(AT_FDCWD, path, st.st_dev);
-    return r < 0 ? error_errno(err, r, "cannot remove %s", path) : 0;
+    int r = 0;
+    if (!S_ISDIR(st.st_mode))
+        r = unlink(path) < 0 ? -errno : 0;
+    else if (rmdir(path) < 0) {
+        r = errno == EBUSY ? -EBUSY : empty_tree(path, &st);
+        if (r == 0 && rmdir(path) < 0)
+            r = -errno;
+    }
+    return r < 0 && r != -ENOENT ? error_errno(err, r, "cannot remove %s", path) : 0;
 }
 
 bool path_exists(const char *path)

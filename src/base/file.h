@@ -29,7 +29,8 @@ int file_write_atomic(const char *path, const void *p, size_t n, mode_t mode, st
 int file_write_string(const char *path, const char *text, struct error *err);
 /* Creates missing parents too. 0 when it exists already. */
 int mkdir_all(const char *path, mode_t mode, struct error *err);
-/* Removes a tree without following links or crossing into other file systems. 0 when absent. */
+/* Removes a tree of any depth without following links. -EBUSY, with the contents of the mount kept,
+ * where it would cross into another file system or a bind mount. 0 when absent. */
 int remove_tree(const char *path, struct error *err);
 bool path_exists(const char *path);
 /* Writes all, resuming after short writes and EINTR. */

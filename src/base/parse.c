@@ -107,8 +107,9 @@ int parse_bytes(struct str text, uint64_t *ret)
         int r = parse_u64((struct str){text.p, text.n - suffix.n}, &v);
         if (r < 0)
             return r;
-        if (__builtin_mul_overflow(v, UINT64_C(1) << units[i].shift, ret))
+        if (__builtin_mul_overflow(v, UINT64_C(1) << units[i].shift, &v))
             return -ERANGE;
+        *ret = v;
         return 0;
     }
     return -EINVAL;

@@ -19,7 +19,7 @@ bool str_eq_c(struct str a, const char *b)
 
 bool str_ieq_c(struct str a, const char *b)
 {
-    return a.n == strlen(b) && strncasecmp(a.p, b, a.n) == 0;
+    return a.n == strlen(b) && (a.n == 0 || strncasecmp(a.p, b, a.n) == 0);
 }
 
 bool str_has_prefix(struct str s, struct str prefix)

@@ -1,4 +1,5 @@
 #include "unit.h"
+#include <errno.h>
 
 #include "base/base64.h"
 
@@ -32,8 +33,23 @@ static void refuses(void **state)
     }
 }
 
+static void refusal_leaves_the_buffer(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"QUJDREVG*UJD", "QUJDRR==", "QUJD QUJ"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        _cleanup_buf_ struct buf fresh = BUF_INIT, used = BUF_INIT;
+        buf_puts(&used, "text");
+        assert_int_equal(base64_decode(&fresh, str_of(bad[i])), -EINVAL);
+        assert_int_equal(base64_decode(&used, str_of(bad[i])), -EINVAL);
+        assert_string_equal(buf_cstr(&fresh), "");
+        assert_string_equal(buf_cstr(&used), "text");
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(round_trips), cmocka_unit_test(refuses)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(round_trips), cmocka_unit_test(refuses),
+        cmocka_unit_test(refusal_leaves_the_buffer)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

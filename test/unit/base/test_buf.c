@@ -51,10 +51,20 @@ static void steal_never_null(void **state)
     assert_null(b.p);
 }
 
+static void reserved_but_unused(void **state)
+{
+    (void)state;
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    assert_non_null(buf_reserve(&b, 1000));
+    assert_string_equal(buf_cstr(&b), "");
+    assert_null(buf_reserve(&b, SIZE_MAX));
+    assert_true(b.overflow);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(grows_and_terminates),
         cmocka_unit_test(long_printf), cmocka_unit_test(limit_is_sticky_and_whole),
-        cmocka_unit_test(steal_never_null)};
+        cmocka_unit_test(steal_never_null), cmocka_unit_test(reserved_but_unused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 #include "unit.h"
+#include <errno.h>
 
 #include "base/clock.h"
 
@@ -51,8 +52,19 @@ static void durations(void **state)
     }
 }
 
+static void nul_is_no_separator(void **state)
+{
+    (void)state;
+    int64_t us = 7;
+    assert_int_equal(
+        time_parse_rfc3339((struct str){"2026\00011\00022\00017:25:24Z", 20}, &us), -EINVAL);
+    assert_int_equal(time_parse_rfc3339((struct str){"2026-11-22T17:25:24\0", 20}, &us), -EINVAL);
+    assert_int_equal(us, 7);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(rfc3339), cmocka_unit_test(durations)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(rfc3339), cmocka_unit_test(durations),
+        cmocka_unit_test(nul_is_no_separator)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

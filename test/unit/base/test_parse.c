@@ -46,9 +46,17 @@ static void doubles_and_sizes(void **state)
     assert_int_equal(parse_bytes(STR("99999999999TB"), &b), -ERANGE);
 }
 
+static void failure_writes_nothing(void **state)
+{
+    (void)state;
+    uint64_t v = 7;
+    assert_int_equal(parse_bytes(STR("18446744073709551615KB"), &v), -ERANGE);
+    assert_int_equal(v, 7);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(integers), cmocka_unit_test(doubles_and_sizes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(integers),
+        cmocka_unit_test(doubles_and_sizes), cmocka_unit_test(failure_writes_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

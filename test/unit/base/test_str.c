@@ -49,9 +49,16 @@ static void hashing(void **state)
     assert_int_not_equal(str_hash("", 0), str_hash("\0", 1));
 }
 
+static void comparing_nothing(void **state)
+{
+    (void)state;
+    assert_true(str_ieq_c((struct str){NULL, 0}, ""));
+    assert_false(str_ieq_c((struct str){NULL, 0}, "a"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(splitting), cmocka_unit_test(comparing),
-        cmocka_unit_test(hex), cmocka_unit_test(hashing)};
+        cmocka_unit_test(hex), cmocka_unit_test(hashing), cmocka_unit_test(comparing_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
