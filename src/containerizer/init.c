@@ -11,11 +11,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -109,7 +111,10 @@ static void start_main(struct init *i)
     int go[2];
     if (pipe2(go, O_CLOEXEC) < 0)
         spawn_fail(i->result_fd, SPAWN_STAGE_FORK, errno);
-    pid_t pid = fork();
+    /* Not fork(): libraries of the caller have handlers for it that act on descriptors of theirs,
+     * which here are ours. */
+    struct clone_args args = {.exit_signal = SIGCHLD};
+    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
     if (pid < 0)
         spawn_fail(i->result_fd, SPAWN_STAGE_FORK, errno);
     if (pid == 0)
