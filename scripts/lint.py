@@ -16,6 +16,7 @@ LIBRARIES = {
     "kernel": ["base", "json", "wire"],
     "scheduler": ["base", "io", "http", "json", "wire"],
     "containerizer": ["base", "io", "json"],
+    "console": ["base", "io", "http", "json"],
 }
 COMPONENTS = ["master", "agent", "executor", "fetcher", "marathon", "cli", "minidcos"]
 LAYERS = dict(LIBRARIES)

@@ -1,0 +1,115 @@
+/* When does a cluster serve? */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "console/request.h"
+#include "minidcos/commands.h"
+
+enum { POLL_MS = 20, REQUEST_TIMEOUT_MS = 5000 };
+
+struct progress {
+    size_t ready; /* daemons that serve */
+    int64_t agents;
+    bool marathon;
+};
+
+static int get(struct requester *q, const struct daemon *d, const char *path, json_t **ret)
+{
+    _cleanup_free_ char *url = xasprintf("http://%s:%u%s", d->ip, d->port, path);
+    struct reply reply = {0};
+    int r = requester_send(q, &(struct request){.url = url}, &reply, NULL);
+    if (r == 0)
+        r = reply.status == 200 ? json_parse(buf_cstr(&reply.body), reply.body.n, ret, NULL)
+                                : -EAGAIN;
+    reply_done(&reply);
+    return r;
+}
+
+static void look(struct cluster *c, struct requester *q, struct progress *p)
+{
+    *p = (struct progress){0};
+    VEC_FOREACH (d, &c->daemons)
+        p->ready += d->state == DAEMON_RUNNING;
+    const struct daemon *master = cluster_first(c, DAEMON_MASTER);
+    const struct daemon *marathon = cluster_first(c, DAEMON_MARATHON);
+    _cleanup_json_ json_t *state = NULL, *info = NULL;
+    if (master->state != DAEMON_RUNNING || get(q, master, "/state", &state) < 0)
+        return;
+    p->agents = json_i64_at(state, "activated_slaves", 0);
+    const json_t *frameworks = json_at(state, "frameworks");
+    bool active = false;
+    for (size_t i = 0; i < json_array_size(frameworks); i++) {
+        const json_t *f = json_array_get(frameworks, i);
+        active = active || (streq(json_str_at(f, "name", NULL), "marathon") &&
+                               json_bool_at(f, "active", false));
+    }
+    p->marathon = active && marathon->state == DAEMON_RUNNING &&
+                  get(q, marathon, "/v2/info", &info) == 0 &&
+                  json_str_at(info, "frameworkId", NULL);
+}
+
+static void describe(struct cluster *c, const struct progress *p, int64_t agents, struct buf *out)
+{
+    VEC_FOREACH (d, &c->daemons) {
+        if (d->state == DAEMON_RUNNING)
+            continue;
+        buf_printf(out, "%s%s is %s", out->n ? "; " : "", d->name, daemon_state_text(d->state));
+        if (d->last_exit)
+            buf_printf(out, " (%s; see %s)", d->last_exit, d->log);
+    }
+    if (out->n == 0 && p->agents < agents)
+        buf_printf(
+            out, "%lld of %lld agents are registered", (long long)p->agents, (long long)agents);
+    else if (out->n == 0 && !p->marathon)
+        buf_puts(out, "Marathon is not registered with the master");
+}
+
+int cluster_wait(struct cluster *c, int64_t timeout_s, bool progress, struct error *err)
+{
+    struct requester *q = requester_new(
+        &(struct requester_options){.timeout_us = REQUEST_TIMEOUT_MS * USEC_PER_MSEC});
+    int r = 0;
+    int64_t start = clock_monotonic_us(), end = start + timeout_s * USEC_PER_SEC, agents = 0;
+    VEC_FOREACH (d, &c->daemons)
+        agents += d->kind == DAEMON_AGENT || d->kind == DAEMON_PUBLIC_AGENT;
+    struct progress now = {0}, shown = {0};
+    for (;;) {
+        struct cluster fresh;
+        r = cluster_load(c->home, c->name, &fresh, err);
+        if (r < 0)
+            break;
+        cluster_done(c);
+        *c = fresh;
+        look(c, q, &now);
+        double seconds = (double)(clock_monotonic_us() - start) / 1e6;
+        if (progress && now.ready != shown.ready)
+            printf("  %5.1f s  %zu of %zu daemons serve\n", seconds, now.ready, c->daemons.n);
+        if (progress && now.agents != shown.agents)
+            printf("  %5.1f s  %lld of %lld agents are registered\n", seconds,
+                (long long)now.agents, (long long)agents);
+        if (progress && now.marathon && !shown.marathon)
+            printf("  %5.1f s  Marathon is registered\n", seconds);
+        fflush(stdout);
+        shown = now;
+        if (now.ready == c->daemons.n && now.agents == agents && now.marathon)
+            break;
+        if (!cluster_is_supervised(c)) {
+            r = error_set(err, -ESRCH,
+                "cluster '%s' is stopped; start it with 'minidcos create %s'", c->name, c->name);
+            break;
+        }
+        if (clock_monotonic_us() > end) {
+            _cleanup_buf_ struct buf what = BUF_INIT;
+            describe(c, &now, agents, &what);
+            r = error_set(err, -ETIMEDOUT, "cluster '%s' does not serve after %lld s: %s", c->name,
+                (long long)timeout_s, buf_cstr(&what));
+            break;
+        }
+        requester_pause(q, POLL_MS * USEC_PER_MSEC);
+    }
+    requester_free(q);
+    return r;
+}
