@@ -111,8 +111,6 @@ int cgroup_fs_parse(struct str mountinfo, struct str self, const char *root, str
     struct error *err)
 {
     struct cgroup_fs fs = {0};
-    const char *slash = strrchr(root, '/');
-    fs.name = xstrdup(slash ? slash + 1 : root);
     bool v1 = false;
     struct str line;
     while (str_split(&mountinfo, '\n', &line)) {
@@ -218,7 +216,6 @@ void cgroup_fs_done(struct cgroup_fs *fs)
         free(fs->base[c]);
     free(fs->unified);
     free(fs->mount_unified);
-    free(fs->name);
     *fs = (struct cgroup_fs){0};
 }
 

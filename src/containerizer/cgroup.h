@@ -32,7 +32,6 @@ struct cgroup_fs {
     char *base[CGROUP_CONTROLLERS];
     char *unified;       /* NULL on v1 */
     char *mount_unified; /* v2: the mount's root, for enabling controllers */
-    char *name;          /* last part of the base: the root's name */
     bool enabled[CGROUP_CONTROLLERS];
 };
 
