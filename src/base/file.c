@@ -171,8 +171,9 @@ static bool is_mount_root(int dirfd, const char *name)
  * first. Should that fail, what follows says why. */
 static void make_writable(int dirfd, const char *name, const struct stat *st)
 {
-    if ((st->st_mode & S_IRWXU) != S_IRWXU && geteuid() != 0)
-        (void)fchmodat(dirfd, name, S_IRWXU, 0);
+    if ((st->st_mode & S_IRWXU) != S_IRWXU && geteuid() != 0 &&
+        fchmodat(dirfd, name, S_IRWXU, 0) < 0)
+        return;
 }
 
 static int move_up(struct removal *x, int dirfd, const char *name)
