@@ -36,7 +36,7 @@ static void set_items(Mesos__V1__Attribute *a, struct str text, struct arena *ar
     a->set = arena_alloc(arena, sizeof(*a->set));
     mesos__v1__value__set__init(a->set);
     a->set->item = arena_new_array(arena, char *, max);
-    while (str_split(&rest, ',', &part)) {
+    while (rest.n + n > 0 && str_split(&rest, ',', &part)) {
         part = str_trim(part);
         a->set->item[n++] = arena_strndup(arena, part.p, part.n);
     }

@@ -203,7 +203,7 @@ int ranges_parse(struct str text, struct ranges **ret, struct error *err)
     struct range *list = NULL;
     size_t n = 0;
     int r = 0;
-    while (r == 0 && str_split(&rest, ',', &part)) {
+    while (r == 0 && rest.n + n > 0 && str_split(&rest, ',', &part)) {
         part = str_trim(part);
         ptrdiff_t dash = str_index(part, '-');
         struct range x;

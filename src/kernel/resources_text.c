@@ -21,7 +21,7 @@ static int parse_set(struct str text, struct resource *ret, struct error *err)
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     char **items = arena_new_array(&arena, char *, RESOURCE_SET_MAX);
     size_t n = 0;
-    while (str_split(&rest, ',', &part)) {
+    while (rest.n + n > 0 && str_split(&rest, ',', &part)) {
         part = str_trim(part);
         if (n == RESOURCE_SET_MAX)
             return error_set(err, -EINVAL, "more than %d items in a set", RESOURCE_SET_MAX);
@@ -141,6 +141,22 @@ static int parse_json(
     return 0;
 }
 
+/* Sums have the limits that single resources have, so that what was parsed can be sent. */
+static int check_limits(const struct resources *r, struct error *err)
+{
+    if (r->n > RESOURCES_MAX)
+        return error_set(err, -EINVAL, "more than %d resources", RESOURCES_MAX);
+    RESOURCES_FOREACH(x, r)
+    {
+        bool fits = x->kind->type == RESOURCE_SCALAR   ? x->milli <= RESOURCE_MILLI_MAX
+                    : x->kind->type == RESOURCE_RANGES ? x->ranges->n <= RANGES_MAX
+                                                       : x->set->n <= RESOURCE_SET_MAX;
+        if (!fits)
+            return error_set(err, -EINVAL, "there is too much of %.100s", x->kind->name);
+    }
+    return 0;
+}
+
 int resources_parse(
     struct str text, const char *default_role, struct resources *ret, struct error *err)
 {
@@ -159,6 +175,8 @@ int resources_parse(
                 r = parse_item(part, default_role, &all, err);
         }
     }
+    if (r == 0)
+        r = check_limits(&all, err);
     if (r < 0) {
         resources_done(&all);
         return r;

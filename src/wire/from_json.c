@@ -362,6 +362,59 @@ int wire_from_json(const ProtobufCMessageDescriptor *type, struct arena *arena, 
     return put_message(&d, &root, wire_type_of(type), json, ret);
 }
 
+/*
+ * Two kinds of numbers that clients write are no JSON for the parser: a bare Infinity, and whole
+ * numbers beyond 64 bits with sign (uint64 is bare here). Both are put in quotes, where the fields
+ * accept them.
+ */
+
+enum { SAFE_DIGITS = 18 };
+
+/* Length of such a number at text[at], or 0. */
+static size_t odd_number(const char *text, size_t n, size_t at)
+{
+    size_t end = at + (text[at] == '-');
+    if (n - end >= 8 && memcmp(text + end, "Infinity", 8) == 0)
+        return end + 8 - at;
+    size_t digits = end;
+    while (end < n && text[end] >= '0' && text[end] <= '9')
+        end++;
+    if (end - digits <= SAFE_DIGITS)
+        return 0;
+    return end == n || !strchr(".eE", text[end]) || !text[end] ? end - at : 0;
+}
+
+/* Copies to `out` what has to be changed; leaves it empty when nothing has. */
+static void quote_numbers(const char *text, size_t n, struct buf *out)
+{
+    bool in_string = false, in_word = false;
+    size_t copied = 0;
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i];
+        if (in_string) {
+            i += c == '\\';
+            in_string = c != '"';
+            continue;
+        }
+        in_string = c == '"';
+        bool word = (c >= '0' && c <= '9') || c == '-' || c == 'I' || c == '.' || c == '+' ||
+                    (c >= 'a' && c <= 'z') || c == 'E';
+        bool starts = word && !in_word;
+        in_word = word;
+        size_t length = starts ? odd_number(text, n, i) : 0;
+        if (length == 0)
+            continue;
+        buf_append(out, text + copied, i - copied);
+        buf_putc(out, '"');
+        buf_append(out, text + i, length);
+        buf_putc(out, '"');
+        copied = i + length;
+        i = copied - 1;
+    }
+    if (copied > 0)
+        buf_append(out, text + copied, n - copied);
+}
+
 int wire_parse_json(const ProtobufCMessageDescriptor *type, struct arena *arena, const char *text,
     size_t n, ProtobufCMessage **ret, struct error *err)
 {
@@ -369,7 +422,10 @@ int wire_parse_json(const ProtobufCMessageDescriptor *type, struct arena *arena,
         return error_set(
             err, -EINVAL, "document of %zu bytes is larger than %d", n, WIRE_MESSAGE_MAX);
     _cleanup_json_ json_t *json = NULL;
-    int r = json_parse(text, n, &json, err);
+    _cleanup_buf_ struct buf quoted = BUF_INIT;
+    quote_numbers(text, n, &quoted);
+    int r = quoted.n > 0 ? json_parse(quoted.p, quoted.n, &json, err)
+                         : json_parse(text, n, &json, err);
     if (r < 0)
         return r;
     return wire_from_json(type, arena, json, ret, err);

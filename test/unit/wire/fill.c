@@ -1,5 +1,7 @@
 #include "fill.h"
 
+#include <math.h>
+
 #include "base/alloc.h"
 #include "wire/agent.pb-c.h"
 #include "wire/executor.pb-c.h"
@@ -14,7 +16,11 @@ enum { TYPES_MAX = 1024 };
 
 static double random_double(struct rng *rng)
 {
-    switch (rng_below(rng, 4)) {
+    switch (rng_below(rng, 6)) {
+    case 4:
+        return (double)INFINITY;
+    case 5:
+        return -(double)INFINITY;
     case 0:
         return (double)(int64_t)rng_below(rng, 1000000) / 1000.0;
     case 1:
@@ -55,7 +61,7 @@ static void fill_element(const ProtobufCFieldDescriptor *f, struct arena *arena,
     case PROTOBUF_C_TYPE_SFIXED64:
     case PROTOBUF_C_TYPE_UINT64:
     case PROTOBUF_C_TYPE_FIXED64:
-        *(uint64_t *)to = rng_next(rng) >> (1 + rng_below(rng, 63));
+        *(uint64_t *)to = rng_next(rng) >> rng_below(rng, 64);
         break;
     case PROTOBUF_C_TYPE_FLOAT:
         *(float *)to = (float)rng_below(rng, 100);

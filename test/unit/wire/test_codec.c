@@ -193,6 +193,15 @@ static void lenient(void **state)
             "{\"failover_timeout\":0.0,\"checkpoint\":false,\"roles\":[\"a\"],\"capabilities\":[{}]"
             "}"},
         {&mesos__v1__value__scalar__descriptor, "{\"value\":\"Infinity\"}", "{\"value\":Infinity}"},
+        {&mesos__v1__value__scalar__descriptor, "{\"value\": -Infinity}", "{\"value\":-Infinity}"},
+        {&mesos__v1__value__range__descriptor,
+            "{\"a\":\"\\\"18446744073709551615\",\"begin\":9223372036854775808,\"end\":"
+            "18446744073709551615}",
+            "{\"begin\":9223372036854775808,\"end\":18446744073709551615}"},
+        {&mesos__v1__label__descriptor, "{\"key\":\"Infinity 18446744073709551615\"}",
+            "{\"key\":\"Infinity 18446744073709551615\"}"},
+        {&mesos__v1__value__scalar__descriptor, "{\"value\":1234567890123456789012.5}",
+            "{\"value\":1.2345678901234568e+21}"},
         {&mesos__v1__capability_info__descriptor,
             "{\"capabilities\":[\"CHOWN\",\"FUTURE\",\"BPF\"]}",
             "{\"capabilities\":[\"CHOWN\",\"BPF\"]}"},
@@ -240,6 +249,9 @@ static void refuses(void **state)
             "healthy: expected true or false, got 1"},
         {&mesos__v1__quota__quota_config__descriptor, "{\"limits\":{\"cpus\":{\"value\":\"x\"}}}",
             "limits.cpus.value: expected a number, got \"x\""},
+        {&mesos__v1__value__range__descriptor, "{\"begin\":18446744073709551616}",
+            "begin: expected a whole number of 64 bits, not negative, got "
+            "\"18446744073709551616\""},
         {&mesos__v1__quota__quota_config__descriptor, "{\"limits\":[]}",
             "limits: expected an object, got an array"},
     };
