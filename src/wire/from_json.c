@@ -110,9 +110,9 @@ static int get_double(const json_t *j, double *ret)
         return -EINVAL;
     struct str s = str_of_json(j);
     if (str_eq_c(s, "Infinity") || str_eq_c(s, "+Infinity"))
-        *ret = INFINITY;
+        *ret = HUGE_VAL;
     else if (str_eq_c(s, "-Infinity"))
-        *ret = -INFINITY;
+        *ret = -HUGE_VAL;
     else
         return parse_double(s, ret) < 0 ? -EINVAL : 0;
     return 0;
