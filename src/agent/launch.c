@@ -129,8 +129,6 @@ static int build_environment(struct launch *l, const struct agent_executor *e,
         .subscription_backoff_us = SUBSCRIPTION_BACKOFF_US,
     };
     environment_executor(env, &x);
-    if (e->command && l->user)
-        environment_set(env, "DCOS_TASK_USER", l->user);
     if (info->command)
         environment_add(env, info->command->environment);
     return 0;
@@ -165,6 +163,13 @@ static void start_container(struct launch *l)
         vec_push(&argv, command->value ? command->value : command->arguments[0]);
         for (size_t i = 1; i < command->n_arguments; i++)
             vec_push(&argv, command->arguments[i]);
+    }
+    _cleanup_free_ char *user_flag = l->user ? xasprintf("--user=%s", l->user) : NULL;
+    _cleanup_free_ char *folder_flag = xasprintf("--launcher_dir=%s", a->launcher_dir);
+    if (e->command) {
+        vec_push(&argv, folder_flag);
+        if (user_flag)
+            vec_push(&argv, user_flag);
     }
     vec_push(&argv, NULL);
     struct container_spec spec = {

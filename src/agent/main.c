@@ -287,6 +287,18 @@ static void finish(struct agent *a)
     free(a->hostname);
 }
 
+/* In capitals as Mesos writes them, or not. */
+static bool logging_level(const char *text, enum log_level *ret)
+{
+    char lower[16];
+    size_t n = strlen(text);
+    if (n >= sizeof(lower))
+        return false;
+    for (size_t i = 0; i <= n; i++)
+        lower[i] = text[i] >= 'A' && text[i] <= 'Z' ? (char)(text[i] + 'a' - 'A') : text[i];
+    return log_level_parse(lower, ret) >= 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct agent agent;
@@ -299,8 +311,8 @@ int main(int argc, char **argv)
     int r = flags_parse(&program, flags, a->n_flags, argc, argv, &err);
     if (r > 0)
         return EXIT_SUCCESS;
-    enum log_level level;
-    if (r < 0 || log_level_parse(a->settings.logging_level, &level) < 0) {
+    enum log_level level = LOG_INFO;
+    if (r < 0 || !logging_level(a->settings.logging_level, &level)) {
         log_error("%s", r < 0 ? err.msg : "--logging_level is ERROR, WARNING, INFO or DEBUG");
         return EXIT_FAILURE;
     }
