@@ -418,11 +418,12 @@ def test_small_memory(run):
     e = run()
     e.agent.launch(f"sleep {marker()}")
     e.agent.wait_state("TASK_RUNNING")
-    pss = 0
-    for pid in [e.process.pid]:
-        with open(f"/proc/{pid}/smaps_rollup") as f:
-            pss += sum(int(line.split()[1]) for line in f if line.startswith("Pss:"))
-    assert pss < 4096, f"{pss} KB"  # of a debug build; the benchmark watches the release
+    with open(f"/proc/{e.process.pid}/maps") as f:
+        if "libasan" in f.read():
+            pytest.skip("a sanitizer's own memory is in the way")
+    with open(f"/proc/{e.process.pid}/smaps_rollup") as f:
+        pss = next(int(line.split()[1]) for line in f if line.startswith("Pss:"))
+    assert pss < 2048, f"{pss} KB"
 
 
 def test_says_what_is_missing():
