@@ -187,18 +187,6 @@ static void subscribe(struct bench *b, unsigned index)
     call(b, index, &c);
 }
 
-/* Clears the filters of what was declined when nothing more was wanted. */
-static void revive(struct bench *b, unsigned index)
-{
-    _cleanup_arena_ struct arena a = ARENA_INIT;
-    Mesos__V1__Scheduler__Call c = MESOS__V1__SCHEDULER__CALL__INIT;
-    c.has_type = true;
-    c.type = MESOS__V1__SCHEDULER__CALL__TYPE__REVIVE;
-    c.framework_id = MSG(&a, Mesos__V1__FrameworkID, mesos__v1__framework_id);
-    c.framework_id->value = b->framework_ids[index];
-    call(b, index, &c);
-}
-
 /* ---- what comes back ---- */
 
 static void run_task(struct bench *b, uint64_t link, const Dcos__Internal__RunTask *run)
