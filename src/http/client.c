@@ -263,10 +263,10 @@ int call_head(struct http_call *call, const struct http_head *head)
     timer_stop(&call->timer);
     if (call->idle_timeout_us)
         timer_start(&call->timer, call->idle_timeout_us);
-    bool head_only = call->head_only;
+    bool no_body = call->head_only || head->status == 204 || head->status == 304;
     if (call->handlers.on_response)
         call->handlers.on_response(call, &call->res, call->userdata);
-    return head_only ? HTTP_PARSE_NO_BODY : 0;
+    return no_body ? HTTP_PARSE_NO_BODY : 0;
 }
 
 bool call_body(struct http_call *call, const char *p, size_t n)
