@@ -87,6 +87,8 @@ int attributes_parse(struct str text, struct arena *arena, Mesos__V1__Attribute 
 {
     if (text.n > ATTRIBUTES_TEXT_MAX)
         return error_set(err, -EINVAL, "attributes are too long");
+    if (text.n > 0 && memchr(text.p, 0, text.n))
+        return error_set(err, -EINVAL, "attributes have a NUL byte in them");
     size_t max = 1, n = 0;
     for (size_t i = 0; i < text.n; i++)
         max += text.p[i] == ';' || text.p[i] == '\n';

@@ -165,6 +165,8 @@ int resources_parse(
     int r = 0;
     if (text.n > RESOURCES_TEXT_MAX) {
         r = error_set(err, -EINVAL, "text is too long");
+    } else if (text.n > 0 && memchr(text.p, 0, text.n)) {
+        r = error_set(err, -EINVAL, "text has a NUL byte in it");
     } else if (text.n > 0 && text.p[0] == '[') {
         r = parse_json(text, default_role, &all, err);
     } else {
