@@ -1,0 +1,297 @@
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/flags.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "marathon/shell.h"
+
+/* Options and wiring of dcos-marathon. */
+
+struct flags_out {
+    const char *master, *http_address, *hostname, *work_dir, *store, *framework_name, *mesos_role,
+        *mesos_user, *ready_file, *accepted, *enforce, *executor, *env_prefix, *bridge,
+        *default_network, *webui_url, *logging_level;
+    uint16_t http_port;
+    int64_t failover_s, reconcile_delay, reconcile_interval, scale_delay, scale_interval, decline,
+        min_revive, max_per_offer, tokens, token_interval, max_deployments, max_versions, port_min,
+        port_max, confirm_timeout, launch_timeout, expunge_delay, expunge_interval, kill_retry;
+};
+
+struct running {
+    struct shell shell;
+    const char *ready_file, *ip;
+};
+
+static void on_signal(void *userdata, int signum)
+{
+    struct shell *s = userdata;
+    log_info("ending signal=%d", signum);
+    s->stopping = true;
+    loop_stop(s->loop);
+}
+
+static void on_lost(void *userdata)
+{
+    shell_fail(userdata, "leadership is lost", "another Marathon leads");
+}
+
+static void on_leader(int status, uint64_t epoch, void *userdata)
+{
+    struct running *r = userdata;
+    struct shell *s = &r->shell;
+    struct error err = ERROR_INIT;
+    if (status < 0) {
+        if (status != -ECANCELED)
+            shell_fail(s, "cannot become leader", errno_text(status));
+        return;
+    }
+    if (shell_load(s) < 0)
+        return;
+    scheduler_client_start(s->scheduler);
+    log_info("leading epoch=%llu address=%s", (unsigned long long)epoch, s->address);
+    if (!r->ready_file)
+        return;
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    buf_printf(
+        &text, "{\"ip\":\"%s\",\"port\":%u,\"pid\":%d}\n", r->ip, s->info.http_port, (int)getpid());
+    if (file_write_atomic(r->ready_file, text.p, text.n, 0644, &err) < 0)
+        log_warn("cannot write the ready file error=%s, ignoring", err.msg);
+}
+
+static int check_options(const struct flags_out *o)
+{
+    enum log_level level;
+    if (o->logging_level && log_level_parse(o->logging_level, &level) == 0)
+        log_set_level(level);
+    if (!o->work_dir && !o->store) {
+        fprintf(stderr, "dcos-marathon: --work_dir=PATH says where to keep state\n");
+        return -EINVAL;
+    }
+    if (o->port_min < 1 || o->port_max > 65535 || o->port_min >= o->port_max ||
+        o->max_per_offer < 1 || o->tokens < 1 || o->token_interval < 1 || o->max_deployments < 1 ||
+        o->max_versions < 1 || o->min_revive < 0 || o->decline < 0 || o->failover_s < 0 ||
+        o->reconcile_interval < 1 || o->scale_interval < 1 || o->expunge_interval < 1 ||
+        o->kill_retry < 1) {
+        fprintf(stderr, "dcos-marathon: times and limits must be positive\n");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static void fill_options(struct shell *s, const struct flags_out *o)
+{
+    struct core_options *c = &s->options;
+    s->app_options = (struct app_options){o->default_network, o->bridge};
+    c->framework_name = o->framework_name;
+    c->hostname = o->hostname ? o->hostname : o->http_address;
+    c->mesos_role = o->mesos_role;
+    c->mesos_user = o->mesos_user;
+    c->env_prefix = o->env_prefix;
+    c->executor = o->executor;
+    c->app = &s->app_options;
+    c->accepted = streq(o->accepted, "unreserved") ? ACCEPTED_UNRESERVED
+                  : streq(o->accepted, "reserved") ? ACCEPTED_RESERVED
+                                                   : ACCEPTED_ANY;
+    c->new_group_enforce_role = streq(o->enforce, "top");
+    c->local_port_min = (int32_t)o->port_min;
+    c->local_port_max = (int32_t)o->port_max;
+    c->max_versions = (int32_t)o->max_versions;
+    c->max_running_deployments = (int32_t)o->max_deployments;
+    c->max_instances_per_offer = (int32_t)o->max_per_offer;
+    c->launch_tokens = (int32_t)o->tokens;
+    c->launch_token_interval_us = o->token_interval * USEC_PER_MSEC;
+    c->decline_us = o->decline * USEC_PER_MSEC;
+    c->min_revive_us = o->min_revive * USEC_PER_MSEC;
+    c->failover_timeout_us = o->failover_s * USEC_PER_SEC;
+    c->reconcile_delay_us = o->reconcile_delay * USEC_PER_MSEC;
+    c->reconcile_interval_us = o->reconcile_interval * USEC_PER_MSEC;
+    c->scale_delay_us = o->scale_delay * USEC_PER_MSEC;
+    c->scale_interval_us = o->scale_interval * USEC_PER_MSEC;
+    c->confirm_timeout_us = o->confirm_timeout * USEC_PER_MSEC;
+    c->launch_timeout_us = o->launch_timeout * USEC_PER_MSEC;
+    c->expunge_delay_us = o->expunge_delay * USEC_PER_MSEC;
+    c->expunge_interval_us = o->expunge_interval * USEC_PER_MSEC;
+    c->kill_retry_us = o->kill_retry * USEC_PER_MSEC;
+}
+
+static int start(struct running *r, const struct flags_out *o, struct error *err)
+{
+    struct shell *s = &r->shell;
+    uint64_t seed;
+    if (o->work_dir) {
+        int rc = mkdir_all(o->work_dir, 0755, err);
+        if (rc < 0)
+            return rc;
+    }
+    _cleanup_free_ char *url = o->store ? xstrdup(o->store)
+                                        : xasprintf("sqlite:%s/marathon.db", o->work_dir);
+    int rc = store_open(s->loop, url, &s->store, err);
+    if (rc < 0)
+        return error_prefix(err, rc, "store");
+    s->server = http_server_new(s->loop, NULL, server_handle, s);
+    rc = http_server_listen(
+        s->server, o->http_address, o->http_port, NULL, &s->info.http_port, err);
+    if (rc < 0)
+        return rc;
+    snprintf(s->address, sizeof(s->address), "%s:%u", s->options.hostname, s->info.http_port);
+    s->info.version = DCOS_VERSION;
+    s->info.address = s->address;
+    s->info.master_flag = o->master;
+    s->info.started_us = s->start_real_us;
+    s->options.webui_url = o->webui_url ? xstrdup(o->webui_url)
+                                        : xasprintf("http://%s", s->address);
+    rc = tls_context_new_client(NULL, false, &s->tls, err);
+    if (rc < 0)
+        return rc;
+    const struct http_client_options http = {.tls = s->tls};
+    s->probes_http = http_client_new(s->loop, &http);
+    const struct scheduler_options scheduler = {.masters = o->master};
+    rc = scheduler_client_new(s->loop, &scheduler, &mesos_handlers, s, &s->scheduler, err);
+    if (rc < 0)
+        return rc;
+    random_bytes(&seed, sizeof(seed));
+    s->core = core_new(&s->options, seed);
+    store_on_lost(s->store, on_lost, s);
+    return store_lead(s->store, s->address, on_leader, r);
+}
+
+static void stop(struct shell *s)
+{
+    s->stopping = true;
+    if (s->loaded) {
+        timer_stop(&s->timer);
+        deferred_cancel(&s->pump);
+    }
+    timer_stop(&s->heartbeat);
+    scheduler_client_free(s->scheduler);
+    prober_close(s);
+    events_close(s);
+    while (!list_empty(&s->held)) {
+        struct held *h = list_first(&s->held, struct held, node);
+        list_remove(&h->node);
+        if (h->item.type == OUT_REPLY)
+            server_forget(h->item.context);
+        out_item_done(&h->item);
+        free(h);
+    }
+    if (s->core)
+        VEC_FOREACH (item, &s->core->out)
+            if (item->type == OUT_REPLY)
+                server_forget(item->context);
+    if (s->server)
+        http_server_free(s->server);
+    if (s->probes_http)
+        http_client_free(s->probes_http);
+    if (s->store)
+        store_close(s->store);
+    core_free(s->core);
+    tls_context_free(s->tls);
+    free(s->master_region);
+    free((char *)(uintptr_t)s->options.webui_url);
+}
+
+int main(int argc, char **argv)
+{
+    struct flags_out o = {0};
+    struct flag flags[] = {
+        {"master", FLAG_STRING, &o.master, NULL, "HOST:PORT", "the master", .required = true},
+        {"http_address", FLAG_STRING, &o.http_address, "127.0.0.1", "ADDRESS",
+            "address to listen on"},
+        {"http_port", FLAG_PORT, &o.http_port, "8080", "PORT", "0 picks a free one"},
+        {"hostname", FLAG_STRING, &o.hostname, NULL, "NAME", "name to tell others"},
+        {"work_dir", FLAG_STRING, &o.work_dir, NULL, "PATH", "folder for state"},
+        {"store", FLAG_STRING, &o.store, NULL, "URL", "default sqlite:<work_dir>/marathon.db"},
+        {"framework_name", FLAG_STRING, &o.framework_name, "marathon", "NAME", "of the framework"},
+        {"mesos_role", FLAG_STRING, &o.mesos_role, "*", "ROLE", "role of services in /"},
+        {"mesos_user", FLAG_STRING, &o.mesos_user, NULL, "USER", "default: who runs it"},
+        {"failover_timeout", FLAG_I64, &o.failover_s, "604800", "SECONDS",
+            "time the master keeps our tasks without us"},
+        {"accepted_resource_roles_default_behavior", FLAG_STRING, &o.accepted, "any", "KIND",
+            "any, unreserved or reserved"},
+        {"new_group_enforce_role", FLAG_STRING, &o.enforce, "off", "KIND", "off or top"},
+        {"executor", FLAG_STRING, &o.executor, "//cmd", "PATH", "of apps that name none"},
+        {"env_vars_prefix", FLAG_STRING, &o.env_prefix, NULL, "TEXT", "for HOST and PORT*"},
+        {"mesos_bridge_name", FLAG_STRING, &o.bridge, "mesos-bridge", "NAME", "bridge network"},
+        {"default_network_name", FLAG_STRING, &o.default_network, NULL, "NAME",
+            "of container networks without name"},
+        {"webui_url", FLAG_STRING, &o.webui_url, NULL, "URL", "shown by the master"},
+        {"local_port_min", FLAG_I64, &o.port_min, "10000", "PORT", "first service port"},
+        {"local_port_max", FLAG_I64, &o.port_max, "20000", "PORT", "end of service ports"},
+        {"max_running_deployments", FLAG_I64, &o.max_deployments, "100", "N", "at once"},
+        {"max_instances_per_offer", FLAG_I64, &o.max_per_offer, "5", "N", "launches per offer"},
+        {"zk_max_versions", FLAG_I64, &o.max_versions, "50", "N", "versions to keep"},
+        {"launch_tokens", FLAG_I64, &o.tokens, "100", "N", "launches before one must run"},
+        {"launch_token_refresh_interval", FLAG_I64, &o.token_interval, "30000", "MS",
+            "time after which all tokens are back"},
+        {"decline_offer_duration", FLAG_I64, &o.decline, "120000", "MS", "for unused offers"},
+        {"min_revive_offers_interval", FLAG_I64, &o.min_revive, "1000", "MS", "between revives"},
+        {"reconciliation_initial_delay", FLAG_I64, &o.reconcile_delay, "15000", "MS",
+            "after subscribing"},
+        {"reconciliation_interval", FLAG_I64, &o.reconcile_interval, "600000", "MS", "between"},
+        {"scale_apps_initial_delay", FLAG_I64, &o.scale_delay, "15000", "MS", "after start"},
+        {"scale_apps_interval", FLAG_I64, &o.scale_interval, "300000", "MS", "between checks"},
+        {"task_launch_confirm_timeout", FLAG_I64, &o.confirm_timeout, "300000", "MS",
+            "until a launch shows up"},
+        {"task_launch_timeout", FLAG_I64, &o.launch_timeout, "300000", "MS", "until a task runs"},
+        {"task_lost_expunge_initial_delay", FLAG_I64, &o.expunge_delay, "300000", "MS",
+            "after start"},
+        {"task_lost_expunge_interval", FLAG_I64, &o.expunge_interval, "30000", "MS",
+            "between looks at unreachable tasks"},
+        {"kill_retry_timeout", FLAG_I64, &o.kill_retry, "30000", "MS", "unconfirmed kills"},
+        {"logging_level", FLAG_STRING, &o.logging_level, "info", "LEVEL",
+            "error, warn, info or debug"},
+        {"ready_file", FLAG_STRING, &o.ready_file, NULL, "PATH",
+            "written once Marathon serves: {\"ip\",\"port\",\"pid\"}"},
+    };
+    static const struct program program = {.name = "dcos-marathon",
+        .summary = "Long-running apps: deploys, scales, upgrades and keeps them running.",
+        .env_prefix = "MARATHON",
+        .version = DCOS_VERSION};
+    struct error err = ERROR_INIT;
+    log_init("dcos-marathon");
+    int r = flags_parse(&program, flags, ARRAY_SIZE(flags), argc, argv, &err);
+    if (r < 0) {
+        fprintf(stderr, "dcos-marathon: %s\n", err.msg);
+        return 2;
+    }
+    if (r > 0)
+        return 0;
+    if (check_options(&o) < 0)
+        return 2;
+    const struct passwd *me = getpwuid(geteuid());
+    if (!o.mesos_user)
+        o.mesos_user = me ? me->pw_name : "root";
+    struct running running = {.ready_file = o.ready_file, .ip = o.http_address};
+    struct shell *s = &running.shell;
+    fill_options(s, &o);
+    s->start_real_us = clock_realtime_us();
+    s->start_mono_us = clock_monotonic_us();
+    s->loop = loop_new();
+    list_init(&s->streams);
+    list_init(&s->held);
+    list_init(&s->probes);
+    list_init(&s->probes_waiting);
+    timer_init(&s->heartbeat, s->loop, events_heartbeat);
+    struct loop_signal *term = loop_signal_new(s->loop, SIGTERM, on_signal, s);
+    struct loop_signal *intr = loop_signal_new(s->loop, SIGINT, on_signal, s);
+    signal(SIGPIPE, SIG_IGN);
+    if (start(&running, &o, &err) < 0) {
+        log_error("cannot start error=%s", err.msg);
+        s->failure = 1;
+    } else {
+        log_info("listening address=%s version=%s", s->address, DCOS_VERSION);
+        loop_run(s->loop);
+    }
+    stop(s);
+    loop_signal_free(term);
+    loop_signal_free(intr);
+    loop_free(s->loop);
+    return s->failure;
+}
