@@ -9,7 +9,7 @@
 #include "marathon/path.h"
 
 static const struct embed all_embeds = {
-    .tasks = true, .counts = true, .deployments = true, .last_failure = true, .readiness = true};
+    .tasks = true, .counts = true, .deployments = true, .last_failure = true};
 
 static bool contains_ignoring_case(const char *text, struct str part)
 {
