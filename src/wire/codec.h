@@ -28,7 +28,7 @@ void wire_pack(const ProtobufCMessage *m, struct buf *out);
 
 /* JSON by the rules of Mesos (docs/compatibility.md): snake_case names, null = unset, enum by name,
  * base64 bytes, numbers also as strings, a lone value for a repeated field, unknown keys ignored.
- * -EINVAL naming the path. */
+ * -EINVAL naming the path; wire_parse_json() also -EBADMSG for what is no JSON at all. */
 int wire_from_json(const ProtobufCMessageDescriptor *type, struct arena *arena, const json_t *json,
     ProtobufCMessage **ret, struct error *err);
 int wire_parse_json(const ProtobufCMessageDescriptor *type, struct arena *arena, const char *text,

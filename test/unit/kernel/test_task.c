@@ -51,7 +51,7 @@ static void tasks(void **state)
         {"{" IDS "," RESOURCES "," COMMAND "," EXECUTOR "}",
             "exactly one of CommandInfo and ExecutorInfo"},
         {"{" IDS ",\"resources\":[{\"name\":\"cpus\",\"type\":\"SCALAR\",\"scalar\":{\"value\":1}}]"
-                 "," COMMAND "}",
+         "," COMMAND "}",
             "Resource 'cpus' is not allocated to a role"},
         {"{" IDS ",\"resources\":[" SCALAR("gpus", "0.5") "]," COMMAND "}",
             "The 'gpus' resource must be an unsigned integer"},
