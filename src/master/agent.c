@@ -108,7 +108,7 @@ void agent_set_address(struct master_core *core, struct agent *a)
 void agent_start_pings(struct master_core *core, struct agent *a)
 {
     a->missed_pings = 0;
-    core_timer_start(core, &a->ping_timer, core->now + core->config.agent_ping_timeout_us);
+    ping_due(core, &a->ping_timer, core->now);
 }
 
 /* Goes on while the agent has no link: an agent that is away answers no pings either. */
