@@ -271,7 +271,7 @@ static int count_repeated(
         if (!f || !f->repeated)
             continue;
         if (is_packed(f, wire_type)) {
-            size_t n;
+            size_t n = 0;
             int e = packed_numbers(u, f, v.bytes, NULL, &n);
             if (e < 0)
                 return e;
@@ -337,7 +337,7 @@ static int unpack_into(
         if (!f)
             continue;
         if (is_packed(f, wire_type)) {
-            size_t n, *count = wire_count(m, f->d);
+            size_t n = 0, *count = wire_count(m, f->d);
             e = packed_numbers(
                 u, f, v.bytes, *(char **)wire_member(m, f->d) + *count * f->size, &n);
             if (e == 0)
