@@ -27,7 +27,7 @@ void arena_done(struct arena *a)
 void *arena_alloc(struct arena *a, size_t size)
 {
     if (size > SIZE_MAX / 2)
-        return xmalloc(size); /* ends the process: no sum below may wrap around */
+        return xreallocarray(NULL, size, 2); /* ends the process: no sum below may wrap around */
     size = (size + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
     if (!a->head || a->head->size - a->used < size) {
         /* Chunks double, so that a large message costs few of them. */

@@ -37,7 +37,7 @@ static int charge(struct run *run, uint64_t bytes, struct error *err)
 {
     if (bytes > run->left)
         return error_set(err, -EFBIG, "all files together are larger than the limit of %lld bytes",
-            (long long)run->request->max_bytes);
+            (long long)run->request->total_max_bytes);
     run->left -= bytes;
     return 0;
 }
@@ -126,7 +126,7 @@ static int place_cached(
 static int fetch_cached(struct run *run, const struct fetch_item *item, const struct uri *u,
     const char *path, struct error *err)
 {
-    struct cache cache = {run->request->cache_dir, (uint64_t)run->request->cache_max_bytes};
+    struct cache cache = {run->request->cache_dir, (uint64_t)run->request->max_bytes};
     struct download_options options = {run->request->stall_timeout_us, run->left};
     _cleanup_close_ int fd = -1;
     uint64_t bytes;
@@ -176,7 +176,7 @@ int fetch_run(const struct fetch_request *request,
     if (root < 0)
         return error_errno(err, -errno, "sandbox %.300s", request->sandbox);
     struct run run = {request, progress, userdata, root,
-        request->max_bytes > 0 ? (uint64_t)request->max_bytes : UINT64_MAX};
+        request->total_max_bytes > 0 ? (uint64_t)request->total_max_bytes : UINT64_MAX};
     for (size_t i = 0; i < request->n; i++) {
         _cleanup_free_ char *shown = uri_display(request->items[i].value);
         int r = fetch_item(&run, &request->items[i], err);

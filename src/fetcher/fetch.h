@@ -18,8 +18,8 @@ struct fetch_request {
     const char *sandbox;
     const char *cache_dir; /* NULL = no cache */
     int64_t stall_timeout_us;
-    int64_t max_bytes;       /* fetched and unpacked, of all URIs together; 0 = no limit */
-    int64_t cache_max_bytes; /* of the cache */
+    int64_t max_bytes;       /* of the cache */
+    int64_t total_max_bytes; /* fetched and unpacked, of all URIs together; 0 = no limit */
     struct fetch_item *items;
     size_t n;
 };

@@ -47,8 +47,8 @@ int fetch_request_parse(
     struct document {
         struct fetch_request request;
         const json_t *uris;
-    } d = {.request = {.stall_timeout_us = STALL_TIMEOUT_DEFAULT_US,
-               .cache_max_bytes = CACHE_DEFAULT_BYTES}};
+    } d = {.request = {
+               .stall_timeout_us = STALL_TIMEOUT_DEFAULT_US, .max_bytes = CACHE_DEFAULT_BYTES}};
     static const struct json_field fields[] = {
         {"sandbox", JSON_FIELD_STRING, offsetof(struct document, request.sandbox),
             .required = true},
@@ -57,7 +57,7 @@ int fetch_request_parse(
             .max = INT64_MAX},
         {"max_bytes", JSON_FIELD_I64, offsetof(struct document, request.max_bytes),
             .max = INT64_MAX},
-        {"cache_max_bytes", JSON_FIELD_I64, offsetof(struct document, request.cache_max_bytes),
+        {"total_max_bytes", JSON_FIELD_I64, offsetof(struct document, request.total_max_bytes),
             .max = INT64_MAX},
         {"uris", JSON_FIELD_ARRAY, offsetof(struct document, uris), .required = true},
     };

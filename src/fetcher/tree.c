@@ -98,7 +98,7 @@ int tree_make_directory(int root, const char *path, mode_t mode, struct error *e
 
 int tree_create(int root, const char *path, struct tree_file *ret, struct error *err)
 {
-    const char *name;
+    const char *name = NULL;
     struct tree_file f = TREE_FILE_INIT;
     int r = tree_open_parent(root, path, &f.parent, &name, err);
     if (r < 0)

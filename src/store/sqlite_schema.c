@@ -152,7 +152,7 @@ static int run(sqlite3 *db, const char *path, const char *sql, struct error *err
 
 static int check_schema(sqlite3 *db, const char *path, struct error *err)
 {
-    int64_t id, tables, version;
+    int64_t id = 0, tables = 0, version = 0;
     int rc = query_int(db, "PRAGMA application_id", &id);
     if (rc == SQLITE_OK)
         rc = query_int(db, "SELECT count(*) FROM sqlite_schema", &tables);

@@ -139,7 +139,7 @@ static int apply_batch(struct sqlite_store *s, struct store_batch *batch, int64_
 int sqlite_flush(struct store_backend *b, struct list *batches, struct error *err)
 {
     struct sqlite_store *s = container_of(b, struct sqlite_store, backend);
-    int64_t epoch, counter, before;
+    int64_t epoch = 0, counter = 0, before;
     int rc = step_plain(s, SQL_BEGIN);
     if (rc == SQLITE_OK)
         rc = meta_get(s, "epoch", &epoch);

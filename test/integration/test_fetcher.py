@@ -153,7 +153,7 @@ def sandbox(tmp_path):
 def document(sandbox, *uris, **more):
     uris = [{"value": u} if isinstance(u, str) else u for u in uris]
     return json.dumps({"sandbox": str(sandbox), "cache_dir": None, "stall_timeout_us": 5_000_000,
-                       "max_bytes": 0, "uris": uris, **more})
+                       "max_bytes": 1 << 30, "uris": uris, **more})
 
 
 def start():
@@ -312,13 +312,13 @@ def test_ftp(sandbox):
 
 
 def test_limits(server, sandbox):
-    assert "limit" in fetch(sandbox, f"{server.url}/endless", ok=False, max_bytes=1_000_000)
-    assert "limit" in fetch(sandbox, f"{server.url}/big.bin", ok=False, max_bytes=1_000_000)
-    fetch(sandbox, f"{server.url}/plain.txt", max_bytes=6)
+    assert "limit" in fetch(sandbox, f"{server.url}/endless", ok=False, total_max_bytes=1_000_000)
+    assert "limit" in fetch(sandbox, f"{server.url}/big.bin", ok=False, total_max_bytes=1_000_000)
+    fetch(sandbox, f"{server.url}/plain.txt", total_max_bytes=6)
     assert "limit" in fetch(sandbox, f"{server.url}/plain.txt", f"{server.url}/plain.txt",
-                            ok=False, max_bytes=11)
+                            ok=False, total_max_bytes=11)
     size = len(FILES["/a.tgz"])
-    assert "limit" in fetch(sandbox, f"{server.url}/a.tgz", ok=False, max_bytes=size + 100)
+    assert "limit" in fetch(sandbox, f"{server.url}/a.tgz", ok=False, total_max_bytes=size + 100)
 
 
 @pytest.mark.parametrize("output", ["/etc/x", "../x", "a/../../x", "", "a/", "."])
@@ -390,7 +390,7 @@ def test_cache_downloads_once(server, tmp_path):
 
 def test_cache_that_cannot_hold_it(server, sandbox, tmp_path):
     uri = {"value": f"{server.url}/big.bin", "cache": True}
-    err = fetch(sandbox, uri, cache_dir=str(tmp_path / "cache"), cache_max_bytes=1_000_000)
+    err = fetch(sandbox, uri, cache_dir=str(tmp_path / "cache"), max_bytes=1_000_000)
     assert "not using the cache" in err
     assert (sandbox / "big.bin").read_bytes() == FILES["/big.bin"]
     (sandbox / "big.bin").unlink()

@@ -1,6 +1,7 @@
 /* What only the SQLite implementation has: a file, its version, its disk, other processes. */
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -10,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "fixture.h"
+#include "store/lock.h"
 
 static int set_up(void **state)
 {
@@ -191,6 +193,37 @@ static void test_stale_epoch(void **state)
     assert_value(s1, "k", "2");
     store_close(s1);
     store_close(s2);
+}
+
+/* True once a thread waits for a lock that this process holds, as the kernel sees it. */
+static bool somebody_waits(void)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    assert_int_equal(file_read("/proc/locks", 1 << 20, &b, NULL), 0);
+    return strstr(buf_cstr(&b), "-> OFDLCK") != NULL;
+}
+
+/* The lock file is removed while one waits for it: what it gets in the end excludes nobody, so it
+ * has to take the lock on the file that is there. */
+static void test_lock_file_removed_while_waiting(void **state)
+{
+    struct fixture *f = *state;
+    struct store *s1 = must_open(f, f->url), *s2 = must_open(f, f->url);
+    struct leader l1 = {0}, l2 = {0};
+    assert_int_equal(store_lead(s1, "1", on_leader, &l1), 0);
+    while (!l1.calls)
+        loop_run_once(f->loop, true);
+    assert_int_equal(store_lead(s2, "2", on_leader, &l2), 0);
+    while (!somebody_waits())
+        (void)poll(NULL, 0, 1);
+    _cleanup_free_ char *lock = xasprintf("%s.lock", path_of(f));
+    assert_int_equal(unlink(lock), 0);
+    store_close(s1);
+    while (!l2.calls)
+        loop_run_once(f->loop, true);
+    assert_int_equal(leader_lock_held(lock, NULL), 1);
+    store_close(s2);
+    assert_int_equal(leader_lock_held(lock, NULL), 0);
 }
 
 /* ---- other processes ---- */
@@ -411,6 +444,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_truncated, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged_page, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stale_epoch, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_lock_file_removed_while_waiting, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_killed_process, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_takeover_of_killed_leader, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
