@@ -80,6 +80,8 @@ _noreturn_ void agent_die(const char *fmt, ...) _printf_(1, 2);
 /* ---- link.c ---- */
 void agent_link_start(struct agent *a); /* dials */
 void agent_link_stop(struct agent *a);
+/* Lets what was sent go out, then stops the loop. */
+void agent_link_finish(struct agent *a);
 void agent_link_send(struct agent *a, const struct agent_effect *e);
 void agent_link_drop(struct agent *a, const struct agent_effect *e);
 

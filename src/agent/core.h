@@ -270,7 +270,7 @@ struct agent_core {
     uint64_t epoch;
     char *master_id;
     struct agent_timer link_timer, recovery_timer;
-    bool recovering, forgetting, leaving;
+    bool recovering, forgetting, leaving, unregistering;
     char *leaving_message;
 
     struct map frameworks; /* id -> struct agent_framework */
@@ -344,7 +344,7 @@ struct agent_container_exit {
 void agent_core_container_exited(struct agent_core *core, const struct agent_now *now,
     const char *container_id, const struct agent_container_exit *e);
 
-/* Leaves the cluster: tells the master, ends all that runs, then AGENT_EXIT. */
+/* Leaves the cluster: ends all that runs, tells the master, then AGENT_EXIT. */
 void agent_core_unregister(
     struct agent_core *core, const struct agent_now *now, const char *message);
 

@@ -126,12 +126,22 @@ int agent_core_start(struct agent_core *core, const struct agent_now *now, struc
 
 /* ---- leaving ---- */
 
+static void send_unregister(struct agent_core *core)
+{
+    Dcos__Internal__Unregister unregister = DCOS__INTERNAL__UNREGISTER__INIT;
+    Dcos__Internal__AgentRecord record = DCOS__INTERNAL__AGENT_RECORD__INIT;
+    record.unregister = &unregister;
+    agent_core_to_master(core, &record);
+}
+
 void agent_core_check_empty(struct agent_core *core)
 {
     if (core->recovering || map_size(&core->frameworks))
         return;
     if (core->leaving) {
         core->leaving = false;
+        if (core->unregistering)
+            send_unregister(core);
         agent_core_effect(core, AGENT_EXIT)->message = xstrdup(core->leaving_message);
     } else if (core->forgetting) {
         core->forgetting = false;
@@ -162,10 +172,7 @@ void agent_core_unregister(
     struct agent_core *core, const struct agent_now *now, const char *message)
 {
     agent_core_begin(core, now);
-    Dcos__Internal__Unregister unregister = DCOS__INTERNAL__UNREGISTER__INIT;
-    Dcos__Internal__AgentRecord record = DCOS__INTERNAL__AGENT_RECORD__INIT;
-    record.unregister = &unregister;
-    agent_core_to_master(core, &record);
+    core->unregistering = true;
     leave(core, message);
 }
 

@@ -334,8 +334,11 @@ void agent_executor_update(
         core->counters.invalid_updates++;
         return;
     }
-    if (e->framework->terminating)
+    if (e->framework->terminating) {
+        /* Nobody wants to know any more; the executor need not wait for its end. */
+        acknowledge_executor(core, e, given);
         return;
+    }
     struct agent_stream *s = agent_core_stream(core, e->framework->id, given->task_id->value);
     struct agent_task *t = agent_task_get(e->framework, given->task_id->value);
     if ((s && stream_knows(s, given->uuid.data)) || !t || t->executor != e) {

@@ -16,6 +16,7 @@
 #define DIAL_MIN_US (50 * USEC_PER_MSEC)
 #define DIAL_CONNECT_TIMEOUT_US (5 * USEC_PER_SEC)
 #define DIAL_HEAD_TIMEOUT_US (10 * USEC_PER_SEC)
+#define FINISH_TIMEOUT_US (2 * USEC_PER_SEC) /* for the master to end its side of the exchange */
 
 enum {
     LINK_HOST_MAX = 256,
@@ -36,7 +37,7 @@ struct agent_link_shell {
     char host[LINK_HOST_MAX]; /* of the call under way */
     uint16_t port;
     bool redirected; /* host and port come from a redirect */
-    bool answered;
+    bool answered, finishing;
     bool complained;
 };
 
@@ -202,6 +203,12 @@ static void on_done(struct http_call *call, int status, const char *error,
     redial(l, follow_on);
 }
 
+static void stop_agent(struct agent *a)
+{
+    a->stopping = true;
+    loop_stop(a->loop);
+}
+
 static void dial(struct timer *t)
 {
     static const struct http_header headers[] = {
@@ -214,6 +221,8 @@ static void dial(struct timer *t)
         .on_done = on_done,
     };
     struct agent_link_shell *l = container_of(t, struct agent_link_shell, timer);
+    if (l->finishing)
+        return stop_agent(l->agent);
     if (!l->redirected && !choose_master(l))
         agent_die("--master=%s is no address (host:port)", l->agent->settings.master);
     struct http_call_options options = {
@@ -240,6 +249,10 @@ static void dial(struct timer *t)
 /* After a random part of the pause; the pause doubles up to --registration_backoff_factor. */
 static void redial(struct agent_link_shell *l, bool at_once)
 {
+    if (l->finishing) {
+        timer_start(&l->timer, 0);
+        return;
+    }
     uint64_t draw;
     random_bytes(&draw, sizeof(draw));
     int64_t half = l->backoff_us / 2;
@@ -270,6 +283,16 @@ void agent_link_stop(struct agent *a)
     }
     free(l);
     a->link = NULL;
+}
+
+void agent_link_finish(struct agent *a)
+{
+    struct agent_link_shell *l = a->link;
+    if (!l || !l->call)
+        return stop_agent(a);
+    l->finishing = true;
+    http_call_end(l->call);
+    timer_start(&l->timer, FINISH_TIMEOUT_US);
 }
 
 void agent_link_send(struct agent *a, const struct agent_effect *e)

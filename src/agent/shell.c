@@ -88,8 +88,7 @@ static void carry_out(struct agent *a, const struct agent_effect *e)
         break;
     case AGENT_EXIT:
         log_info("leaving: %s", e->message);
-        a->stopping = true;
-        loop_stop(a->loop);
+        agent_link_finish(a);
         break;
     }
 }

@@ -68,3 +68,153 @@ def test_kill(world):
     s.wait_state(task, "TASK_RUNNING")
     s.kill(task)
     s.wait_state(task, "TASK_KILLED")
+
+
+def test_environment(world):
+    _, _, agent, s = world
+    task = s.launch(
+        {"command": {"value": "env", "environment": {"variables": [{"name": "MINE", "value": "a b"}]}}}
+    )
+    s.wait_state(task, "TASK_FINISHED")
+    env = dict(line.split("=", 1) for line in read(agent, task).splitlines() if "=" in line)
+    sandbox = sandbox_of(agent, task)
+    assert env["MINE"] == "a b"
+    assert env["MESOS_EXECUTOR_ID"] == task
+    assert env["MESOS_FRAMEWORK_ID"] == s.framework_id
+    assert env["MESOS_SANDBOX"] == sandbox
+    assert env["MESOS_DIRECTORY"] == sandbox
+    assert env["MESOS_AGENT_ENDPOINT"] == agent.address
+    assert env["MESOS_SLAVE_ID"] == state(agent)["id"]
+    assert env["MESOS_CHECKPOINT"] == "1"
+    assert env["MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD"] == "5secs"
+    assert "DCOS_TEST" not in env  # nothing of the agent's own
+
+
+def test_uris(world):
+    cluster, _, agent, s = world
+    source = os.path.join(cluster.folder, "hello.sh")
+    with open(source, "w", encoding="utf-8") as f:
+        f.write("#!/bin/sh\necho fetched\n")
+    task = s.launch(
+        {"command": {"value": "./hello.sh", "uris": [{"value": "file://" + source, "executable": True}]}}
+    )
+    s.wait_state(task, "TASK_FINISHED")
+    assert read(agent, task) == "fetched\n"
+    task = s.launch({"command": {"value": "true", "uris": [{"value": "file:///none/such"}]}})
+    status = s.wait_state(task, "TASK_FAILED")
+    assert status["reason"] == "REASON_CONTAINER_LAUNCH_FAILED"
+    assert status["source"] == "SOURCE_AGENT"
+    assert "/none/such" in status["message"]
+
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="switches users")
+
+
+@root
+def test_user(world):
+    _, _, agent, s = world
+    task = s.launch({"command": {"value": "id -un; touch mine", "user": "nobody"}})
+    s.wait_state(task, "TASK_FINISHED")
+    assert read(agent, task) == "nobody\n"
+    task = s.launch({"command": {"value": "true", "user": "no-such-user"}})
+    status = s.wait_state(task, "TASK_FAILED")
+    assert status["reason"] == "REASON_CONTAINER_LAUNCH_FAILED"
+    assert "no-such-user" in status["message"]
+
+
+@root
+def test_fetches_as_the_user(world):
+    cluster, _, _, s = world
+    secret = os.path.join(cluster.folder, "secret")
+    with open(secret, "w", encoding="utf-8") as f:
+        f.write("root's")
+    os.chmod(secret, 0o600)
+    task = s.launch({"command": {"value": "true", "user": "nobody", "uris": [{"value": "file://" + secret}]}})
+    assert s.wait_state(task, "TASK_FAILED")["reason"] == "REASON_CONTAINER_LAUNCH_FAILED"
+
+
+def has_cgroups(agent):
+    with open(agent.log_path, encoding="utf-8") as f:
+        return "containers get control groups" in f.read()
+
+
+def test_memory_limit(world):
+    _, _, agent, s = world
+    if not has_cgroups(agent):
+        pytest.skip("no control groups here")
+    task = s.launch({"command": {"value": "exec tail /dev/zero"}}, mem=32)
+    status = s.wait_state(task, "TASK_FAILED")
+    assert status["reason"] == "REASON_CONTAINER_LIMITATION_MEMORY", status
+    mem = status["limitation"]["resources"][0]
+    assert mem["name"] == "mem" and mem["scalar"]["value"] == 64.0  # its own and the executor's
+
+
+def test_executor_dies(world):
+    """kill -9 of the executor takes its task along and is told."""
+    _, _, agent, s = world
+    task = s.launch({"command": {"value": "sleep 1000.25"}})
+    s.wait_state(task, "TASK_RUNNING")
+    containers = requests.get(agent.url + "/containers", timeout=10).json()
+    container = next(c for c in containers if c["executor_id"] == task)
+    os.kill(container["status"]["executor_pid"], 9)
+    status = s.wait_state(task, "TASK_FAILED")
+    assert status["reason"] == "REASON_EXECUTOR_TERMINATED"
+    assert status["source"] == "SOURCE_AGENT"
+
+    def gone():
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    if b"1000.25" in f.read():
+                        return False
+            except OSError:
+                pass
+        return True
+
+    wait_until(gone, "the task's processes to be gone")
+
+
+def test_pods_are_refused(world):
+    _, _, _, s = world
+    offer = s.offer()
+    task = {
+        "name": "p",
+        "task_id": {"value": "pod-1"},
+        "agent_id": offer["agent_id"],
+        "command": {"value": "true"},
+        "resources": [
+            {"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}, "allocation_info": {"role": "*"}},
+            {"name": "mem", "type": "SCALAR", "scalar": {"value": 32}, "allocation_info": {"role": "*"}},
+        ],
+    }
+    s.call(
+        "ACCEPT",
+        accept={
+            "offer_ids": [offer["id"]],
+            "operations": [
+                {
+                    "type": "LAUNCH_GROUP",
+                    "launch_group": {
+                        "executor": {
+                            "type": "DEFAULT",
+                            "executor_id": {"value": "pod"},
+                            "framework_id": {"value": s.framework_id},
+                            "resources": [
+                                {
+                                    "name": n,
+                                    "type": "SCALAR",
+                                    "scalar": {"value": v},
+                                    "allocation_info": {"role": "*"},
+                                }
+                                for n, v in (("cpus", 0.1), ("mem", 32), ("disk", 1))
+                            ],
+                        },
+                        "task_group": {"tasks": [task]},
+                    },
+                }
+            ],
+            "filters": {"refuse_seconds": 0},
+        },
+    )
+    status = s.wait_state("pod-1", "TASK_ERROR")
+    assert status["reason"] == "REASON_TASK_GROUP_INVALID"

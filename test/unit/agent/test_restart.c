@@ -220,9 +220,11 @@ static void leaves_when_told(void **state)
     world_forget(w);
     agent_core_unregister(w->core, world_now(w), "operator");
     world_drain(w);
-    assert_non_null(world_record(w, 0)->unregister);
+    assert_null(world_record(w, 0));
+    assert_non_null(world_event(w, EVENT(SHUTDOWN), 0));
     assert_int_equal(world_count(w, AGENT_EXIT), 0);
     world_exit(w, "t1", 0);
+    assert_non_null(world_record(w, 0)->unregister);
     assert_string_equal(world_effect(w, AGENT_EXIT, 0)->message, "operator");
 }
 
