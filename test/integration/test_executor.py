@@ -4,6 +4,8 @@ import http.server
 import os
 import signal
 import socket
+import ssl
+import subprocess
 import threading
 import uuid
 
@@ -401,6 +403,46 @@ def test_http_health_and_check(run, web):
     e.agent.wait_state("TASK_KILLED")
 
 
+@pytest.fixture
+def secure_web(tmp_path):
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        + ["-subj", "/CN=somebody-else", "-days", "2", "-out", certificate, "-keyout", key],
+        check=True,
+        capture_output=True,
+    )
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    Answers.status = 200
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+def test_https_health(run, secure_web):
+    """A certificate that nobody signed and that names somebody else will do; redirects are followed."""
+    e = run()
+    e.agent.launch(
+        f"sleep {marker()}",
+        health_check={
+            "type": "HTTP",
+            "http": {"port": secure_web, "path": "/moved", "scheme": "https"},
+            "grace_period_seconds": 0,
+            "consecutive_failures": 1000,
+            **FAST,
+        },
+    )
+    wait_until(lambda: e.agent.updates[-1].get("healthy") is True, "healthy")
+    Answers.status = 500
+    wait_until(lambda: e.agent.updates[-1].get("healthy") is False, "unhealthy")
+    e.agent.kill()
+    e.agent.wait_state("TASK_KILLED")
+
+
 def test_tcp_check(run):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -427,8 +469,6 @@ def test_small_memory(run):
 
 
 def test_says_what_is_missing():
-    import subprocess
-
     done = subprocess.run([binary("dcos-executor")], env={}, capture_output=True, text=True)
     assert done.returncode == 2
     assert "MESOS_FRAMEWORK_ID" in done.stderr
