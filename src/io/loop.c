@@ -83,9 +83,11 @@ static void on_alarm(uv_timer_t *handle);
 
 /* Sets the alarm for the earliest timer, unless it rings by then anyway: timers are restarted far
  * more often than they fire, and an alarm too early costs one look. */
-static void arm(struct loop *l)
+static void arm(struct loop *l, uint64_t at_least_ms)
 {
     struct heap_node *first = heap_min(&l->timers);
+    if (l->in_alarm)
+        return;
     if (!first) {
         if (l->alarm_us)
             uv_timer_stop(&l->alarm);
@@ -96,7 +98,8 @@ static void arm(struct loop *l)
         return;
     int64_t wait_us = MAX(first->key - clock_monotonic_us(), (int64_t)0);
     uv_update_time(&l->uv);
-    uv_timer_start(&l->alarm, on_alarm, (uint64_t)(wait_us + USEC_PER_MSEC - 1) / USEC_PER_MSEC, 0);
+    uint64_t wait_ms = (uint64_t)(wait_us + USEC_PER_MSEC - 1) / USEC_PER_MSEC;
+    uv_timer_start(&l->alarm, on_alarm, MAX(wait_ms, at_least_ms), 0);
     l->alarm_us = MAX(first->key, (int64_t)1);
 }
 
@@ -105,6 +108,7 @@ static void on_alarm(uv_timer_t *handle)
     struct loop *l = handle->data;
     l->now_us = clock_monotonic_us();
     l->alarm_us = 0;
+    l->in_alarm = true;
     int64_t now = l->now_us;
     uint64_t seq_end = l->timers.next_seq; /* timers started by what runs here wait their turn */
     struct heap_node *first;
@@ -113,7 +117,9 @@ static void on_alarm(uv_timer_t *handle)
         heap_remove(&l->timers, first);
         t->fn(t);
     }
-    arm(l);
+    l->in_alarm = false;
+    /* libuv calls timers until none is due: one that is due again at once must let it go on. */
+    arm(l, 1);
 }
 
 void timer_init(struct timer *t, struct loop *l, void (*fn)(struct timer *t))
@@ -128,7 +134,7 @@ void timer_start(struct timer *t, int64_t delay_us)
     if (__builtin_add_overflow(clock_monotonic_us(), MAX(delay_us, (int64_t)0), &due))
         due = INT64_MAX;
     heap_push(&t->loop->timers, &t->node, due);
-    arm(t->loop);
+    arm(t->loop, 0);
 }
 
 void timer_stop(struct timer *t)
@@ -137,7 +143,7 @@ void timer_stop(struct timer *t)
         return;
     heap_remove(&t->loop->timers, &t->node);
     if (t->loop->timers.n == 0)
-        arm(t->loop);
+        arm(t->loop, 0);
 }
 
 bool timer_active(const struct timer *t)
