@@ -204,6 +204,8 @@ static int memory_lead(
 {
     struct memory_store *s = container_of(b, struct memory_store, backend);
     pthread_mutex_lock(&s->memory->mutex);
+    while (s->hold)
+        pthread_cond_wait(&s->memory->changed, &s->memory->mutex);
     free(s->memory->info);
     s->memory->info = xstrdup(info);
     *ret_epoch = (uint64_t)++s->memory->epoch;

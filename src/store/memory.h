@@ -12,7 +12,7 @@
 /* The nth flush from now (1 = the next) returns `status`, a negative errno: -ENOSPC is tried again,
  * -EIO is final. 0 takes the order back. */
 void store_memory_fail(struct store *s, unsigned nth, int status);
-/* Flushes wait until released. */
+/* Flushes, and the epoch of a new leader, wait until released. */
 void store_memory_hold(struct store *s, bool hold);
 
 #endif

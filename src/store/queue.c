@@ -141,7 +141,9 @@ static void *locker_main(void *arg)
         loop_wakeup_send(q->wakeup);
     } else {
         q->lead_state = LEAD_LOCKED;
+        q->locked_us = clock_monotonic_us();
         pthread_cond_signal(&q->work);
+        loop_wakeup_send(q->wakeup); /* to watch over how long the epoch takes */
     }
     pthread_mutex_unlock(&q->mutex);
     return NULL;
@@ -242,7 +244,7 @@ void queue_take(struct store_queue *q, struct queue_answers *ret)
     ret->lead_epoch = q->lead_epoch;
     if (ret->led)
         q->lead_state = LEAD_OVER;
-    ret->unanswered = q->unanswered;
+    ret->waiting = q->unanswered > 0 || q->lead_state == LEAD_LOCKED;
     if (q->failed || (ret->led && q->lead_status < 0))
         memcpy(ret->failure, q->complaint.msg, sizeof(ret->failure));
     pthread_mutex_unlock(&q->mutex);
@@ -254,10 +256,12 @@ int64_t queue_oldest(struct store_queue *q, char reason[ERROR_MSG_MAX])
     struct store_batch *oldest = list_first(&q->flushing, struct store_batch, node);
     if (!oldest)
         oldest = list_first(&q->queue, struct store_batch, node);
-    int64_t queued_us = oldest ? oldest->queued_us : 0;
+    int64_t since_us = oldest ? oldest->queued_us : 0;
+    if (q->lead_state == LEAD_LOCKED && (since_us == 0 || q->locked_us < since_us))
+        since_us = q->locked_us;
     memcpy(reason, q->complaint.msg, ERROR_MSG_MAX);
     pthread_mutex_unlock(&q->mutex);
-    return queued_us;
+    return since_us;
 }
 
 void queue_stats(const struct store_queue *q, struct store_stats *ret)

@@ -40,6 +40,7 @@ struct store_queue {
     int failed; /* final errno, 0 while storage works */
     struct error complaint;
     enum queue_lead_state lead_state;
+    int64_t locked_us; /* when the lock was ours */
     int lead_status;
     uint64_t lead_epoch;
     int64_t flush_started_us; /* 0 when none runs */
@@ -61,12 +62,13 @@ struct queue_answers {
     bool led;         /* the bid for leadership was decided */
     int lead_status;
     uint64_t lead_epoch;
-    size_t unanswered;           /* batches that still wait */
+    bool waiting;                /* for the disk: batches, or the epoch */
     char failure[ERROR_MSG_MAX]; /* of a failure for good, else "" */
 };
 void queue_take(struct store_queue *q, struct queue_answers *ret);
 
-/* When the oldest unfinished batch was queued, 0 = none, and what storage last complained of. */
+/* Since when the oldest batch, or the epoch, waits for the disk, 0 = none does, and what storage
+ * last complained of. */
 int64_t queue_oldest(struct store_queue *q, char reason[ERROR_MSG_MAX]);
 void queue_stats(const struct store_queue *q, struct store_stats *ret);
 

@@ -54,6 +54,12 @@ struct store_backend *store_backend(struct store *s)
 static void deliver(void *userdata);
 static void on_slow_timer(struct timer *t);
 
+static void watch_slowness(struct store *s)
+{
+    if (s->slow_fn && !timer_active(&s->slow_timer))
+        timer_start(&s->slow_timer, s->slow_after_us);
+}
+
 static int open_backend(const char *url, struct store_backend **ret, struct error *err)
 {
     if (has_prefix(url, "sqlite:"))
@@ -169,7 +175,9 @@ static void deliver(void *userdata)
     queue_take(&s->queue, &answers);
     if (answers.failure[0])
         memcpy(s->failure, answers.failure, sizeof(s->failure));
-    if (answers.unanswered == 0)
+    if (answers.waiting)
+        watch_slowness(s);
+    else
         timer_stop(&s->slow_timer);
     s->delivering = true;
     if (answers.led)
@@ -309,8 +317,7 @@ int store_commit(struct store *s, const struct store_op *ops, size_t n, store_co
     batch->epoch = s->epoch;
     batch->queued_us = clock_monotonic_us();
     queue_push(&s->queue, batch);
-    if (s->slow_fn && !timer_active(&s->slow_timer))
-        timer_start(&s->slow_timer, s->slow_after_us);
+    watch_slowness(s);
     return 0;
 }
 

@@ -89,9 +89,10 @@ void store_watch_free(struct store_watch *w);
 /* Why storage failed for good, for the last words of the process; empty while it works. */
 const char *store_failure(const struct store *s);
 
-/* fn on the loop when the oldest unfinished commit has waited `after_us`, and again every ten times
- * that as long as it lasts. `reason` is what storage last complained of, or "" when it is only
- * slow. Disk full is such a case: commits wait and are tried again until there is space. */
+/* fn on the loop when the oldest unfinished commit, or the epoch of a new leader, has waited
+ * `after_us`, and again every ten times that as long as it lasts. `reason` is what storage last
+ * complained of, or "" when it is only slow. Disk full is such a case: commits wait and are tried
+ * again until there is space. */
 void store_on_slow(struct store *s, int64_t after_us,
     void (*fn)(int64_t waited_us, const char *reason, void *userdata), void *userdata);
 

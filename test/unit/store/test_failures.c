@@ -94,6 +94,31 @@ static void test_slow(void **state)
     store_close(s);
 }
 
+static void on_leader(int status, uint64_t epoch, void *userdata)
+{
+    assert_int_equal(status, 0);
+    *(uint64_t *)userdata = epoch;
+}
+
+/* Becoming the leader is a write as well. */
+static void test_slow_epoch(void **state)
+{
+    struct fixture *f = *state;
+    struct store *s = must_open(f, "memory:");
+    struct slow slow = {0};
+    uint64_t epoch = 0;
+    store_on_slow(s, 2000, on_slow, &slow);
+    store_memory_hold(s, true);
+    assert_int_equal(store_lead(s, "us", on_leader, &epoch), 0);
+    while (slow.calls < 2)
+        loop_run_once(f->loop, true);
+    assert_int_equal(epoch, 0);
+    store_memory_hold(s, false);
+    while (epoch == 0)
+        loop_run_once(f->loop, true);
+    store_close(s);
+}
+
 static void test_close_while_disk_is_full(void **state)
 {
     struct fixture *f = *state;
@@ -129,6 +154,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_transient, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_final, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_slow, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_slow_epoch, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_close_while_disk_is_full, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_urls, set_up, tear_down),
     };
