@@ -231,6 +231,13 @@ static void unregister(void *userdata, int signum)
 
 /* ---- life ---- */
 
+/* A full disk is such a case: nothing is acknowledged until there is space again. */
+static void on_slow_store(int64_t waited_us, const char *reason, void *userdata)
+{
+    log_warn("storage is slow, answers wait waited_ms=%lld reason=%s",
+        (long long)(waited_us / USEC_PER_MSEC), *reason ? reason : "none given");
+}
+
 static int start(struct agent *a, struct error *err)
 {
     struct agent_settings *s = &a->settings;
@@ -245,6 +252,7 @@ static int start(struct agent *a, struct error *err)
     r = store_open(a->loop, url, &a->store, err);
     if (r < 0)
         return error_prefix(err, r, "cannot open %s", url);
+    store_on_slow(a->store, STORE_SLOW_US, on_slow_store, a);
     r = make_containerizer(a, err);
     if (r < 0)
         return r;

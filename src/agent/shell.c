@@ -116,7 +116,7 @@ static void committed(int status, ssize_t failed_op, const int64_t *versions, vo
     (void)failed_op;
     (void)versions;
     if (status < 0)
-        agent_die("agent.db cannot be written: %s", errno_text(status));
+        agent_die("agent.db cannot be written: %s", store_failure(p->agent->store));
     p->commits--;
     if (!p->commits)
         loop_defer(p->agent->loop, &p->agent->release);

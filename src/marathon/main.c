@@ -49,7 +49,7 @@ static void on_leader(int status, uint64_t epoch, void *userdata)
     struct error err = ERROR_INIT;
     if (status < 0) {
         if (status != -ECANCELED)
-            shell_fail(s, "cannot become leader", errno_text(status));
+            shell_fail(s, "cannot become leader", store_failure(s->store));
         return;
     }
     if (shell_load(s) < 0)
@@ -121,6 +121,13 @@ static void fill_options(struct shell *s, const struct flags_out *o)
     c->kill_retry_us = o->kill_retry * USEC_PER_MSEC;
 }
 
+/* A full disk is such a case: nothing is acknowledged until there is space again. */
+static void on_slow_store(int64_t waited_us, const char *reason, void *userdata)
+{
+    log_warn("storage is slow, answers wait waited_ms=%lld reason=%s",
+        (long long)(waited_us / USEC_PER_MSEC), *reason ? reason : "none given");
+}
+
 static int start(struct running *r, const struct flags_out *o, struct error *err)
 {
     struct shell *s = &r->shell;
@@ -135,6 +142,7 @@ static int start(struct running *r, const struct flags_out *o, struct error *err
     int rc = store_open(s->loop, url, &s->store, err);
     if (rc < 0)
         return error_prefix(err, rc, "store");
+    store_on_slow(s->store, STORE_SLOW_US, on_slow_store, s);
     s->server = http_server_new(s->loop, NULL, server_handle, s);
     rc = http_server_listen(
         s->server, o->http_address, o->http_port, NULL, &s->info.http_port, err);

@@ -69,7 +69,7 @@ static void on_commit(int status, ssize_t failed_op, const int64_t *new_versions
     struct shell *s = userdata;
     if (status < 0) {
         /* What the core holds in memory is not what is stored: going on would lie. */
-        shell_fail(s, "cannot store", errno_text(status));
+        shell_fail(s, "cannot store", store_failure(s->store));
         return;
     }
     s->committed++;

@@ -99,7 +99,7 @@ static void on_leader(int status, uint64_t epoch, void *userdata)
     struct shell *s = userdata;
     if (status < 0) {
         if (status != -ECANCELED) {
-            log_error("cannot become leader error=%s", errno_text(status));
+            log_error("cannot become leader error=%s", store_failure(s->store));
             s->failure = 1;
             loop_stop(s->loop);
         }
@@ -223,6 +223,13 @@ static void make_core(struct shell *s, const struct options *o)
     s->core = master_core_new(&c);
 }
 
+/* A full disk is such a case: nothing is acknowledged until there is space again. */
+static void on_slow_store(int64_t waited_us, const char *reason, void *userdata)
+{
+    log_warn("storage is slow, answers wait waited_ms=%lld reason=%s",
+        (long long)(waited_us / USEC_PER_MSEC), *reason ? reason : "none given");
+}
+
 static int open_store(struct shell *s, const struct options *o, struct error *err)
 {
     if (o->work_dir) {
@@ -232,7 +239,10 @@ static int open_store(struct shell *s, const struct options *o, struct error *er
     }
     _cleanup_free_ char *url = o->store ? xstrdup(o->store)
                                         : xasprintf("sqlite:%s/master.db", o->work_dir);
-    return store_open(s->loop, url, &s->store, err);
+    int r = store_open(s->loop, url, &s->store, err);
+    if (r == 0)
+        store_on_slow(s->store, STORE_SLOW_US, on_slow_store, s);
+    return r;
 }
 
 static int start(struct shell *s, const struct options *o, struct error *err)

@@ -181,7 +181,7 @@ static void committed(int status, ssize_t failed_op, const int64_t *new_versions
     struct shell *s = c->shell;
     if (status < 0) {
         /* Memory is ahead of the disk now: the only safe way on is a new start from the disk. */
-        log_error("cannot store state, ending error=%s", errno_text(status));
+        log_error("cannot store state, ending error=%s", store_failure(s->store));
         s->failure = 1;
         loop_stop(s->loop);
     } else {

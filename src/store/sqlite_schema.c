@@ -41,8 +41,7 @@ int sqlite_failure(const char *path, sqlite3 *db, int rc, struct error *err)
     const char *text = db ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
     int primary = rc & 0xff;
     if (primary == SQLITE_FULL || (primary == SQLITE_IOERR && (os == ENOSPC || os == EDQUOT)))
-        return error_set(err, -ENOSPC,
-            "%s: the disk is full; free some space, what waits is then written", path);
+        return error_set(err, -ENOSPC, "%s: the disk is full; free some space", path);
     switch (primary) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -143,6 +144,7 @@ static void lose(struct store *s)
     if (s->lost)
         return;
     s->lost = true;
+    (void)snprintf(s->failure, sizeof(s->failure), "another process leads now");
     if (s->lost_fn)
         s->lost_fn(s->lost_userdata);
 }

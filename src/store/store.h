@@ -26,6 +26,8 @@ enum {
 #define STORE_ANY_VERSION INT64_C(-1) /* do not compare */
 #define STORE_ABSENT INT64_C(0)       /* the key must not exist */
 
+#define STORE_SLOW_US INT64_C(1000000) /* what daemons give to store_on_slow() */
+
 struct store;
 
 enum store_op_type { STORE_PUT, STORE_DELETE, STORE_CHECK };
@@ -86,7 +88,8 @@ struct store_watch *store_watch(struct store *s, const char *prefix,
     void (*fn)(const struct store_entry *e, void *userdata), void *userdata);
 void store_watch_free(struct store_watch *w);
 
-/* Why storage failed for good, for the last words of the process; empty while it works. */
+/* Why storage failed for good, or that another process leads now, for the last words of this one;
+ * empty while all is well. */
 const char *store_failure(const struct store *s);
 
 /* fn on the loop when the oldest unfinished commit, or the epoch of a new leader, has waited

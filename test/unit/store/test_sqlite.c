@@ -187,6 +187,7 @@ static void test_stale_epoch(void **state)
     assert_int_equal(r.failed_op, -1);
     assert_int_equal(l1.lost, 1);
     assert_int_equal(store_epoch(s1), 0);
+    assert_string_equal(store_failure(s1), "another process leads now");
     assert_int_equal(commit(f, s1, &op, 1).status, -EAGAIN);
     assert_int_equal(l1.lost, 1);
     put(f, s2, "k", "2");
