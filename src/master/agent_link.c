@@ -13,7 +13,7 @@ static bool on_record(const char *record, size_t n, void *userdata)
     struct error err = ERROR_INIT;
     if (wire_unpack(&dcos__internal__agent_record__descriptor, &arena, record, n, &m, &err) < 0) {
         log_warn("agent sent an unreadable record, closing its link error=%s", err.msg);
-        http_respond_abort(p->req);
+        p->broken = true;
         return false;
     }
     master_core_agent_record(s->core, p->id, (const Dcos__Internal__AgentRecord *)m, shell_now(s));
@@ -23,16 +23,17 @@ static bool on_record(const char *record, size_t n, void *userdata)
 static void on_data(struct http_request *req, const char *bytes, size_t n)
 {
     struct peer *p = req->userdata;
-    struct shell *s = p->shell;
     struct error err = ERROR_INIT;
-    if (p->ended)
+    if (!p || p->ended)
         return;
+    struct shell *s = p->shell;
     if (recordio_decode(&p->decoder, bytes, n, on_record, p, &err) < 0) {
         log_warn("agent link is broken, closing it error=%s", err.msg);
-        http_respond_abort(req);
-        return;
+        p->broken = true;
     }
     shell_wake(s);
+    if (p->broken)
+        http_respond_abort(req); /* may free the peer */
 }
 
 static void on_end(struct http_request *req, int status)

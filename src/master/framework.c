@@ -154,7 +154,7 @@ void core_framework_free(struct master_core *core, struct framework *f)
     list_remove(&f->fresh_node);
     free(f->packed_info);
     arena_done(&f->arena);
-    arena_done(&f->constraints_arena);
+    framework_set_constraints(f, NULL);
     name_unref(f->id);
     free(f);
 }
@@ -197,19 +197,6 @@ void framework_set_suppressed(
                 c->suppressed = true;
         client_refresh(core, c);
     }
-}
-
-void framework_set_constraints(
-    struct framework *f, const Mesos__V1__Scheduler__OfferConstraints *constraints)
-{
-    struct arena arena = ARENA_INIT;
-    Mesos__V1__Scheduler__OfferConstraints *copy =
-        constraints
-            ? (Mesos__V1__Scheduler__OfferConstraints *)wire_clone(&constraints->base, &arena)
-            : NULL;
-    arena_done(&f->constraints_arena);
-    f->constraints_arena = arena;
-    f->constraints = copy;
 }
 
 /* ---- subscribing ---- */
@@ -263,7 +250,7 @@ static int check_subscribe(struct master_core *core, const Mesos__V1__Scheduler_
     if (r < 0)
         return r;
     if (sub->offer_constraints) {
-        r = framework_validate_constraints(info, sub->offer_constraints, err);
+        r = constraints_validate(info, sub->offer_constraints, err);
         if (r < 0)
             return r;
     }

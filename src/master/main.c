@@ -285,6 +285,7 @@ static void stop(struct shell *s)
     if (s->store)
         store_close(s->store);
     master_core_free(s->core);
+    s->core = NULL;
 }
 
 int main(int argc, char **argv)

@@ -227,7 +227,7 @@ static int update_framework(struct master_core *core, struct framework *f,
         framework_validate_update(f->info, info, err) < 0 ||
         framework_validate_suppressed(info, u->suppressed_roles, u->n_suppressed_roles, err) < 0)
         return 400;
-    if (u->offer_constraints && framework_validate_constraints(info, u->offer_constraints, err) < 0)
+    if (u->offer_constraints && constraints_validate(info, u->offer_constraints, err) < 0)
         return 400;
     bool changed = framework_update_info(core, f, info);
     framework_set_constraints(f, u->offer_constraints);

@@ -42,6 +42,10 @@ static void peer_closed(struct http_request *req)
     struct peer *p = req->userdata;
     struct shell *s = p->shell;
     int64_t now = shell_now(s);
+    if (!s->core) { /* the process is ending */
+        peer_free(p);
+        return;
+    }
     switch (p->kind) {
     case PEER_AGENT:
         master_core_agent_closed(s->core, p->id, now);
@@ -89,6 +93,7 @@ void peer_free(struct peer *p)
     buf_done(&p->out);
     recordio_decoder_done(&p->decoder);
     p->req->on_close = NULL;
+    p->req->userdata = NULL;
     http_request_unref(p->req);
     free(p);
 }
@@ -102,24 +107,34 @@ void peer_send(struct peer *p, const void *bytes, size_t n)
         list_push(&p->shell->dirty, &p->dirty);
 }
 
+/* Writing and ending may find the connection broken, and then the peer is freed on the way: nothing
+ * of it is touched afterwards. */
+static void hand_over(struct peer *p, bool end)
+{
+    struct http_request *req = p->req;
+    struct buf out = p->out;
+    p->out = (struct buf)BUF_INIT;
+    list_remove(&p->dirty);
+    if (end)
+        p->ended = true;
+    http_request_ref(req);
+    if (out.n)
+        http_respond_write(req, out.p, out.n);
+    if (end)
+        http_respond_end(req);
+    http_request_unref(req);
+    buf_done(&out);
+}
+
 void peer_flush(struct peer *p)
 {
-    list_remove(&p->dirty);
-    if (p->out.n)
-        http_respond_write(p->req, p->out.p, p->out.n);
-    if (p->out.cap > 64 * 1024)
-        buf_done(&p->out);
-    else
-        buf_clear(&p->out);
+    hand_over(p, false);
 }
 
 void peer_end(struct peer *p)
 {
-    if (p->ended)
-        return;
-    peer_flush(p);
-    p->ended = true;
-    http_respond_end(p->req);
+    if (!p->ended)
+        hand_over(p, true);
 }
 
 /* ---- the pump ---- */

@@ -22,6 +22,7 @@ struct peer {
     uint64_t id;
     struct http_request *req;        /* referenced */
     bool json;                       /* events as JSON */
+    bool broken;                     /* it sent what cannot be read */
     bool ended;                      /* ended by us; waits for the connection to go */
     struct buf out;                  /* frames not yet handed to the connection */
     struct list dirty;               /* in shell.dirty while out holds something */

@@ -219,6 +219,7 @@ struct framework {
     struct list fresh_node;
     struct arena constraints_arena;
     Mesos__V1__Scheduler__OfferConstraints *constraints;
+    struct map patterns; /* of the constraints, compiled */
 };
 
 struct offer {
@@ -465,6 +466,8 @@ void filters_clear_client(struct master_core *core, struct client *c);
 void filters_clear_agent(struct master_core *core, struct agent *a);
 /* Microseconds from Filters of a call: default 5 s, 0 = none, at most 365 days. */
 int64_t filters_duration_us(const Mesos__V1__Filters *f);
+int constraints_validate(const Mesos__V1__FrameworkInfo *info,
+    const Mesos__V1__Scheduler__OfferConstraints *constraints, struct error *err);
 bool constraints_allow(const struct framework *f, const char *role, const struct agent *a);
 
 /* ---- scheduler_calls.c, accept.c, reconcile.c ---- */

@@ -208,6 +208,34 @@ static void test_multi_role_sees_allocation(void **state)
     harness_free(h);
 }
 
+static void test_constraints(void **state)
+{
+    struct harness *h = harness_new(NULL);
+    static const char rack[] =
+        ",\"attributes\":[{\"name\":\"rack\",\"type\":\"TEXT\",\"text\":{\"value\":\"%s\"}}]}";
+    char extra[200];
+    snprintf(extra, sizeof(extra), rack, "r1");
+    harness_agent(h, 1, "a1", RES("4", "1000"), extra);
+    snprintf(extra, sizeof(extra), rack, "r22");
+    harness_agent(h, 2, "a2", RES("4", "1000"), extra);
+    harness_agent(h, 3, "a3", RES("4", "1000"), NULL);
+    /* The sisters of framework_info follow it. */
+    static const char info[] = INFO(
+        "f", "") ",\"offer_constraints\":{\"role_constraints\":{\"*\":{\"groups\":[{"
+                 "\"attribute_constraints\":[{\"selector\":{\"attribute_name\":\"rack\"},"
+                 "\"predicate\":{\"text_matches\":{\"regex\":\"%s\"}}}]}]}}}";
+    char text[600];
+    snprintf(text, sizeof(text), info, "r[0-9]");
+    assert_non_null(harness_subscribe(h, 10, text));
+    harness_pass(h, 2000);
+    const json_t *offers = at(take(h, 10, "OFFERS"), "offers.offers");
+    assert_int_equal(json_array_size(offers), 1);
+    assert_string_equal(str_at(offers, "0.hostname"), "a1");
+    snprintf(text, sizeof(text), info, "r[");
+    assert_null(harness_subscribe(h, 11, text));
+    harness_free(h);
+}
+
 static void test_offer_timeout(void **state)
 {
     struct master_config c;
@@ -248,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_roles_come_before_frameworks),
         cmocka_unit_test(test_static_reservations),
         cmocka_unit_test(test_multi_role_sees_allocation),
+        cmocka_unit_test(test_constraints),
         cmocka_unit_test(test_offer_timeout),
         cmocka_unit_test(test_little_is_not_offered),
     };
