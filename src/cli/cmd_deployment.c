@@ -126,7 +126,7 @@ static int run_stop(const struct invocation *inv, struct error *err)
 static int run_watch(const struct invocation *inv, struct error *err)
 {
     struct cli *c = cli_of(inv);
-    const char *id = inv->args[0];
+    const char *id = arg_at(inv, 0);
     int64_t interval = option_i64(inv, "interval", 1), max = option_i64(inv, "max-count", 300);
     if (interval < 0 || interval > 3600)
         return error_set(err, -EINVAL, "--interval takes seconds from 0 to 3600");

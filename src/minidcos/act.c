@@ -1,6 +1,7 @@
 /* minidcos restart, kill, supervise */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,10 +101,17 @@ static int run_kill(const struct invocation *inv, struct error *err)
 static int run_supervise(const struct invocation *inv, struct error *err)
 {
     struct cluster c;
+    int ready_fd = (int)option_i64(inv, "ready-fd", -1);
+    int lease_fd = (int)option_i64(inv, "lease-fd", -1);
     int r = load_of(inv, &c, err);
     if (r < 0)
         return r;
-    r = supervise(&c, (int)option_i64(inv, "ready-fd", -1));
+    /* Not for the daemons: the lease must end with this process. */
+    if (ready_fd >= 0)
+        fcntl(ready_fd, F_SETFD, FD_CLOEXEC);
+    if (lease_fd >= 0)
+        fcntl(lease_fd, F_SETFD, FD_CLOEXEC);
+    r = supervise(&c, ready_fd);
     cluster_done(&c);
     return r;
 }

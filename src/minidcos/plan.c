@@ -15,6 +15,8 @@
 #include "base/file.h"
 #include "base/parse.h"
 
+enum { MASTER_PORT = 5050, AGENT_PORT = 5051, MARATHON_PORT = 8080 };
+
 /* ---- programs ---- */
 
 /* Folders of the build tree. */
@@ -248,7 +250,7 @@ static int make_master(struct cluster *c, const struct plan_options *o, struct e
         return r;
     struct daemon *d = cluster_add(c, DAEMON_MASTER, "master");
     d->ip = xstrdup("127.0.0.1");
-    d->port = 5050;
+    d->port = MASTER_PORT;
     vec_push(&d->argv, program);
     return 0;
 }
@@ -261,7 +263,7 @@ static int make_marathon(struct cluster *c, const struct plan_options *o, struct
         return r;
     struct daemon *d = cluster_add(c, DAEMON_MARATHON, "marathon");
     d->ip = xstrdup("127.0.0.1");
-    d->port = 8080;
+    d->port = MARATHON_PORT;
     vec_push(&d->argv, program);
     return 0;
 }
@@ -283,7 +285,7 @@ static int make_agents(struct cluster *c, const struct plan_options *o, struct e
         snprintf(name, sizeof(name), "%sagent-%zu", is_public ? "public-" : "", number);
         struct daemon *d = cluster_add(c, is_public ? DAEMON_PUBLIC_AGENT : DAEMON_AGENT, name);
         d->ip = xasprintf("127.0.%lld.%zu", (long long)c->block, i + 2);
-        d->port = 5051;
+        d->port = AGENT_PORT;
         d->cgroups_root = xasprintf("dcos/%s/%s", c->id, name);
         d->cpus_milli = cpus / (int64_t)n;
         d->mem_mb = mem / (int64_t)n;
@@ -349,6 +351,11 @@ static int choose_block(struct cluster *c, bool any, int *ret_lease, struct erro
             "--ports=auto");
     }
     for (c->block = 1; c->block < BLOCKS; c->block++) {
+        /* A cluster whose supervisor was killed has no lease, but its agents are there. */
+        char ip[32];
+        snprintf(ip, sizeof(ip), "127.0.%lld.2", (long long)c->block);
+        if (try_bind(ip, &(uint16_t){AGENT_PORT}) == -EADDRINUSE)
+            continue;
         *ret_lease = block_take(c->block, err);
         if (*ret_lease != -EADDRINUSE)
             return MIN(*ret_lease, 0);
