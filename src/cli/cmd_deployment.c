@@ -171,8 +171,8 @@ static const struct command *const children[] = {
     COMMAND(.name = "stop", .arguments = "<deployment-id>",
         .summary = "Cancel an in-progress deployment", .min_args = 1, .max_args = 1,
         .run = run_stop),
-    COMMAND(.name = "watch", .arguments = "<deployment-id>",
-        .summary = "Monitor deployments until they are done", OPTIONS(watch_options), .min_args = 1,
+    COMMAND(.name = "watch", .arguments = "[<deployment-id>]",
+        .summary = "Monitor a deployment, or all, until it is done", OPTIONS(watch_options),
         .max_args = 1, .run = run_watch),
 };
 
