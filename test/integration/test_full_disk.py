@@ -1,0 +1,88 @@
+"""A store whose disk is full: nothing is acknowledged, the reason is said, and all goes on once there is space."""
+
+import os
+import subprocess
+import threading
+
+import pytest
+import requests
+
+from cluster import wait_until
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+
+
+class Disk:
+    def __init__(self, folder):
+        self.path = os.path.join(folder, "disk")
+        self.ballast = os.path.join(self.path, "ballast")
+        os.mkdir(self.path)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=0755", "tmpfs", self.path], check=True)
+
+    def fill(self):
+        with open(self.ballast, "wb", buffering=0) as f:
+            try:
+                while True:
+                    f.write(b"\0" * 4096)
+            except OSError:
+                pass
+
+    def free(self):
+        os.unlink(self.ballast)
+
+
+@pytest.fixture
+def disk(cluster):
+    try:
+        d = Disk(cluster.folder)
+    except subprocess.CalledProcessError:
+        pytest.skip("no right to mount")
+    return d  # unmounted with the cluster's folder
+
+
+def agents(master):
+    return requests.get(master.url + "/slaves", timeout=10).json()["slaves"]
+
+
+def test_master(cluster, disk):
+    master = cluster.master(work_dir=os.path.join(disk.path, "master"))
+    disk.fill()
+    agent = cluster.agent(master)
+    wait_until(lambda: "the disk is full" in master.tail(), "the master to complain")
+    assert "registered with master" not in agent.tail()
+    assert master.alive()
+    disk.free()
+    wait_until(lambda: "registered with master" in agent.tail(), "the agent to be registered")
+    known = agents(master)
+    master.restart()
+    again = wait_until(lambda: [a for a in agents(master) if a["active"]], "the agent to come back")
+    assert [a["id"] for a in again] == [a["id"] for a in known]
+
+
+def test_start_is_refused_with_the_reason(cluster, disk):
+    disk.fill()
+    master = cluster.master(start=False, work_dir=disk.path)
+    master.start(wait=False)
+    assert master.process.wait(timeout=30) != 0
+    assert "the disk is full; free some space" in master.tail()
+    disk.free()
+    master.start()
+
+
+def test_marathon(cluster, disk):
+    marathon = cluster.marathon(cluster.master(), work_dir=os.path.join(disk.path, "marathon"))
+    app = {"id": "/app", "cmd": "true", "instances": 0, "cpus": 0.1, "mem": 16, "labels": {"big": "x" * 100000}}
+    wait_until(lambda: requests.get(marathon.url + "/v2/leader", timeout=10).status_code == 200, "Marathon to lead")
+    disk.fill()
+    answers = []
+    thread = threading.Thread(
+        target=lambda: answers.append(requests.post(marathon.url + "/v2/apps", json=app, timeout=60)), daemon=True)
+    thread.start()
+    wait_until(lambda: "the disk is full" in marathon.tail(), "Marathon to complain")
+    assert answers == []
+    disk.free()
+    thread.join(30)
+    assert [a.status_code for a in answers] == [201]
+    marathon.restart()
+    wait_until(lambda: requests.get(marathon.url + "/v2/apps//app", timeout=10).status_code == 200,
+               "the app to be there again")
