@@ -298,10 +298,22 @@ static int read_link(struct buf *in)
     }
 }
 
+/* Where container engines keep one or more mounts for each of their containers. */
+static bool belongs_to_engine(struct str point)
+{
+    static const char *const folders[] = {"/var/lib/docker/", "/run/docker/",
+        "/var/lib/containers/", "/var/lib/containerd/", "/run/containerd/",
+        "/var/lib/kubelet/pods/"};
+    for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+        if (str_has_prefix(point, str_of(folders[i])))
+            return true;
+    }
+    return false;
+}
+
 /*
  * A mount namespace of our own, from which containers make theirs: each mount in it is copied for
- * every container, so what belongs to other container engines goes. Mounts made on the host later
- * still come in.
+ * every container, so those of container engines go. Mounts made on the host later still come in.
  */
 static void slim_mounts(void)
 {
@@ -312,14 +324,10 @@ static void slim_mounts(void)
         return;
     struct str rest = buf_str(&text), line;
     while (str_split(&rest, '\n', &line)) {
-        struct str f, point = {0}, type = {0};
+        struct str f, point = {0};
         for (int i = 0; i < 5 && str_split(&line, ' ', &f); i++)
             point = f;
-        while (str_split(&line, ' ', &f) && !str_eq_c(f, "-"))
-            ;
-        if (!str_split(&line, ' ', &type) || str_eq_c(point, "/"))
-            continue;
-        if (!str_eq_c(type, "overlay") && !str_eq_c(type, "nsfs"))
+        if (!belongs_to_engine(point))
             continue;
         _cleanup_free_ char *path = str_dup(point);
         umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);

@@ -13,7 +13,7 @@
 #include "base/parse.h"
 #include "base/vec.h"
 
-enum { STAT_MAX = 4096 };
+enum { STAT_MAX = 4096, CHILDREN_MAX = 4 * 1024 * 1024, DESCENDANTS_MAX = 1000000 };
 
 int proc_stat_parse(struct str text, struct proc_stat *ret)
 {
@@ -93,52 +93,91 @@ int proc_open(pid_t pid, uint64_t start_time)
     return TAKE_FD(fd);
 }
 
-struct proc_node {
-    struct proc_stat stat;
-    bool below; /* known descendant */
-};
+typedef VEC(pid_t) pid_list;
+
+static void add_listed(const char *path, pid_list *out)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    if (file_read(path, CHILDREN_MAX, &text, NULL) < 0)
+        return;
+    struct str rest = buf_str(&text), word;
+    while (str_split(&rest, ' ', &word)) {
+        int64_t pid;
+        if (parse_i64(str_trim(word), &pid) == 0 && pid > 1)
+            vec_push(out, (pid_t)pid);
+    }
+}
+
+/* Children of every thread of the process. -ENOTSUP when the kernel does not list them. */
+static int list_children(pid_t pid, pid_list *out)
+{
+    char path[96];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *dir = opendir(path);
+    if (!dir)
+        return 0; /* gone */
+    struct dirent *e;
+    int r = 0;
+    while (r == 0 && (e = readdir(dir))) {
+        int64_t tid;
+        if (parse_i64(str_of(e->d_name), &tid) < 0)
+            continue;
+        snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)tid);
+        if (tid == pid && access(path, F_OK) < 0 && errno == ENOENT && kill(pid, 0) == 0)
+            r = -ENOTSUP;
+        else
+            add_listed(path, out);
+    }
+    closedir(dir);
+    return r;
+}
+
+/* The same from the parents that all processes name; for kernels without the list. */
+static void scan_descendants(pid_t root, pid_list *out)
+{
+    VEC(struct proc_stat) all = {0};
+    DIR *dir = opendir("/proc");
+    struct dirent *e;
+    while (dir && (e = readdir(dir))) {
+        int64_t pid;
+        struct proc_stat s;
+        if (parse_i64(str_of(e->d_name), &pid) == 0 && proc_stat_read((pid_t)pid, &s) == 0)
+            vec_push(&all, s);
+    }
+    if (dir)
+        closedir(dir);
+    /* Each one found may be the parent of others. */
+    for (size_t i = 0; i <= out->n; i++) {
+        pid_t parent = i == 0 ? root : out->items[i - 1];
+        VEC_FOREACH (s, &all) {
+            if (s->ppid == parent && s->pid != root)
+                vec_push(out, s->pid);
+        }
+    }
+    vec_done(&all);
+}
 
 /* Calls fn for each live descendant of root; returns how many. */
 static int each_descendant(
     pid_t root, void (*fn)(const struct proc_stat *s, void *userdata), void *userdata)
 {
-    VEC(struct proc_node) all = {0};
-    DIR *dir = opendir("/proc");
-    if (!dir)
-        return 0;
-    struct dirent *e;
-    while ((e = readdir(dir))) {
-        int64_t pid;
-        struct proc_stat s;
-        if (parse_i64(str_of(e->d_name), &pid) < 0 || proc_stat_read((pid_t)pid, &s) < 0)
-            continue;
-        if (s.state == 'Z' || s.state == 'X')
-            continue;
-        vec_push(&all, ((struct proc_node){s, s.ppid == root}));
-    }
-    closedir(dir);
-    /* Children may be listed before their parents: repeat until nothing is added. */
-    for (bool changed = true; changed;) {
-        changed = false;
-        VEC_FOREACH (p, &all) {
-            if (p->below)
-                continue;
-            VEC_FOREACH (q, &all) {
-                if (q->below && q->stat.pid == p->stat.ppid) {
-                    p->below = changed = true;
-                    break;
-                }
-            }
-        }
+    pid_list found = {0};
+    int r = list_children(root, &found);
+    for (size_t i = 0; r == 0 && i < found.n && i < DESCENDANTS_MAX; i++)
+        r = list_children(found.items[i], &found);
+    if (r < 0) {
+        vec_clear(&found);
+        scan_descendants(root, &found);
     }
     int count = 0;
-    VEC_FOREACH (p, &all) {
-        if (p->below && p->stat.pid != root) {
-            count++;
-            fn(&p->stat, userdata);
-        }
+    VEC_FOREACH (pid, &found) {
+        struct proc_stat s;
+        if (proc_stat_read(*pid, &s) < 0 || s.state == 'Z' || s.state == 'X')
+            continue;
+        count++;
+        fn(&s, userdata);
     }
-    vec_done(&all);
+    vec_done(&found);
     return count;
 }
 

@@ -65,13 +65,6 @@ static int exec_path(const char *file, char *const *argv, char *const *envp)
     return result;
 }
 
-static void set_oom_score(unsigned score)
-{
-    char text[16];
-    snprintf(text, sizeof text, "%u", score);
-    file_write_string("/proc/self/oom_score_adj", text, NULL);
-}
-
 void spawn_exec(const struct spawn_options *o, int result_fd)
 {
     setsid();
@@ -80,8 +73,6 @@ void spawn_exec(const struct spawn_options *o, int result_fd)
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (o->oom_score_adj)
-        set_oom_score(o->oom_score_adj);
     for (size_t i = 0; i < o->n_rlimits; i++) {
         if (setrlimit(o->rlimits[i].resource, &o->rlimits[i].limit) < 0)
             spawn_fail(result_fd, SPAWN_STAGE_LIMIT, errno);

@@ -59,7 +59,6 @@ struct spawn_options {
     bool dies_with_caller;
     int cgroup_fd;  /* unified group to be born in, or -1 */
     int join_pidfd; /* run in the pid and mount namespaces of this process, or -1 (supervised) */
-    unsigned oom_score_adj;  /* of the program, 0 = inherit */
     const char *status_path; /* supervised: the raw wait status is left here as text; NULL = no */
 };
 
