@@ -275,6 +275,9 @@ static int start(struct shell *s, const struct options *o, struct error *err)
 
 static void stop(struct shell *s)
 {
+    /* Connections that end now are no news for the core. */
+    struct master_core *core = s->core;
+    s->core = NULL;
     timer_stop(&s->timer);
     timer_stop(&s->standby_timer);
     timer_stop(&s->operator_heartbeat);
@@ -284,8 +287,7 @@ static void stop(struct shell *s)
     operator_http_done(s);
     if (s->store)
         store_close(s->store);
-    master_core_free(s->core);
-    s->core = NULL;
+    master_core_free(core);
 }
 
 int main(int argc, char **argv)

@@ -274,3 +274,15 @@ def test_killed_master_gets_agents_and_tasks_back(cluster):
         s.close()
         s.subscribe()
         assert len(s.of(task)) == before
+
+
+def test_ends_cleanly_with_open_streams(cluster):
+    master = cluster.master()
+    s = Stream(master)
+    s.subscribed()
+    operator = post(master, {"type": "SUBSCRIBE"}, path="/api/v1", stream=True)
+    next(records(operator))
+    master.process.terminate()
+    assert master.process.wait(timeout=30) == 0
+    s.close()
+    operator.close()
