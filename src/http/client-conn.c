@@ -51,7 +51,7 @@ static void parse_failed(struct client_conn *c, int status)
 static size_t feed(struct client_conn *c, const char *p, size_t n)
 {
     size_t done = 0;
-    while (done < n && c->call && !c->call->paused) {
+    while ((done < n || http_parser_paused(c->parser)) && c->call && !c->call->paused) {
         size_t used;
         int r = http_parser_feed(c->parser, p + done, n - done, &used);
         done += used;
@@ -85,8 +85,8 @@ static void input(struct client_conn *c, const char *p, size_t n)
             buf_append(&c->in, p, n);
         size_t used = feed(c, c->in.p, c->in.n);
         buf_consume(&c->in, used);
-    } else if (n > 0) {
-        size_t used = feed(c, p, n);
+    } else {
+        size_t used = feed(c, n ? p : "", n);
         if (used < n && c->stream)
             buf_append(&c->in, p + used, n - used);
     }

@@ -50,7 +50,9 @@ struct http_parser {
     size_t trailers, extension;
     int refused; /* status that on_head or a check of ours gave */
     enum scan scan;
-    bool responses, in_body, paused, done, failed;
+    bool responses, in_body, done, failed;
+    bool paused;      /* on_head asked for it */
+    bool body_paused; /* llhttp stopped in or after a piece of the body */
 };
 
 static int refuse(struct http_parser *p, int status, const char *why)
@@ -221,7 +223,7 @@ static void begin_message(struct http_parser *p)
     p->ll.data = p;
     p->scan = SCAN_START;
     p->scanned = p->first_line = p->trailers = p->extension = 0;
-    p->in_body = p->done = p->paused = false;
+    p->in_body = p->done = p->paused = p->body_paused = false;
 }
 
 struct http_parser *http_parser_new(
@@ -243,6 +245,11 @@ void http_parser_free(struct http_parser *p)
 bool http_parser_between(const struct http_parser *p)
 {
     return !p->in_body && p->scanned == 0;
+}
+
+bool http_parser_paused(const struct http_parser *p)
+{
+    return p->body_paused;
 }
 
 void http_parser_pause(struct http_parser *p)
@@ -332,6 +339,7 @@ static int executed(
         *ret_used = (size_t)(pos - data);
     if (e == HPE_PAUSED) {
         llhttp_resume(&p->ll);
+        p->body_paused = !p->done;
         return p->done ? HTTP_PARSE_DONE : HTTP_PARSE_PAUSED;
     }
     if (p->refused)
@@ -400,8 +408,9 @@ int http_parser_feed(struct http_parser *p, const char *data, size_t n, size_t *
         data += used;
         n -= used;
     }
-    if (n == 0)
+    if (n == 0 && !p->body_paused)
         return HTTP_PARSE_MORE;
+    p->body_paused = false;
     llhttp_errno_t e = llhttp_execute(&p->ll, data, n);
     r = executed(p, e, data, n, &used);
     *ret_consumed += used;

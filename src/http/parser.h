@@ -51,6 +51,9 @@ void http_parser_free(struct http_parser *p);
 bool http_parser_between(const struct http_parser *p);
 /* Parses from the start of what is unconsumed. *ret_consumed is set in any case. */
 int http_parser_feed(struct http_parser *p, const char *data, size_t n, size_t *ret_consumed);
+/* It stopped at the handler's wish, and may have more to tell without more bytes: feed it, be it
+ * with none. */
+bool http_parser_paused(const struct http_parser *p);
 /* After a head: stops before the body; feed again to go on. To be called in on_head. */
 void http_parser_pause(struct http_parser *p);
 /* The connection ended. HTTP_PARSE_DONE when that completes a response, else a negative status. */

@@ -224,7 +224,7 @@ static void input_error(struct http_conn *c, int status)
 static size_t feed(struct http_conn *c, const char *p, size_t n)
 {
     size_t done = 0;
-    while (done < n && may_feed(c)) {
+    while ((done < n || http_parser_paused(c->parser)) && may_feed(c)) {
         size_t used;
         int r = http_parser_feed(c->parser, p + done, n - done, &used);
         done += used;
@@ -260,8 +260,8 @@ static void input(struct http_conn *c, const char *p, size_t n)
             buf_append(&c->in, p, n);
         size_t used = feed(c, c->in.p, c->in.n);
         buf_consume(&c->in, used);
-    } else if (n > 0) {
-        size_t used = feed(c, p, n);
+    } else {
+        size_t used = feed(c, n ? p : "", n);
         if (used < n && c->stream)
             buf_append(&c->in, p + used, n - used);
     }

@@ -51,16 +51,16 @@ static inline int fuzz_parse(
     for (size_t at = 0; at < n && r >= 0; at += step) {
         buf_append(&in, p + at, MIN(step, n - at));
         size_t used = 1;
-        while (in.n > 0) {
+        while (in.n > 0 || http_parser_paused(parser)) {
             /* An exact copy, so that reading past the end is seen. */
-            char *exact = xmemdup(in.p, in.n);
+            char *exact = xmemdup(buf_cstr(&in), in.n);
             r = http_parser_feed(parser, exact, in.n, &used);
             assert(used <= in.n);
             free(exact);
             buf_consume(&in, used);
             if (r == HTTP_PARSE_DONE)
                 buf_puts(&s->log, "\ndone\n");
-            if (r < 0 || (r == HTTP_PARSE_MORE && used == 0))
+            if (r < 0 || (r == HTTP_PARSE_MORE && used == 0 && in.n > 0))
                 break;
         }
         assert(in.n <= HTTP_HEAD_MAX + step);

@@ -492,6 +492,17 @@ static void pausing_a_body(void **state)
     until(f, " 204 ");
     assert_string_equal(f->body.p, "abcdef");
     assert_int_equal(f->ends, 1);
+    /* Paused in its last byte: the end must come without further bytes. */
+    buf_clear(&f->body);
+    buf_clear(&f->got);
+    say(f, "POST /store HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nxyz");
+    while (f->body.n < 3)
+        loop_run_once(f->loop, true);
+    turns(f, 10);
+    assert_int_equal(f->ends, 1);
+    http_request_resume(f->held);
+    until(f, "\r\n\r\n3");
+    assert_int_equal(f->ends, 2);
 }
 
 static void streaming_answers(void **state)
