@@ -60,7 +60,7 @@ static void print_tasks(const json_t *state, const json_t *tasks)
 
 static int list(const struct invocation *inv, struct error *err)
 {
-    enum task_scope scope;
+    enum task_scope scope = 0;
     const char *filter = arg_at(inv, 0), *agent = option_text(inv, "agent-id");
     _cleanup_json_ json_t *state = NULL;
     int r = scope_of(inv, &scope, err);
@@ -151,7 +151,7 @@ static int list_sandbox(
 static int run_ls(const struct invocation *inv, struct error *err)
 {
     struct cli *c = cli_of(inv);
-    enum task_scope scope;
+    enum task_scope scope = 0;
     _cleanup_json_ json_t *state = NULL;
     int r = scope_of(inv, &scope, err);
     if (r == 0)
@@ -201,7 +201,7 @@ static int run_ls(const struct invocation *inv, struct error *err)
 static int run_log(const struct invocation *inv, struct error *err)
 {
     struct cli *c = cli_of(inv);
-    enum task_scope scope;
+    enum task_scope scope = 0;
     struct task_log_options options = {.file = arg_at(inv, 1) ?: "stdout",
         .lines = option_i64(inv, "lines", 10),
         .follow = option_bool(inv, "follow")};

@@ -24,7 +24,7 @@ struct sandbox {
 static inline int sandbox_set_up(void **state)
 {
     struct sandbox *s = xnew(struct sandbox);
-    strncpy(s->outer, "/tmp/dcos-test-fetcher-XXXXXX", sizeof(s->outer) - 1);
+    memcpy(s->outer, "/tmp/dcos-test-fetcher-XXXXXX", sizeof("/tmp/dcos-test-fetcher-XXXXXX"));
     assert_non_null(mkdtemp(s->outer));
     s->path = path_join(s->outer, "sandbox");
     assert_int_equal(mkdir(s->path, 0755), 0);
