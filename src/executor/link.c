@@ -89,6 +89,7 @@ static void lose(struct executor *ex, const char *why)
     if (ex->update_call)
         http_call_cancel(TAKE_PTR(ex->update_call));
     ex->update_sent = NULL;
+    timer_stop(&ex->ack_limit);
     bool was_subscribed = ex->link == LINK_SUBSCRIBED;
     ex->link = LINK_WAITING;
     recordio_decoder_done(&ex->decoder);
@@ -124,6 +125,8 @@ static void on_subscribed(struct executor *ex, const Mesos__V1__Executor__Event_
 {
     ex->link = LINK_SUBSCRIBED;
     timer_stop(&ex->recovery);
+    if (ex->task && ex->task->over)
+        timer_start(&ex->ack_limit, TERMINAL_ACK_LIMIT_US);
     log_info("subscribed executor=%s framework=%s", ex->o.executor_id, ex->o.framework_id);
     if (s->container_id) {
         arena_done(&ex->info_arena);

@@ -96,7 +96,8 @@ void update_send(struct executor *ex, const struct update_text *t)
     list_push(&ex->updates, &u->node);
     log_info("task update task=%s state=%d message=%s", s.task_id->value, (int)t->state,
         t->message ? t->message : "");
-    if (u->terminal)
+    /* An agent that is away has its own limit, the recovery timeout. */
+    if (u->terminal && ex->link == LINK_SUBSCRIBED)
         timer_start(&ex->ack_limit, TERMINAL_ACK_LIMIT_US);
     link_flush(ex);
 }

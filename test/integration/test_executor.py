@@ -129,6 +129,17 @@ def test_kill_escalates_after_the_grace_period(run):
     assert "TASK_KILLING" not in e.agent.states()
 
 
+def test_kill_while_it_starts(run):
+    e = run()
+    m = marker()
+    e.agent.launch(f"sleep {m}")
+    e.agent.kill()
+    e.agent.wait_state("TASK_KILLED")
+    assert e.agent.states()[0] == "TASK_STARTING"
+    assert e.exit_code() == 0
+    assert running(f"sleep\0{m}") == []
+
+
 def test_shutdown_kills_and_reports(run):
     e = run()
     e.agent.launch(f"sleep {marker()}")
