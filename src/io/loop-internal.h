@@ -27,7 +27,7 @@ struct loop {
     struct list lingering;
     int64_t now_us;
     int64_t alarm_us;  /* when `alarm` rings; 0 = off */
-    bool in_alarm; /* timers are firing; the alarm is set after them */
+    bool in_alarm;     /* timers are firing; the alarm is set after them */
     char *read_buffer; /* LOOP_READ_BUFFER bytes shared by all streams: each consumes in its call */
 };
 
