@@ -149,3 +149,21 @@ def test_statistics(world):
     assert statistics["cpus_limit"] > 0
     s.kill(task)
     s.wait_state(task, "TASK_KILLED")
+
+
+def test_custom_executor_that_ends_takes_its_processes_along(world):
+    """It never subscribes; what it left running in another session ends with it."""
+    _, _, _, s = world
+    m = marker()
+    task = s.launch(
+        {
+            "executor": {
+                "type": "CUSTOM",
+                "executor_id": {"value": "custom-" + m},
+                "command": {"value": f"setsid sh -c 'trap \"\" TERM HUP; sleep {m}; :' & sleep 0.2; exit 3"},
+            }
+        }
+    )
+    status = s.wait_state(task, "TASK_FAILED")
+    assert status["reason"] == "REASON_EXECUTOR_TERMINATED"
+    assert not running(m + "\0") and not running(f"sleep {m}")
