@@ -61,10 +61,8 @@ int cgroup_set_limits(const struct cgroup_fs *fs, const char *id,
 int cgroup_kill(const struct cgroup_fs *fs, const char *id);
 /* Removes it everywhere. 0 also when there is none; -EBUSY while processes are left. */
 int cgroup_remove(const struct cgroup_fs *fs, const char *id);
-/* Kills and removes every group under the root for which keep(name) is false. Returns the number
- * removed. Waits for at most timeout_us. */
-size_t cgroup_sweep(const struct cgroup_fs *fs, bool (*keep)(const char *name, void *userdata),
-    void *userdata, int64_t timeout_us);
+/* Kills what is in it and removes it, trying until then (monotonic time). 0 or -errno. */
+int cgroup_end(const struct cgroup_fs *fs, const char *id, int64_t deadline_us);
 /* Removes the (empty) root groups. */
 void cgroup_fs_cleanup(const struct cgroup_fs *fs);
 

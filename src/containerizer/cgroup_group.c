@@ -25,8 +25,9 @@ int cgroup_create(const struct cgroup_fs *fs, const char *id, struct error *err)
     size_t n = cgroup_dirs(fs, id, dirs);
     int r = 0;
     for (size_t i = 0; i < n; i++) {
-        if (r == 0 && mkdir(dirs[i], 0755) < 0 && errno != EEXIST)
-            r = error_errno(err, -errno, "cannot make control group %s", dirs[i]);
+        /* With parents: another agent below the same root may have removed it when it ended. */
+        if (r == 0)
+            r = mkdir_all(dirs[i], 0755, err);
         free(dirs[i]);
     }
     if (r < 0)
@@ -182,40 +183,16 @@ int cgroup_remove(const struct cgroup_fs *fs, const char *id)
     return result;
 }
 
-size_t cgroup_sweep(const struct cgroup_fs *fs, bool (*keep)(const char *name, void *userdata),
-    void *userdata, int64_t timeout_us)
+int cgroup_end(const struct cgroup_fs *fs, const char *id, int64_t deadline_us)
 {
-    size_t removed = 0;
-    int64_t deadline = clock_monotonic_us() + timeout_us;
-    const char *roots[CGROUP_CONTROLLERS + 1];
-    size_t n = 0;
-    if (fs->unified)
-        roots[n++] = fs->unified;
-    for (int c = 0; c < CGROUP_CONTROLLERS && !fs->unified_only; c++) {
-        if (fs->base[c] && fs->enabled[c])
-            roots[n++] = fs->base[c];
+    for (;;) {
+        cgroup_kill(fs, id);
+        int r = cgroup_remove(fs, id);
+        if (r != -EBUSY || clock_monotonic_us() >= deadline_us)
+            return r;
+        struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
+        nanosleep(&pause, NULL);
     }
-    for (size_t i = 0; i < n; i++) {
-        DIR *d = opendir(roots[i]);
-        struct dirent *e;
-        while (d && (e = readdir(d))) {
-            if (e->d_type != DT_DIR || e->d_name[0] == '.' || keep(e->d_name, userdata))
-                continue;
-            int r;
-            do {
-                cgroup_kill(fs, e->d_name);
-                r = cgroup_remove(fs, e->d_name);
-                if (r == -EBUSY) {
-                    struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
-                    nanosleep(&pause, NULL);
-                }
-            } while (r == -EBUSY && clock_monotonic_us() < deadline);
-            removed += r == 0;
-        }
-        if (d)
-            closedir(d);
-    }
-    return removed;
 }
 
 void cgroup_fs_cleanup(const struct cgroup_fs *fs)

@@ -139,7 +139,7 @@ int containerizer_usage(struct containerizer *c, const char *id, struct containe
 
 /* After an agent's restart, once, before the first launch: follows the containers named, each of
  * which gets its on_exit like a launched one (soon, when it has ended meanwhile). Everything else
- * that is left under runtime_dir and cgroups_root is killed and removed. The pid is optional (0):
+ * that has a folder under runtime_dir is killed and removed. The pid is optional (0):
  * the containerizer keeps its own record, which exists before the program runs. */
 struct container_recover {
     const char *id;

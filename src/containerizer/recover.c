@@ -16,11 +16,10 @@
 
 #define SWEEP_TIMEOUT_US (10 * USEC_PER_SEC)
 
-static bool is_kept(const char *name, void *userdata)
+static bool is_kept(const char *name, const struct containerizer *c)
 {
-    struct containerizer *c = userdata;
-    VEC_FOREACH (id, &c->keep) {
-        if (streq(*id, name))
+    for (size_t i = 0; i < c->keep.n; i++) {
+        if (streq(c->keep.items[i], name))
             return true;
     }
     return false;
@@ -39,32 +38,39 @@ static void end_leftover(const char *dir)
     pidfd_send_signal(fd, SIGKILL, NULL, 0);
 }
 
-/* On the pool. Launches wait until it is done, so that every group that is not kept is a leftover.
+/*
+ * On the pool. What is left over is known by its folder, which exists before the groups and until
+ * after them; other agents may have groups below the same root, so what has no folder here is not
+ * ours. Launches wait until this is done.
  */
 static void sweep_work(struct loop_work *w)
 {
     struct containerizer *c = container_of(w, struct containerizer, sweep);
     _cleanup_free_ char *root = path_join(c->runtime_dir, "containers");
+    int64_t deadline = clock_monotonic_us() + SWEEP_TIMEOUT_US;
+    VEC(char *) leftovers = {0};
     DIR *d = opendir(root);
     struct dirent *e;
     while (d && (e = readdir(d))) {
-        if (e->d_name[0] == '.' || is_kept(e->d_name, c))
-            continue;
-        _cleanup_free_ char *dir = path_join(root, e->d_name);
-        end_leftover(dir);
-    }
-    if (c->has_cgroups)
-        cgroup_sweep(&c->fs, is_kept, c, SWEEP_TIMEOUT_US);
-    if (d)
-        rewinddir(d);
-    while (d && (e = readdir(d))) {
-        if (e->d_name[0] == '.' || is_kept(e->d_name, c))
-            continue;
-        _cleanup_free_ char *dir = path_join(root, e->d_name);
-        remove_tree(dir, NULL);
+        if (e->d_name[0] != '.' && !is_kept(e->d_name, c))
+            vec_push(&leftovers, xstrdup(e->d_name));
     }
     if (d)
         closedir(d);
+    VEC_FOREACH (id, &leftovers) {
+        _cleanup_free_ char *dir = path_join(root, *id);
+        end_leftover(dir);
+        if (c->has_cgroups)
+            cgroup_kill(&c->fs, *id); /* all at once, then one after the other */
+    }
+    VEC_FOREACH (id, &leftovers) {
+        _cleanup_free_ char *dir = path_join(root, *id);
+        int r = c->has_cgroups ? cgroup_end(&c->fs, *id, deadline) : 0;
+        if (r != -EBUSY)
+            remove_tree(dir, NULL);
+        free(*id);
+    }
+    vec_done(&leftovers);
 }
 
 static void sweep_done(struct loop_work *w)

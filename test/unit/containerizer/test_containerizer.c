@@ -365,6 +365,32 @@ static void test_recover(void **state)
         check_recover(false);
 }
 
+/* Two agents below one root: what one of them does not know may be the other's. */
+static void test_shared_root(void **state)
+{
+    if (!can_isolate())
+        skip();
+    struct fixture a, b;
+    setup(&a, false);
+    launch_script(&a, "theirs", "while [ ! -e stop ]; do sleep 0.02; done; exit 4",
+        (struct container_limits){0}, false);
+    wait_for(&a, &a.started);
+    setup(&b, false);
+    containerizer_free(b.c);
+    snprintf(b.root, sizeof b.root, "%s", a.root);
+    open_containerizer(&b);
+    containerizer_recover(b.c, NULL, 0);
+    launch_script(&b, "mine", "exit 0", (struct container_limits){0}, false); /* after the sweep */
+    wait_for(&b, &b.exited);
+    _cleanup_free_ char *stop = path_join(a.box, "stop");
+    fd_close(open(stop, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+    wait_for(&a, &a.exited);
+    assert_true(WIFEXITED(a.exit.status));
+    assert_int_equal(WEXITSTATUS(a.exit.status), 4);
+    close_all(&b);
+    close_all(&a);
+}
+
 static pid_t child_named(const char *name)
 {
     for (pid_t pid = 2; pid < 4194304; pid++) {
@@ -437,6 +463,7 @@ int main(void)
         cmocka_unit_test(test_memory_limit),
         cmocka_unit_test(test_usage_and_update),
         cmocka_unit_test(test_recover),
+        cmocka_unit_test(test_shared_root),
         cmocka_unit_test(test_launcher_killed),
         cmocka_unit_test(test_bad_specs),
     };
