@@ -364,7 +364,7 @@ static int prepare(struct core *c, struct change *ch, struct refusal *refusal)
 int core_change(struct core *c, struct change *ch, bool force, int64_t now_us,
     char ret_deployment[UUID_TEXT_SIZE], int64_t *ret_version_us, struct refusal *refusal)
 {
-    _cleanup_(change_unrefp)
+    _unused_ _cleanup_(change_unrefp)
     struct change *owned = ch;
     uint8_t uuid[16];
     c->now_us = now_us;
