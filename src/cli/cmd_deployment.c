@@ -139,14 +139,15 @@ static int run_watch(const struct invocation *inv, struct error *err)
         if (r < 0)
             return r;
         for (size_t i = 0; i < json_array_size(all); i++) {
-            if (streq(json_str_at(json_array_get(all, i), "id", NULL), id))
+            if (!id || streq(json_str_at(json_array_get(all, i), "id", NULL), id))
                 found = json_array_get(all, i);
         }
         if (!found)
             return 0;
         if (count >= max)
-            return error_set(
-                err, -ETIMEDOUT, "deployment %s still runs; watch it longer with --max-count", id);
+            return error_set(err, -ETIMEDOUT,
+                "deployment %s still runs; watch it longer with --max-count",
+                json_str_at(found, "id", ""));
         char now[TIME_TEXT_SIZE];
         time_format_rfc3339(clock_realtime_us(), now);
         printf("Deployment update time: %.10s %.8s\n", now, now + 11);

@@ -173,44 +173,55 @@ static int remove_group(const char *path, unsigned depth)
     return rmdir(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-/* Calls fn with <mount>/dcos/<id> of every control group hierarchy that has it; returns the sum of
- * positive results, or the last negative one. */
-static int each_hierarchy(const struct cluster *c, int (*fn)(const char *path, unsigned depth))
+struct group_visit {
+    const struct cluster *cluster;
+    int (*fn)(const char *path, unsigned depth); /* NULL: remove an empty shared folder */
+    int sum, bad;
+};
+
+/* Agents put their groups below the one they run in, which need not be ours: every "dcos" of the
+ * tree is looked at. */
+static void visit_groups(struct group_visit *v, const char *path, unsigned depth)
 {
-    int sum = 0, bad = 0;
-    FILE *mounts = setmntent("/proc/self/mounts", "re");
-    char line[8192];
-    struct mntent entry;
-    while (mounts && getmntent_r(mounts, &entry, line, sizeof(line))) {
-        if (!has_prefix(entry.mnt_type, "cgroup"))
+    DIR *dir = depth < CGROUP_DEPTH_MAX ? opendir(path) : NULL;
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        if (e->d_type != DT_DIR || e->d_name[0] == '.')
             continue;
-        _cleanup_free_ char *own = path_join(entry.mnt_dir, "dcos", c->id);
-        if (!path_exists(own))
+        _cleanup_free_ char *child = path_join(path, e->d_name);
+        if (!streq(e->d_name, "dcos")) {
+            visit_groups(v, child, depth + 1);
             continue;
-        int r = fn(own, 0);
-        if (r < 0)
-            bad = r;
-        else
-            sum += r;
+        }
+        _cleanup_free_ char *own = path_join(child, v->cluster->id);
+        if (!v->fn)
+            rmdir(child); /* only when no cluster is left in it */
+        else if (path_exists(own)) {
+            int r = v->fn(own, 0);
+            if (r < 0)
+                v->bad = r;
+            else
+                v->sum += r;
+        }
     }
-    if (mounts)
-        endmntent(mounts);
-    return bad < 0 ? bad : sum;
+    if (dir)
+        closedir(dir);
 }
 
-/* The folder that all clusters share goes with the last one. */
-static void remove_shared_group(void)
+/* Calls fn with each dcos/<id> of all hierarchies; returns the sum of positive results, or the last
+ * negative one. */
+static int each_group(const struct cluster *c, int (*fn)(const char *path, unsigned depth))
 {
+    struct group_visit v = {.cluster = c, .fn = fn};
     FILE *mounts = setmntent("/proc/self/mounts", "re");
     char line[8192];
     struct mntent entry;
     while (mounts && getmntent_r(mounts, &entry, line, sizeof(line))) {
-        _cleanup_free_ char *shared = path_join(entry.mnt_dir, "dcos");
         if (has_prefix(entry.mnt_type, "cgroup"))
-            rmdir(shared);
+            visit_groups(&v, entry.mnt_dir, 0);
     }
     if (mounts)
         endmntent(mounts);
+    return v.bad < 0 ? v.bad : v.sum;
 }
 
 /* ---- mounts ---- */
@@ -256,7 +267,7 @@ static int kill_everything(const struct cluster *c, struct error *err)
             const struct daemon *d = &c->daemons.items[i];
             n += process_signal(d->pid, d->start, SIGKILL) == 0;
         }
-        int groups = each_hierarchy(c, kill_group);
+        int groups = each_group(c, kill_group);
         n += MAX(groups, 0) + kill_marked(c);
         if (n == 0)
             return 0;
@@ -271,9 +282,9 @@ static int remove_groups(const struct cluster *c, struct error *err)
     /* A group is busy until the kernel has reaped the last process in it. */
     int r = 0;
     for (int i = 0; i < 400; i++) {
-        r = each_hierarchy(c, remove_group);
+        r = each_group(c, remove_group);
         if (r >= 0) {
-            remove_shared_group();
+            each_group(c, NULL);
             return 0;
         }
         pause_ms(5);

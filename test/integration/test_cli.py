@@ -253,6 +253,8 @@ def test_deployments(cli, fake):
     fake.answers["GET /v2/deployments"] = deployments
     shown = cli.out("marathon", "deployment", "watch", "d1", "--interval=0")
     assert shown.count("Deployment update time: ") == 2
+    left[0] = 3
+    assert cli.out("marathon", "deployment", "watch", "--interval=0").count("Deployment update time: ") == 2
     left[0] = 100
     assert "still runs" in cli.error("marathon", "deployment", "watch", "d1", "--interval=0", "--max-count=2")
 
