@@ -343,8 +343,12 @@ void files_http_download(struct http_request *req, void *userdata)
             break;
         }
     }
-    http_set_header_f(
-        req, "Content-Disposition", "attachment; filename=\"" STR_FMT "\"", STR_ARG(name));
+    /* A quote would end the name early. */
+    char *shown = arena_strndup(&req->arena, name.p, name.n);
+    for (char *c = shown; *c; c++)
+        if (*c == '"' || *c == '\\')
+            *c = '_';
+    http_set_header_f(req, "Content-Disposition", "attachment; filename=\"%s\"", shown);
     const char *type = content_type(name);
     if (st.st_size == 0) {
         fd_close(fd);

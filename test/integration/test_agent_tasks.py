@@ -218,3 +218,31 @@ def test_pods_are_refused(world):
     )
     status = s.wait_state("pod-1", "TASK_ERROR")
     assert status["reason"] == "REASON_TASK_GROUP_INVALID"
+
+
+def test_old_sandboxes_are_collected(cluster):
+    master = cluster.master()
+    agent = cluster.agent(master, gc_delay="300ms")
+    with Scheduler(master.url) as s:
+        lives = s.launch({"command": {"value": "sleep 1000"}})
+        s.wait_state(lives, "TASK_RUNNING")
+        ended = s.launch({"command": {"value": "true"}})
+        s.wait_state(ended, "TASK_FINISHED")
+        folder = sandbox_of(agent, ended)
+        wait_until(lambda: not os.path.exists(os.path.dirname(os.path.dirname(folder))), "the sandbox to be gone")
+        assert os.path.exists(sandbox_of(agent, lives) + "/stdout")
+        metrics = requests.get(agent.url + "/metrics/snapshot", timeout=10).json()
+        assert metrics["gc/path_removals_failed"] == 0.0
+
+
+def test_sandbox_cannot_be_made(cluster):
+    """What is wrong with the disk is what the task says."""
+    master = cluster.master()
+    agent = cluster.agent(master)
+    with Scheduler(master.url) as s:
+        with open(os.path.join(agent.flags["work_dir"], "slaves"), "w", encoding="utf-8") as f:
+            f.write("in the way")
+        status = s.wait_state(s.launch({"command": {"value": "true"}}), "TASK_FAILED")
+        assert status["reason"] == "REASON_CONTAINER_LAUNCH_FAILED"
+        assert "sandbox" in status["message"]
+        assert agent.alive()
