@@ -4,6 +4,15 @@
 
 /* POST /api/internal/agent: records both ways on one exchange (src/wire/internal.proto). */
 
+static void log_registration(const struct peer *p, const Dcos__Internal__Register *reg)
+{
+    const Mesos__V1__AgentInfo *info = reg->agent_info;
+    log_info("agent registers hostname=%s id=%s tasks=%zu link=%llu",
+        info && info->hostname ? info->hostname : "",
+        info && info->id && info->id->value ? info->id->value : "new", reg->n_tasks,
+        (unsigned long long)p->id);
+}
+
 static bool on_record(const char *record, size_t n, void *userdata)
 {
     struct peer *p = userdata;
@@ -16,7 +25,12 @@ static bool on_record(const char *record, size_t n, void *userdata)
         p->broken = true;
         return false;
     }
-    master_core_agent_record(s->core, p->id, (const Dcos__Internal__AgentRecord *)m, shell_now(s));
+    const Dcos__Internal__AgentRecord *rec = (const Dcos__Internal__AgentRecord *)m;
+    if (rec->register_)
+        log_registration(p, rec->register_);
+    if (rec->unregister)
+        log_info("agent leaves link=%llu", (unsigned long long)p->id);
+    master_core_agent_record(s->core, p->id, rec, shell_now(s));
     return true;
 }
 

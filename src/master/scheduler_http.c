@@ -64,6 +64,10 @@ static void subscribe(
     http_set_header(req, "Mesos-Stream-Id", stream_id);
     struct peer *p = peer_new(s, PEER_SCHEDULER, req, json);
     http_respond_begin(req, 200, json ? JSON_TYPE : PROTOBUF_TYPE);
+    const Mesos__V1__FrameworkInfo *info = call->subscribe->framework_info;
+    log_info("framework subscribes name=%s id=%s stream=%llu stream_id=%s", info->name,
+        info->id && info->id->value ? info->id->value : "new", (unsigned long long)p->id,
+        stream_id);
     master_core_subscribe(s->core, p->id, stream_id, call, shell_now(s));
 }
 
@@ -100,6 +104,8 @@ static void handle_body(struct http_request *req)
     }
     struct str id = http_request_header(req, "Mesos-Stream-Id");
     char *stream_id = id.p ? arena_strndup(&req->arena, id.p, id.n) : NULL;
+    if (call->type == MESOS__V1__SCHEDULER__CALL__TYPE__TEARDOWN)
+        log_info("framework asks for its teardown framework=%s", call->framework_id->value);
     int status = master_core_call(s->core, stream_id, call, shell_now(s), &err);
     if (status >= 400)
         http_respond_text(req, status, "%s", err.msg);

@@ -48,9 +48,11 @@ static void peer_closed(struct http_request *req)
     }
     switch (p->kind) {
     case PEER_AGENT:
+        log_info("agent's link ended link=%llu", (unsigned long long)p->id);
         master_core_agent_closed(s->core, p->id, now);
         break;
     case PEER_SCHEDULER:
+        log_info("framework's stream ended stream=%llu", (unsigned long long)p->id);
         master_core_scheduler_closed(s->core, p->id, now);
         break;
     case PEER_OPERATOR:
@@ -178,6 +180,9 @@ static void carry_out(struct shell *s, const struct master_effect *e)
         break;
     case EFFECT_AGENT_CLOSE:
     case EFFECT_SCHEDULER_CLOSE:
+        log_info("closing %s peer=%llu",
+            e->type == EFFECT_AGENT_CLOSE ? "the link of an agent" : "the stream of a framework",
+            (unsigned long long)p->id);
         peer_end(p);
         break;
     case EFFECT_OPERATOR_EVENT:
