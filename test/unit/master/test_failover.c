@@ -145,6 +145,36 @@ static void test_teardown(void **state)
     harness_free(h);
 }
 
+static void test_update_framework(void **state)
+{
+    struct harness *h = harness_new(NULL);
+    static const char info[] =
+        "{\"user\":\"%s\",\"name\":\"%s\",\"checkpoint\":true,\"failover_timeout\":60,\"id\":{"
+        "\"value\":\"M1-0000\"},\"roles\":[\"%s\"],\"capabilities\":[{\"type\":\"MULTI_ROLE\"}]}";
+    static const char call[] = "{\"type\":\"UPDATE_FRAMEWORK\",\"framework_id\":{\"value\":"
+                               "\"M1-0000\"},\"update_framework\":{\"framework_info\":%s}}";
+    harness_agent(h, 1, "a1", RES("4", "1000"), NULL);
+    harness_subscribe(h, 10,
+        "{\"user\":\"u\",\"name\":\"f\",\"checkpoint\":true,\"failover_timeout\":60,\"roles\":["
+        "\"a\"],\"capabilities\":[{\"type\":\"MULTI_ROLE\"}]}");
+    harness_pass(h, 2000);
+    take(h, 10, "OFFERS");
+    char text[400];
+    snprintf(text, sizeof(text), info, "other", "f", "a");
+    assert_int_equal(harness_call(h, 10, call, text), 400); /* the user may not change */
+    snprintf(text, sizeof(text), info, "u", "renamed", "b");
+    assert_int_equal(harness_call(h, 10, call, text), 200);
+    /* What was offered in the role it left is taken back, and offered in the new one. */
+    take(h, 10, "RESCIND");
+    assert_string_equal(
+        str_at(take(h, 1, "update_framework"), "update_framework.framework.name"), "renamed");
+    harness_pass(h, 5000);
+    assert_string_equal(str_at(take(h, 10, "OFFERS"), "offers.offers.0.allocation_info.role"), "b");
+    assert_int_equal(harness_call(h, 10, call, text), 200);
+    assert_false(pending(h, 1, "update_framework")); /* nothing changed */
+    harness_free(h);
+}
+
 static void test_refusals(void **state)
 {
     struct harness *h = harness_new(NULL);
@@ -347,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_no_failover_timeout),
         cmocka_unit_test(test_resubscribe_in_time),
         cmocka_unit_test(test_teardown),
+        cmocka_unit_test(test_update_framework),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_ping_timeout_and_return),
         cmocka_unit_test(test_pongs_keep_it),
