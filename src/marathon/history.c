@@ -153,8 +153,11 @@ int change_load(struct core *c, const char *key, const json_t *r, struct error *
     return 0;
 }
 
+/* The head goes first: entries without one are nothing, a head without entries would be damage. */
 static void forget(struct core *c, struct change *ch)
 {
+    _cleanup_free_ char *head = xasprintf("changehead/%016llx", (unsigned long long)ch->version_us);
+    out_delete(c, head);
     for (size_t k = 0; k < ch->entries.n; k++) {
         _cleanup_free_ char *key = xasprintf(
             "change/%016llx/%06zu", (unsigned long long)ch->version_us, k);
@@ -162,8 +165,6 @@ static void forget(struct core *c, struct change *ch)
         if (ch->entries.items[k].spec)
             spec_mark(c, ch->entries.items[k].spec);
     }
-    _cleanup_free_ char *key = xasprintf("changehead/%016llx", (unsigned long long)ch->version_us);
-    out_delete(c, key);
     change_unref(ch);
 }
 
