@@ -305,7 +305,7 @@ static const struct schema t_status_codes = {
     .kind = SCHEMA_ARRAY, .items = &t_status_code, .min_length = 1};
 static const struct schema t_readiness_protocol = {.kind = SCHEMA_ENUM, .enums = schemes};
 static const struct schema_field readiness_fields[] = {
-    {"name", &t_name, false, "\"readinessCheck\""},
+    {"name", &t_text, false, "\"readinessCheck\""},
     {"protocol", &t_readiness_protocol, false, "\"HTTP\""},
     {"path", &t_text, false, "\"/\""},
     {"portName", &t_name, false, "\"http-api\""},

@@ -110,10 +110,13 @@ void health_update(struct core *c, struct instance *i)
             clear_results(i);
         return;
     }
-    if (i->n_runs > 0)
-        return;
     bool readiness = i->app->readiness && !i->ready;
-    i->runs = xnew_array(struct check_run, i->app->n_health + 1);
+    size_t wanted = readiness;
+    for (size_t k = 0; k < i->app->n_health; k++)
+        wanted += health_is_marathon(i->app->health[k].protocol);
+    if (i->runs || wanted == 0)
+        return;
+    i->runs = xnew_array(struct check_run, wanted);
     for (size_t k = 0; k < i->app->n_health; k++) {
         const struct health_check *h = &i->app->health[k];
         if (!health_is_marathon(h->protocol))

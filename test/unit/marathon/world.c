@@ -9,6 +9,19 @@
 
 enum { SETTLE_STEPS = 100000 };
 
+struct record {
+    char *key, *value;
+};
+
+static void record_free(struct record *r)
+{
+    if (!r)
+        return;
+    free(r->key);
+    free(r->value);
+    free(r);
+}
+
 static int by_key(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
@@ -24,8 +37,8 @@ static void start(struct world *w)
     qsort(keys, n, sizeof(*keys), by_key);
     for (size_t i = 0; i < n; i++) {
         struct error err = ERROR_INIT;
-        const char *value = map_get(&w->store, keys[i]);
-        if (core_load(w->core, keys[i], str_of(value), &err) < 0) {
+        const struct record *r = map_get(&w->store, keys[i]);
+        if (core_load(w->core, keys[i], str_of(r->value), &err) < 0) {
             fprintf(stderr, "%s\n", err.msg);
             abort();
         }
@@ -80,10 +93,8 @@ static void task_free(struct world_task *t)
 void world_done(struct world *w)
 {
     core_free(w->core);
-    MAP_FOREACH (e, &w->store) {
-        free((char *)(uintptr_t)e->key);
-        free(e->value);
-    }
+    MAP_FOREACH (e, &w->store)
+        record_free(e->value);
     MAP_FOREACH (e, &w->tasks)
         task_free(e->value);
     map_done(&w->store);
@@ -92,17 +103,10 @@ void world_done(struct world *w)
 
 static void put(struct world *w, const char *key, const char *value)
 {
-    char *old = map_get(&w->store, key);
-    if (old) {
-        char *copy = xstrdup(value);
-        map_put(&w->store, key, copy);
-        /* The map took the caller's key pointer: give it one of its own again. */
-        map_remove(&w->store, key);
-        map_put(&w->store, xstrdup(key), copy);
-        free(old);
-        return;
-    }
-    map_put(&w->store, xstrdup(key), xstrdup(value));
+    struct record *r = xnew(struct record);
+    r->key = xstrdup(key);
+    r->value = xstrdup(value);
+    record_free(map_put(&w->store, r->key, r));
 }
 
 static void update(struct world *w, const char *task_id, const char *state, const char *reason)
@@ -187,18 +191,7 @@ void world_pump(struct world *w, ssize_t crash_after)
             if (!crash && o->type == OUT_PUT) {
                 put(w, o->key, o->text);
             } else if (!crash && o->type == OUT_DELETE) {
-                char *old = map_get(&w->store, o->key);
-                if (old) {
-                    size_t pos = 0;
-                    struct map_entry *e;
-                    char *key = NULL;
-                    while ((e = map_next(&w->store, &pos)))
-                        if (streq(e->key, o->key))
-                            key = (char *)(uintptr_t)e->key;
-                    map_remove(&w->store, o->key);
-                    free(key);
-                    free(old);
-                }
+                record_free(map_remove(&w->store, o->key));
             } else if (!crash && o->type == OUT_CALL) {
                 call(w, o->text);
             }

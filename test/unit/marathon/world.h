@@ -17,7 +17,7 @@ struct world {
     struct core *core;
     struct core_options options;
     struct app_options app_options;
-    struct map store; /* key -> text, both owned */
+    struct map store; /* key -> struct record */
     struct map tasks;
     int64_t now_us;
     struct rng rng;
