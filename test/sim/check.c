@@ -3,21 +3,8 @@
 #include <inttypes.h>
 
 #include "master/core.h"
+#include "real.h"
 #include "world.h"
-
-static int64_t used(const struct sim_agent *a, const char *name)
-{
-    double sum = 0;
-    MAP_FOREACH (e, &a->tasks) {
-        const struct sim_task *t = e->value;
-        if (!t->alive)
-            continue;
-        for (size_t i = 0; i < t->info->n_resources; i++)
-            if (streq(t->info->resources[i]->name, name))
-                sum += t->info->resources[i]->scalar->value;
-    }
-    return (int64_t)(sum * 1000 + 0.5);
-}
 
 void check_step(struct world *w)
 {
@@ -25,14 +12,18 @@ void check_step(struct world *w)
         master_core_check(w->core);
     for (unsigned i = 0; i < w->n_agents; i++) {
         const struct sim_agent *a = &w->agents[i];
-        if (used(a, "cpus") > a->cpus_milli || used(a, "mem") > a->mem_milli)
+        int64_t cpus, mem;
+        sim_agent_used(a, &cpus, &mem);
+        if (cpus > a->cpus_milli || mem > a->mem_milli)
             sim_fail(w, "agent %u runs more than it has", i);
     }
 }
 
 struct settle {
     struct world *w;
+    unsigned agent;
     struct map tasks; /* "framework/task" of the master's view, keys owned */
+    struct map alive; /* the same of all that runs */
 };
 
 static bool collect(const struct master_task_view *t, void *userdata)
@@ -43,12 +34,42 @@ static bool collect(const struct master_task_view *t, void *userdata)
     return true;
 }
 
-static struct sim_scheduler *owner(struct world *w, const char *framework_id)
+struct sim_scheduler *sim_owner(struct world *w, const char *framework_id)
 {
     for (unsigned i = 0; i < w->n_schedulers; i++)
         if (w->schedulers[i].framework_id && streq(w->schedulers[i].framework_id, framework_id))
             return &w->schedulers[i];
     return NULL;
+}
+
+static void check_agent_task(const struct sim_task_view *t, void *userdata)
+{
+    struct settle *s = userdata;
+    struct world *w = s->w;
+    struct sim_scheduler *o = sim_owner(w, t->framework_id);
+    /* A framework that was torn down while nobody remembered: operators end it. */
+    if (!o)
+        return;
+    if (t->pending)
+        sim_fail(w, "agent %u: an update of %s was never acknowledged", s->agent, t->id);
+    if (!t->alive)
+        sim_fail(w, "agent %u keeps %s, which does not run", s->agent, t->key);
+    if (!map_get(&s->tasks, t->key))
+        sim_fail(w, "agent %u runs %s, which the master does not know", s->agent, t->key);
+    struct sched_task *st = map_get(&o->tasks, t->id);
+    if (!st)
+        sim_fail(w, "agent %u runs %s, which its scheduler does not know", s->agent, t->id);
+    if (st->done || st->state != MESOS__V1__TASK_STATE__TASK_RUNNING)
+        sim_fail(
+            w, "agent %u runs %s, which its scheduler takes for %d", s->agent, t->id, st->state);
+    map_put(&s->alive, xstrdup(t->key), s);
+}
+
+static void free_keys(struct map *m)
+{
+    MAP_FOREACH (e, m)
+        free((char *)(uintptr_t)e->key);
+    map_done(m);
 }
 
 void check_settled(struct world *w)
@@ -66,24 +87,10 @@ void check_settled(struct world *w)
         const struct sim_agent *a = &w->agents[i];
         if (!a->registered)
             sim_fail(w, "agent %u is not registered", i);
-        MAP_FOREACH (e, &a->tasks) {
-            const struct sim_task *t = e->value;
-            struct sim_scheduler *o = owner(w, t->framework_id);
-            if (!o)
-                continue; /* a framework that was torn down while nobody remembered: operators end
-                             it */
-            if (t->updates.n)
-                sim_fail(w, "agent %u: update %d of %s was never acknowledged", i,
-                    t->updates.items[0].state, t->id);
-            if (!map_get(&s.tasks, e->key))
-                sim_fail(w, "agent %u runs %s, which the master does not know", i, e->key);
-            struct sched_task *st = map_get(&o->tasks, t->id);
-            if (!st)
-                sim_fail(w, "agent %u runs %s, which its scheduler does not know", i, t->id);
-            if (st->done || st->state != MESOS__V1__TASK_STATE__TASK_RUNNING)
-                sim_fail(
-                    w, "agent %u runs %s, which its scheduler takes for %d", i, t->id, st->state);
-        }
+        s.agent = i;
+        sim_agent_each_task(a, check_agent_task, &s);
+        if (a->real)
+            real_settled(w, a);
     }
     for (unsigned i = 0; i < w->n_schedulers; i++) {
         const struct sim_scheduler *o = &w->schedulers[i];
@@ -93,18 +100,13 @@ void check_settled(struct world *w)
             const struct sched_task *t = e->value;
             if (t->done || t->lost)
                 continue;
-            bool found = false;
             _cleanup_free_ char *key = xasprintf("%s/%s", o->framework_id, t->id);
-            for (unsigned k = 0; k < w->n_agents && !found; k++) {
-                const struct sim_task *at = map_get(&w->agents[k].tasks, key);
-                found = at && at->alive;
-            }
-            if (!found)
+            if (!map_get(&s.alive, key))
                 sim_fail(w, "scheduler %u believes in %s (state %d), which runs nowhere", i, t->id,
                     t->state);
         }
     }
-    MAP_FOREACH (e, &s.tasks)
-        free((char *)(uintptr_t)e->key);
-    map_done(&s.tasks);
+    ledger_settled(w);
+    free_keys(&s.tasks);
+    free_keys(&s.alive);
 }

@@ -101,8 +101,10 @@ static void pump(struct world *w)
             delay += sim_between(w, 0, 5 * SEC); /* a slow disk is not a failed one */
         sim_after(w, delay, flushed, NULL, w->incarnation);
     }
-    for (struct master_effect *e; (e = master_core_take_effect(w->core, w->durable));) {
-        if (e->after > w->durable)
+    bool haste = w->options.defect == DEFECT_MASTER_HASTE;
+    uint64_t durable = haste ? UINT64_MAX : w->durable;
+    for (struct master_effect *e; (e = master_core_take_effect(w->core, durable));) {
+        if (e->after > durable)
             sim_fail(w, "effect released before mutation %" PRIu64 " was durable", e->after);
         effect(w, e);
         free(e);

@@ -260,6 +260,15 @@ static void reconcile_all(struct world *w, struct sim_scheduler *s)
     sim_send(w, s->conn, true, &call.base);
 }
 
+/* What it is told must be on the master's disk by then. */
+static void check_framework_stored(struct world *w, const struct sim_scheduler *s)
+{
+    _cleanup_free_ char *key = xasprintf("frameworks/%s", s->framework_id);
+    if (!map_get(&w->disk, key))
+        sim_fail(w, "scheduler %u is told that it is %s, which no disk holds", s->index,
+            s->framework_id);
+}
+
 static void simple_call(
     struct world *w, struct sim_scheduler *s, Mesos__V1__Scheduler__Call__Type type)
 {
@@ -338,6 +347,7 @@ static void update(struct world *w, struct sim_scheduler *s, const Mesos__V1__Ta
                                    st->state == MESOS__V1__TASK_STATE__TASK_UNKNOWN))
         sim_fail(w, "scheduler %u is not partition aware and got state %d", s->index, st->state);
     if (st->has_uuid) {
+        ledger_seen(w, s->framework_id, t->id, &st->uuid);
         bool repeated = memcmp(t->last_uuid, st->uuid.data, 16) == 0;
         if (t->done && !repeated)
             sim_fail(w, "scheduler %u: %s had ended and been acknowledged, now a new update: %d",
@@ -399,6 +409,7 @@ void sim_scheduler_receive(struct world *w, struct sim_scheduler *s, const void 
         if (!s->framework_id)
             s->framework_id = xstrdup(e->subscribed->framework_id->value);
         sim_trace(w, "scheduler %u is subscribed as %s", s->index, s->framework_id);
+        check_framework_stored(w, s);
         reconcile_all(w, s);
         break;
     case MESOS__V1__SCHEDULER__EVENT__TYPE__OFFERS:

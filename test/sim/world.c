@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "master/core.h"
+#include "model.h"
+#include "real.h"
 #include "wire/codec.h"
 
 struct event {
@@ -29,8 +31,10 @@ void sim_fail(struct world *w, const char *fmt, ...)
     va_start(ap, fmt);
     vfprintf(stderr, fmt, ap);
     va_end(ap);
-    fprintf(stderr, "\nreproduce: sim --seed=%" PRIu64 " --trace\n", w->seed);
-    exit(1);
+    static const char *const kinds[] = {"mixed", "model", "real"};
+    fprintf(stderr, "\nreproduce: sim --seed=%" PRIu64 " --agents=%s --trace\n", w->seed,
+        kinds[w->options.agents]);
+    exit(SIM_FOUND);
 }
 
 void sim_trace(struct world *w, const char *fmt, ...)
@@ -45,7 +49,7 @@ void sim_trace(struct world *w, const char *fmt, ...)
     w->hash = (w->hash ^ (uint64_t)w->now) * UINT64_C(0x100000001b3);
     for (int i = 0; i < n; i++)
         w->hash = (w->hash ^ (unsigned char)line[i]) * UINT64_C(0x100000001b3);
-    if (w->trace)
+    if (w->options.trace)
         printf("%12.6f %s\n", (double)w->now / 1e6, line);
 }
 
@@ -113,6 +117,8 @@ static int64_t arrival(struct world *w, struct conn *c, bool up)
 void sim_send_bytes(struct world *w, struct conn *c, bool up, const void *p, size_t n)
 {
     if (c->broken)
+        return;
+    if (w->options.defect == DEFECT_NETWORK_LOSES && !up && c->is_agent && n && sim_chance(w, 1))
         return;
     struct event *e = event_new(n);
     memcpy(e->data, p, n);
@@ -257,7 +263,9 @@ static void fault(struct world *w, void *target, unsigned generation)
                                              : sim_between(w, 10 * MSEC, 20 * SEC);
             sim_after(w, away, scheduler_again, s, s->generation);
         }
-    } else if (dice < 85) {
+    } else if (dice < 64) {
+        sim_agent_disturb(w, a);
+    } else if (dice < 87) {
         struct conn *c = open_conn(w);
         if (c)
             sim_break(w, c);
@@ -284,6 +292,12 @@ static void world_build(struct world *w, uint64_t seed)
         w->agents[i].index = i;
         w->agents[i].cpus_milli = sim_between(w, 1, 8) * 1000;
         w->agents[i].mem_milli = sim_between(w, 512, 4096) * 1000;
+        /* Drawn in any case, so that worlds of one seed differ in nothing else. */
+        bool real = sim_chance(w, 60);
+        if (w->options.agents == SIM_AGENTS_REAL || (w->options.agents == SIM_AGENTS_MIXED && real))
+            w->agents[i].real = real_new();
+        else
+            w->agents[i].model = xnew(struct sim_model);
     }
     for (unsigned i = 0; i < w->n_schedulers; i++) {
         w->schedulers[i].index = i;
@@ -301,7 +315,7 @@ static void world_free(struct world *w)
     }
     heap_done(&w->events);
     for (unsigned i = 0; i < w->n_agents; i++)
-        sim_agent_free(&w->agents[i]);
+        sim_agent_free(w, &w->agents[i]);
     for (unsigned i = 0; i < w->n_schedulers; i++)
         sim_scheduler_free(&w->schedulers[i]);
     free(w->agents);
@@ -309,6 +323,7 @@ static void world_free(struct world *w)
     VEC_FOREACH (c, &w->conns)
         free(*c);
     vec_done(&w->conns);
+    ledger_free(w);
     MAP_FOREACH (e, &w->runs)
         free((char *)(uintptr_t)e->key);
     map_done(&w->runs);
@@ -346,10 +361,9 @@ static void run_until(struct world *w, int64_t until)
     w->now = until;
 }
 
-void world_run(
-    uint64_t seed, bool trace, uint64_t *ret_hash, uint64_t *ret_steps, uint64_t *ret_launches)
+void world_run(uint64_t seed, const struct sim_options *options, struct world_result *ret)
 {
-    struct world w = {.trace = trace};
+    struct world w = {.options = *options};
     world_build(&w, seed);
     int64_t start = w.now;
     sim_master_boot(&w);
@@ -377,8 +391,7 @@ void world_run(
     }
     check_settled(&w);
     forget_old_conns(&w);
-    *ret_hash = w.hash;
-    *ret_steps = w.steps;
-    *ret_launches = w.launches;
+    *ret = (struct world_result){
+        .hash = w.hash, .steps = w.steps, .launches = w.launches, .faults = w.faults};
     world_free(&w);
 }

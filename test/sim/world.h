@@ -2,9 +2,9 @@
 #define DCOS_SIM_WORLD_H
 
 /*
- * A whole cluster in one process: one master (the real core), agents and schedulers (small models
- * of theirs), a network that delays, breaks and loses, a disk that forgets what was not flushed,
- * and one clock.
+ * A whole cluster in one process: one master (the real core), agents (the real core, or a model of
+ * one), schedulers (models), a network that delays, breaks and loses, disks that forget what was
+ * not flushed, containers that fail, and one clock.
  *
  * Everything that happens is an event on one heap, ordered by simulated time; every choice comes
  * from one seeded generator. The same seed gives the same run, which the trace hash shows.
@@ -39,22 +39,8 @@ struct conn {
 
 /* ---- agents ---- */
 
-struct sim_update {
-    uint8_t uuid[16];
-    Mesos__V1__TaskState state;
-    Mesos__V1__TaskStatus__Reason reason;
-};
-
-struct sim_task {
-    char *id, *framework_id;
-    struct arena arena;             /* of info */
-    Mesos__V1__TaskInfo *info;      /* NULL for tasks that were never run here */
-    Mesos__V1__TaskState state;     /* newest */
-    VEC(struct sim_update) updates; /* not acknowledged, oldest first */
-    bool alive;                     /* runs, uses resources */
-    bool killing;
-    unsigned generation; /* of its timers */
-};
+struct sim_model; /* model.h */
+struct sim_real;  /* real.h */
 
 struct sim_agent {
     unsigned index;
@@ -62,14 +48,20 @@ struct sim_agent {
     unsigned generation; /* of the process */
     struct conn *conn;
     bool registered;
-    int64_t last_heard;
-    /* durable */
     char *id; /* NULL before the first registration */
-    uint64_t epoch;
-    struct map tasks;      /* "framework/task" -> struct sim_task */
-    struct map frameworks; /* id -> packed FrameworkInfo (struct buf *) */
     int64_t cpus_milli, mem_milli;
+    struct sim_model *model; /* one of the two */
+    struct sim_real *real;
 };
+
+/* A task that an agent has, in the eyes of the checks. */
+struct sim_task_view {
+    const char *key; /* "framework/task" */
+    const char *framework_id, *id;
+    size_t pending; /* updates that were not acknowledged */
+    bool alive;     /* a process of it runs */
+};
+typedef void (*sim_task_fn)(const struct sim_task_view *t, void *userdata);
 
 /* ---- schedulers ---- */
 
@@ -104,6 +96,28 @@ struct sim_scheduler {
 
 /* ---- the world ---- */
 
+enum sim_agents { SIM_AGENTS_MIXED, SIM_AGENTS_MODEL, SIM_AGENTS_REAL };
+
+/* Mistakes made on purpose, to see that the checks find them. */
+enum sim_defect {
+    DEFECT_NONE,
+    DEFECT_MASTER_HASTE,     /* the master's shell does not wait for its disk */
+    DEFECT_AGENT_HASTE,      /* the agent's shell does not */
+    DEFECT_AGENT_AMNESIA,    /* an agent forgets an unacknowledged update over a restart */
+    DEFECT_AGENT_LOST_WRITE, /* the agent's disk drops a write now and then */
+    DEFECT_EXECUTOR_AMNESIA, /* an executor does not repeat its updates after a break */
+    DEFECT_TWIN_CONTAINERS,  /* a restarted agent starts its containers once more */
+    DEFECT_NETWORK_LOSES,    /* records to agents vanish, the connection stays */
+    DEFECT_LEAKED_TASKS,     /* a killed executor's task runs on */
+    SIM_DEFECTS
+};
+
+struct sim_options {
+    enum sim_agents agents;
+    enum sim_defect defect;
+    bool trace;
+};
+
 struct disk_entry {
     uint64_t number;
     bool remove;
@@ -118,7 +132,8 @@ struct world {
     int64_t now, end_of_chaos, end;
     struct heap events;
     uint64_t hash; /* of the trace */
-    bool trace, chaos;
+    bool chaos;
+    struct sim_options options;
     uint64_t steps;
 
     /* master */
@@ -138,11 +153,12 @@ struct world {
     unsigned n_agents;
     struct sim_scheduler *schedulers;
     unsigned n_schedulers;
-    struct map runs; /* task id -> (uintptr_t) times an agent started it */
+    struct map runs;                 /* "framework/task" of all that ever started */
+    struct map ledger, ledger_tasks; /* ledger.c */
     uint64_t launches, finished, faults;
 };
 
-/* Fails the run: prints seed, time and reason, ends the process with 1. */
+/* Fails the run: prints seed, time and reason, ends the process with SIM_FOUND. */
 _noreturn_ void sim_fail(struct world *w, const char *fmt, ...) _printf_(2, 3);
 void sim_trace(struct world *w, const char *fmt, ...) _printf_(2, 3);
 
@@ -177,7 +193,16 @@ void sim_agent_boot(struct world *w, struct sim_agent *a);
 void sim_agent_crash(struct world *w, struct sim_agent *a, bool host); /* host: its tasks die too */
 void sim_agent_receive(struct world *w, struct sim_agent *a, const void *p, size_t n);
 void sim_agent_conn_closed(struct world *w, struct sim_agent *a);
-void sim_agent_free(struct sim_agent *a);
+void sim_agent_disturb(struct world *w, struct sim_agent *a); /* one of its containers */
+void sim_agent_free(struct world *w, struct sim_agent *a);
+/* What its processes use, as far as the master counts them. */
+void sim_agent_used(const struct sim_agent *a, int64_t *ret_cpus, int64_t *ret_mem);
+void sim_agent_each_task(const struct sim_agent *a, sim_task_fn fn, void *userdata);
+/* What every agent checks when it is told its id, and when it starts a task. */
+void sim_agent_known(struct world *w, const struct sim_agent *a);
+void sim_task_starts(struct world *w, const struct sim_agent *a, const char *key);
+void sim_resources(const Mesos__V1__TaskInfo *info, int64_t *ret_cpus, int64_t *ret_mem);
+bool sim_state_ended(Mesos__V1__TaskState state);
 
 /* scheduler.c */
 void sim_scheduler_boot(struct world *w, struct sim_scheduler *s);
@@ -187,15 +212,30 @@ void sim_scheduler_receive(struct world *w, struct sim_scheduler *s, const void 
 void sim_scheduler_refused(struct world *w, struct sim_scheduler *s, int status);
 void sim_scheduler_conn_closed(struct world *w, struct sim_scheduler *s);
 void sim_scheduler_free(struct sim_scheduler *s);
-bool sim_state_ended(Mesos__V1__TaskState state);
+
+/* ledger.c: every status update from its making to its scheduler */
+/* By a task's own executor, in this order. key is "framework/task". */
+void ledger_made(struct world *w, const char *key, const uint8_t uuid[16]);
+/* Its executor was told that it is safe. */
+void ledger_promised(struct world *w, const uint8_t uuid[16]);
+void ledger_seen(struct world *w, const char *framework_id, const char *task_id,
+    const ProtobufCBinaryData *uuid);
+void ledger_settled(struct world *w); /* what was promised was kept */
+void ledger_free(struct world *w);
 
 /* check.c */
 void check_step(struct world *w);    /* what holds at every moment */
 void check_settled(struct world *w); /* what holds when the world has been quiet for long */
 
 /* world.c */
-void world_run(
-    uint64_t seed, bool trace, uint64_t *ret_hash, uint64_t *ret_steps, uint64_t *ret_launches);
+struct world_result {
+    uint64_t hash, steps, launches, faults;
+};
+void world_run(uint64_t seed, const struct sim_options *options, struct world_result *ret);
+/* The scheduler that still goes by the framework's id, or NULL. */
+struct sim_scheduler *sim_owner(struct world *w, const char *framework_id);
+
+enum { SIM_FOUND = 3 }; /* exit status of a run that a check ended */
 
 #define MSG(arena, type, prefix)                                                                   \
     ({                                                                                             \
