@@ -107,3 +107,17 @@ def test_walkthrough():
         if load:
             load.end()
         mini.close()
+
+
+def test_a_wrong_transcript_is_noticed(tmp_path):
+    document = tmp_path / "doc.md"
+    document.write_text("```console\n$ echo one; echo two\none\n<word>\n$ false\n[exit 1]\n$ echo x\ny\n```\n")
+    steps = walkthrough.parse(str(document))
+    env = dict(os.environ)
+    walkthrough.run(steps[0], env, "/")
+    walkthrough.run(steps[1], env, "/")
+    try:
+        walkthrough.run(steps[2], env, "/")
+    except AssertionError:
+        return
+    raise RuntimeError("x was taken for y")
