@@ -19,15 +19,9 @@
 #include "base/parse.h"
 #include "base/rng.h"
 #include "base/vec.h"
+#include "bench_wire.h"
 #include "master/core.h"
 #include "wire/codec.h"
-
-#define MSG(arena, type, prefix)                                                                   \
-    ({                                                                                             \
-        type *new_message = arena_new((arena), type);                                              \
-        prefix##__init(new_message);                                                               \
-        new_message;                                                                               \
-    })
 
 struct bench {
     struct master_core *core;
@@ -59,18 +53,6 @@ static double heap_mib(void)
 {
     struct mallinfo2 m = mallinfo2();
     return (double)(m.uordblks + m.hblkhd) / 1048576;
-}
-
-static Mesos__V1__Resource *scalar(struct arena *a, const char *name, double value)
-{
-    Mesos__V1__Resource *r = MSG(a, Mesos__V1__Resource, mesos__v1__resource);
-    r->name = arena_strdup(a, name);
-    r->has_type = true;
-    r->type = MESOS__V1__VALUE__TYPE__SCALAR;
-    r->scalar = MSG(a, Mesos__V1__Value__Scalar, mesos__v1__value__scalar);
-    r->scalar->has_value = true;
-    r->scalar->value = value;
-    return r;
 }
 
 static Mesos__V1__FrameworkInfo *framework_info(struct arena *a, unsigned index, const char *id)
