@@ -100,6 +100,12 @@ static void disconnect(struct world *w, struct container *c, int64_t slow)
     sim_after_owned(w, sim_between(w, 0, slow), tell_disconnected, e, 0);
 }
 
+void container_disconnect(struct world *w, struct container *c)
+{
+    disconnect(w, c, SEC);
+    executor_cut(w, c);
+}
+
 /* ---- the process ---- */
 
 static void come_alive(struct world *w, struct container *c)
@@ -271,8 +277,7 @@ void real_disturb(struct world *w, struct sim_agent *a)
         if (sim_chance(w, 40)) {
             container_die(w, c, SIGKILL);
         } else if (c->stream) {
-            disconnect(w, c, SEC);
-            executor_cut(w, c);
+            container_disconnect(w, c);
         }
         return;
     }

@@ -380,4 +380,6 @@ void executor_send(struct world *w, struct container *c, uint64_t stream, const 
         return;
     c->last_down = MAX(c->last_down, w->now + sim_between(w, 100, 5 * MSEC));
     sim_after_owned(w, c->last_down - w->now, event_arrives, container_event(c, p, n), c->life);
+    if (w->chaos && sim_chance(w, 1))
+        container_disconnect(w, c);
 }

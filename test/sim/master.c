@@ -11,6 +11,12 @@
 
 static void pump(struct world *w);
 
+static void again(struct world *w, void *target, unsigned unused)
+{
+    if (!w->core)
+        sim_master_boot(w);
+}
+
 static void disk_apply(struct world *w, struct disk_entry *e)
 {
     struct disk_entry *old = map_remove(&w->disk, e->key);
@@ -85,8 +91,18 @@ static void effect(struct world *w, const struct master_effect *e)
     }
 }
 
+static void doom(struct world *w, void *target, unsigned incarnation)
+{
+    if (!w->core || incarnation != w->incarnation)
+        return;
+    sim_master_crash(w);
+    sim_after(w, sim_between(w, 10 * MSEC, 5 * SEC), again, NULL, 0);
+}
+
 static void pump(struct world *w)
 {
+    if (w->doomed == w->incarnation)
+        return;
     for (struct master_mutation *m; (m = master_core_take_mutation(w->core));) {
         struct disk_entry e = {
             .number = m->number, .remove = m->remove, .key = xstrdup(m->key), .n = m->n};
@@ -108,6 +124,14 @@ static void pump(struct world *w)
             sim_fail(w, "effect released before mutation %" PRIu64 " was durable", e->after);
         effect(w, e);
         free(e);
+        if (w->chaos && rng_below(&w->rng, 4000) == 0)
+            w->doomed = w->incarnation; /* between two effects is where a kill hurts most */
+        if (w->doomed == w->incarnation)
+            break;
+    }
+    if (w->doomed == w->incarnation) {
+        sim_after(w, 0, doom, NULL, w->incarnation);
+        return;
     }
     int64_t next = master_core_next_deadline(w->core);
     if (next < w->tick_at) {

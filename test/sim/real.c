@@ -191,14 +191,14 @@ static void again(struct world *w, void *target, unsigned generation)
         sim_agent_boot(w, a);
 }
 
-/* The process ends by itself; whoever watches it starts another. */
+/* The process ends; whoever watches it starts another. */
 static void leave(struct world *w, void *target, unsigned generation)
 {
     struct sim_agent *a = target;
     if (a->generation != generation)
         return;
     sim_agent_crash(w, a, false);
-    sim_after(w, sim_between(w, SEC, 5 * SEC), again, a, a->generation);
+    sim_after(w, sim_between(w, 10 * MSEC, 5 * SEC), again, a, a->generation);
 }
 
 static void hang_up(struct world *w, struct sim_agent *a, const struct agent_effect *e)
@@ -291,7 +291,7 @@ static void tick(struct world *w, void *target, unsigned generation)
 /* Outputs are stored in order and carried out in order, each after what it rests on is stored. */
 static bool may_carry_out(struct world *w, const struct sim_real *r)
 {
-    if (!r->pending.n)
+    if (!r->pending.n || r->dying)
         return false;
     if (w->options.defect == DEFECT_AGENT_HASTE)
         return true;
@@ -320,8 +320,16 @@ void real_pump(struct world *w, struct sim_agent *a)
         r->busy = true;
         struct agent_output out = r->pending.items[0];
         vec_remove(&r->pending, 0);
-        VEC_FOREACH (e, &out.effects)
+        VEC_FOREACH (e, &out.effects) {
+            if (r->dying)
+                break;
             carry_out(w, a, e);
+            /* Between two effects is where a kill hurts most. */
+            if (w->chaos && rng_below(&w->rng, 400) == 0) {
+                r->dying = true;
+                sim_after(w, 0, leave, a, a->generation);
+            }
+        }
         agent_output_done(&out);
     }
     if (outermost)
@@ -371,7 +379,7 @@ void real_boot(struct world *w, struct sim_agent *a)
     };
     r->core = agent_core_new(&options);
     r->tick_at = INT64_MAX;
-    r->recovered = r->busy = false;
+    r->recovered = r->busy = r->dying = false;
     restore(w, a);
     struct agent_now now;
     real_now(w, &now);
@@ -389,6 +397,7 @@ void real_crash(struct world *w, struct sim_agent *a, bool host)
         agent_output_done(o);
     vec_clear(&r->pending);
     disk_crash(w, r);
+    real_write_off(a);
     agent_core_free(r->core);
     r->core = NULL;
     if (host)

@@ -26,7 +26,7 @@ struct sim_real {
     /* Of the process. */
     struct agent_core *core; /* NULL while down */
     bool recovered;          /* may dial */
-    bool busy;               /* carrying out */
+    bool busy, dying;        /* carrying out; killed while at it */
     int64_t tick_at;
     VEC(struct agent_output) pending; /* effects not carried out yet */
     VEC(struct real_write) unflushed;
@@ -74,6 +74,7 @@ struct container {
     Mesos__V1__TaskInfo *task; /* NULL before LAUNCH */
     bool runs, over, killing, acknowledged, leaving, lost;
     unsigned task_life;
+    bool written_off; /* the master does not count it any more */
     int64_t cpus_milli, mem_milli;
 };
 
@@ -101,6 +102,8 @@ void real_now(struct world *w, struct agent_now *ret);
 void real_pump(struct world *w, struct sim_agent *a);
 
 /* ---- real_check.c ---- */
+/* Notes what the master no longer counts, before the agent that knows it is gone. */
+void real_write_off(struct sim_agent *a);
 /* Adds what its processes use. */
 void real_used(const struct sim_agent *a, int64_t *ret_cpus, int64_t *ret_mem);
 void real_each_task(const struct sim_agent *a, sim_task_fn fn, void *userdata);
@@ -112,6 +115,8 @@ void container_destroy(struct world *w, struct sim_agent *a, const char *id);
 void container_limits(struct world *w, struct sim_agent *a, const char *id);
 /* The process ends, and all that it started. */
 void container_die(struct world *w, struct container *c, int status);
+/* The executor's stream breaks; both ends learn in their own time. */
+void container_disconnect(struct world *w, struct container *c);
 /* The agent's process is gone; the host with it? */
 void containers_orphaned(struct world *w, struct sim_agent *a, bool host);
 /* A new agent process follows what it remembers and ends everything else. */
@@ -123,7 +128,7 @@ void containers_free(struct sim_agent *a);
 void executor_start(struct world *w, struct container *c);
 /* An event for it, or with n = 0 the end of its stream. */
 void executor_send(struct world *w, struct container *c, uint64_t stream, const void *p, size_t n);
-/* The stream breaks; both ends learn in their own time. */
+/* The stream is broken; the executor learns in its own time. */
 void executor_cut(struct world *w, struct container *c);
 void executor_task_dies(struct world *w, struct container *c);
 

@@ -8,12 +8,21 @@
  * may still take its time. */
 static bool counts(const struct sim_agent *a, const struct container *c)
 {
-    if (!c->runs)
+    if (!c->runs || c->written_off)
         return false;
     if (!a->real->core)
         return true;
     const struct agent_framework *f = map_get(&a->real->core->frameworks, c->framework_id);
     return f && !f->terminating;
+}
+
+void real_write_off(struct sim_agent *a)
+{
+    MAP_FOREACH (entry, &a->real->containers) {
+        struct container *c = entry->value;
+        if (c->runs && !counts(a, c))
+            c->written_off = true;
+    }
 }
 
 void real_used(const struct sim_agent *a, int64_t *ret_cpus, int64_t *ret_mem)

@@ -50,7 +50,7 @@ static void dial(struct world *w, void *target, unsigned generation)
     info->name = arena_printf(&arena, "scheduler%u", s->index);
     info->id = call.framework_id;
     info->has_failover_timeout = true;
-    info->failover_timeout = 60;
+    info->failover_timeout = (double)sim_between(w, 60, 62); /* changes from time to time */
     info->has_checkpoint = true;
     info->checkpoint = true;
     if (s->partition_aware) {

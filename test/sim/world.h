@@ -138,7 +138,7 @@ struct world {
 
     /* master */
     struct master_core *core; /* NULL while down */
-    unsigned incarnation;
+    unsigned incarnation, doomed;
     uint64_t epoch;
     unsigned failovers;
     int64_t tick_at;
