@@ -155,6 +155,48 @@ static bool enable_controller(const char *dir, const char *name)
     return file_write_string(file, text, NULL) == 0;
 }
 
+bool cgroup_fs_enable(const struct cgroup_fs *fs, enum cgroup_controller c)
+{
+    /* From the mount's root down to our own: each folder hands controllers only to the next. */
+    struct str rest = str_of(fs->unified + strlen(fs->mount_unified)), part;
+    _cleanup_free_ char *dir = xstrdup(fs->mount_unified);
+    bool ok = enable_controller(dir, controller_names[c]);
+    while (ok && str_split(&rest, '/', &part)) {
+        if (part.n == 0)
+            continue;
+        _cleanup_free_ char *name = str_dup(part);
+        char *next = path_join(dir, name);
+        free(dir);
+        dir = next;
+        ok = enable_controller(dir, controller_names[c]);
+    }
+    return ok;
+}
+
+void cgroup_fs_restore(const struct cgroup_fs *fs, const char *id)
+{
+    _cleanup_free_ char *path = path_join(fs->unified, id, "cgroup.controllers");
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    if (file_read(path, CGROUP_FILE_MAX, &text, NULL) < 0)
+        return;
+    for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
+        struct str rest = str_trim(buf_str(&text)), word;
+        bool there = c == CGROUP_CPUACCT || c == CGROUP_FREEZER;
+        while (!there && str_split(&rest, ' ', &word))
+            there = str_eq_c(word, controller_names[c]);
+        if (fs->enabled[c] && !there)
+            cgroup_fs_enable(fs, (enum cgroup_controller)c);
+    }
+}
+
+void cgroup_fs_missing(const struct cgroup_fs *fs, struct buf *out)
+{
+    for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
+        if (!fs->enabled[c])
+            buf_printf(out, "%s%s", out->n ? "," : "", controller_names[c]);
+    }
+}
+
 int cgroup_fs_prepare(struct cgroup_fs *fs, struct error *err)
 {
     bool any = false;
@@ -176,8 +218,7 @@ int cgroup_fs_prepare(struct cgroup_fs *fs, struct error *err)
             /* cpuacct and freezer are built in. Each step may be refused; then the controller is
              * not available and its limits are left out. */
             fs->enabled[c] = c == CGROUP_CPUACCT || c == CGROUP_FREEZER ||
-                             (enable_controller(fs->mount_unified, controller_names[c]) &&
-                                 enable_controller(fs->unified, controller_names[c]));
+                             cgroup_fs_enable(fs, (enum cgroup_controller)c);
             continue;
         }
         if (mkdir_all(fs->base[c], 0755, &why) < 0)

@@ -12,6 +12,7 @@
  * belong on the worker pool, except the reads of usage.
  */
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/str.h"
 #include "containerizer/containerizer.h"
@@ -45,6 +46,13 @@ int cgroup_fs_prepare(struct cgroup_fs *fs, struct error *err);
 /* cgroup_fs_parse + prepare for this process. */
 int cgroup_fs_probe(const char *root, struct cgroup_fs *ret, struct error *err);
 void cgroup_fs_done(struct cgroup_fs *fs);
+/* v2: hands the controller down from the mount's root to our groups. */
+bool cgroup_fs_enable(const struct cgroup_fs *fs, enum cgroup_controller c);
+/* v2: hands down again what a group that was just made lacks, because somebody made our root anew.
+ */
+void cgroup_fs_restore(const struct cgroup_fs *fs, const char *id);
+/* Names of the controllers that cannot be used, with commas. */
+void cgroup_fs_missing(const struct cgroup_fs *fs, struct buf *out);
 /* "v1", "hybrid", "v2" */
 const char *cgroup_fs_mode(const struct cgroup_fs *fs);
 

@@ -32,6 +32,8 @@ int cgroup_create(const struct cgroup_fs *fs, const char *id, struct error *err)
     }
     if (r < 0)
         cgroup_remove(fs, id);
+    else if (fs->unified_only)
+        cgroup_fs_restore(fs, id);
     return r;
 }
 

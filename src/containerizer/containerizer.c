@@ -517,6 +517,17 @@ void containerizer_free(struct containerizer *c)
         free_all(c);
 }
 
+static void say_groups(const struct containerizer *c, const char *root)
+{
+    log_info("containers get control groups mode=%s root=%s", cgroup_fs_mode(&c->fs), root);
+    _cleanup_buf_ struct buf missing = BUF_INIT;
+    cgroup_fs_missing(&c->fs, &missing);
+    if (missing.n)
+        log_warn("limits of some controllers are not enforced: the host does not let us use them "
+                 "controllers=%s",
+            buf_cstr(&missing));
+}
+
 int containerizer_new(struct loop *l, const struct containerizer_options *options,
     struct containerizer **ret, struct error *err)
 {
@@ -538,7 +549,7 @@ int containerizer_new(struct loop *l, const struct containerizer_options *option
         if (!c->has_cgroups)
             log_warn("containers run without control groups reason=%s", why.msg);
         else
-            log_info("containers get control groups mode=%s root=%s", cgroup_fs_mode(&c->fs), root);
+            say_groups(c, root);
     } else {
         log_info("containers are plain processes: no limits are enforced reason=%s",
             options->plain ? "asked for" : "not root");

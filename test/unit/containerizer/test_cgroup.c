@@ -221,6 +221,51 @@ static void test_limits_v2(void **state)
     cgroup_fs_done(&fs);
 }
 
+/* Each folder on the way down has to be told, or the groups have no controllers at all. */
+static void test_v2_nested_root(void **state)
+{
+    char mounts[256], top[80];
+    snprintf(top, sizeof top, "%s/v2", tmp);
+    _cleanup_free_ char *middle = path_join(top, "a");
+    _cleanup_free_ char *base = path_join(top, "a", "b");
+    put(top, "cgroup.subtree_control", "");
+    put(middle, "cgroup.subtree_control", "");
+    put(base, "cgroup.subtree_control", "");
+    snprintf(mounts, sizeof mounts, "1 1 0:1 / %s rw - cgroup2 x rw\n", top);
+    struct cgroup_fs fs = parse(mounts, "", "a/b");
+    assert_int_equal(cgroup_fs_prepare(&fs, NULL), 0);
+    assert_file(top, "cgroup.subtree_control", "+pids");
+    assert_file(middle, "cgroup.subtree_control", "+pids");
+    assert_file(base, "cgroup.subtree_control", "+pids");
+    struct buf missing = BUF_INIT;
+    cgroup_fs_missing(&fs, &missing);
+    assert_string_equal(buf_cstr(&missing), "");
+
+    /* Somebody made the root anew: the next group shows it. */
+    put(base, "cgroup.subtree_control", "");
+    _cleanup_free_ char *group = path_join(base, "c1");
+    put(group, "cgroup.controllers", "cpu pids\n");
+    assert_int_equal(cgroup_create(&fs, "c1", NULL), 0);
+    assert_file(base, "cgroup.subtree_control", "+memory");
+    put(base, "cgroup.subtree_control", "");
+    put(group, "cgroup.controllers", "cpu memory pids\n");
+    assert_int_equal(cgroup_create(&fs, "c1", NULL), 0);
+    _cleanup_free_ char *path = path_join(base, "cgroup.subtree_control");
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    assert_int_equal(file_read(path, 100, &text, NULL), 0);
+    assert_int_equal(text.n, 0);
+    cgroup_fs_done(&fs);
+
+    /* A folder that refuses (a container's own, with processes in it): no limits, and it shows. */
+    assert_int_equal(unlink(path), 0);
+    fs = parse(mounts, "", "a/b");
+    assert_int_equal(cgroup_fs_prepare(&fs, NULL), 0);
+    cgroup_fs_missing(&fs, &missing);
+    assert_string_equal(buf_cstr(&missing), "cpu,memory,pids");
+    buf_done(&missing);
+    cgroup_fs_done(&fs);
+}
+
 static void test_numbers(void **state)
 {
     assert_int_equal(cgroup_cpu_shares(1), 2);
@@ -245,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_garbage),
         cmocka_unit_test_setup_teardown(test_limits_v1, make_tmp, drop_tmp),
         cmocka_unit_test_setup_teardown(test_limits_v2, make_tmp, drop_tmp),
+        cmocka_unit_test_setup_teardown(test_v2_nested_root, make_tmp, drop_tmp),
         cmocka_unit_test(test_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
