@@ -9,8 +9,6 @@ import requests
 
 from cluster import Cluster, processes_under, wait_until
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers with namespaces need root")
-
 AGENT_FLAGS = {"executor_reregistration_timeout": "10secs"}
 
 

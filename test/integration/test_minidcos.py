@@ -214,7 +214,6 @@ def test_a_daemon_that_cannot_run_is_told(mini):
     assert "marathon is " in message and "exited with status" in message and "marathon.log" in message
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the examples' limits need root")
 def test_up(mini):
     """scripts/up: the cluster, the examples, and proof that they serve."""
     env = {**mini.env, "DCOS_BUILD": BUILD}

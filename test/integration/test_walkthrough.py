@@ -12,9 +12,6 @@ import walkthrough
 from cluster import ROOT, binary
 from test_minidcos import NOTHING, Mini
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the examples' limits need root")
-
-
 class Load:
     """Asks for the page as a load balancer does (nginx and its proxy_next_upstream, say): it knows the healthy
     instances from Marathon, and tries the next one when a connection ends before the answer began. A request that
