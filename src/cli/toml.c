@@ -293,6 +293,8 @@ static int read_line(struct scanner *s, const char *section, struct toml_line *l
 
 int toml_parse(struct str text, struct toml *ret, struct error *err)
 {
+    if (text.n == 0)
+        text = STR(""); /* an empty view may point nowhere */
     if (text.n > TOML_SIZE_MAX)
         return error_set(err, -EFBIG, "larger than %d bytes", TOML_SIZE_MAX);
     if (text.n && memchr(text.p, '\0', text.n))

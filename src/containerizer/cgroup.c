@@ -32,13 +32,19 @@ static bool list_has(struct str list, const char *word)
     return false;
 }
 
+static bool is_digit_to(char c, char last)
+{
+    return c >= '0' && c <= last;
+}
+
 /* mountinfo writes blanks and backslashes as octal escapes. */
 static char *unescape(struct str s)
 {
     char *out = xmalloc(s.n + 1);
     size_t n = 0;
     for (size_t i = 0; i < s.n;) {
-        if (s.p[i] == '\\' && i + 3 < s.n && s.p[i + 1] >= '0' && s.p[i + 1] <= '3') {
+        if (s.p[i] == '\\' && i + 3 < s.n && is_digit_to(s.p[i + 1], '3') &&
+            is_digit_to(s.p[i + 2], '7') && is_digit_to(s.p[i + 3], '7')) {
             out[n++] = (char)((s.p[i + 1] - '0') << 6 | (s.p[i + 2] - '0') << 3 |
                               (s.p[i + 3] - '0'));
             i += 4;
