@@ -119,11 +119,12 @@ void sim_task_starts(struct world *w, const struct sim_agent *a, const char *key
     sim_trace(w, "agent %u: run %s", a->index, key);
 }
 
-void sim_resources(const Mesos__V1__TaskInfo *info, int64_t *ret_cpus, int64_t *ret_mem)
+void sim_resources(
+    Mesos__V1__Resource *const *resources, size_t n, int64_t *ret_cpus, int64_t *ret_mem)
 {
     double cpus = 0, mem = 0;
-    for (size_t i = 0; i < info->n_resources; i++) {
-        const Mesos__V1__Resource *r = info->resources[i];
+    for (size_t i = 0; i < n; i++) {
+        const Mesos__V1__Resource *r = resources[i];
         if (streq(r->name, "cpus"))
             cpus += r->scalar->value;
         else if (streq(r->name, "mem"))

@@ -147,6 +147,11 @@ void container_launch(struct world *w, struct sim_agent *a, const struct agent_e
     c->id = xstrdup(e->container_id);
     c->framework_id = xstrdup(e->framework_id);
     c->executor_id = xstrdup(e->executor_id);
+    c->command = x->command;
+    if (!c->command) {
+        c->cpus_milli = x->cpus_milli;
+        c->mem_milli = x->mem_milli;
+    }
     map_put(&a->real->containers, c->id, c);
     sim_after(w, sim_between(w, MSEC, 500 * MSEC), start, c, c->life);
 }
@@ -157,8 +162,10 @@ static void end(struct world *w, struct container *c, int status)
     c->status = status;
     c->life++;
     c->attempt++;
-    if (w->options.defect != DEFECT_LEAKED_TASKS || c->over)
-        executor_task_dies(w, c);
+    if (w->options.defect == DEFECT_LEAKED_TASKS)
+        return;
+    VEC_FOREACH (t, &c->tasks)
+        executor_task_dies(*t);
 }
 
 void container_die(struct world *w, struct container *c, int status)
@@ -242,8 +249,9 @@ void containers_recover(struct world *w, struct sim_agent *a)
         } else if (c->state == CONTAINER_DEAD) {
             sim_after_owned(
                 w, sim_between(w, 0, 10 * MSEC), tell_exited, container_event(c, NULL, 0), 0);
-        } else if (w->options.defect == DEFECT_TWIN_CONTAINERS && c->task && c->runs) {
-            _cleanup_free_ char *key = xasprintf("%s/%s", c->framework_id, c->executor_id);
+        } else if (w->options.defect == DEFECT_TWIN_CONTAINERS && c->tasks.n) {
+            _cleanup_free_ char *key = xasprintf(
+                "%s/%s", c->framework_id, c->tasks.items[0]->info->task_id->value);
             sim_task_starts(w, a, key);
         }
     }
@@ -291,7 +299,11 @@ void containers_free(struct sim_agent *a)
         free(c->framework_id);
         free(c->executor_id);
         vec_done(&c->updates);
-        arena_done(&c->arena);
+        VEC_FOREACH (t, &c->tasks) {
+            arena_done(&(*t)->arena);
+            free(*t);
+        }
+        vec_done(&c->tasks);
         free(c);
     }
     map_done(&a->real->containers);

@@ -1,6 +1,7 @@
 /*
- * Executors of real agents: one task each, as dcos-executor. Updates go one at a time, each until
- * it is acknowledged, and once more with every new subscription.
+ * Executors of real agents: with one task each, as dcos-executor, or with as many as their
+ * framework gives them. Updates go one at a time, each until it is acknowledged, and once more with
+ * every new subscription.
  */
 
 #include <string.h>
@@ -36,7 +37,8 @@ static Mesos__V1__Executor__Call__Update *update_message(
     Mesos__V1__Executor__Call__Update *m = MSG(
         arena, Mesos__V1__Executor__Call__Update, mesos__v1__executor__call__update);
     Mesos__V1__TaskStatus *s = MSG(arena, Mesos__V1__TaskStatus, mesos__v1__task_status);
-    s->task_id = c->task->task_id;
+    s->task_id = MSG(arena, Mesos__V1__TaskID, mesos__v1__task_id);
+    s->task_id->value = u->task_id;
     s->has_state = s->has_source = s->has_uuid = true;
     s->state = u->state;
     s->source = MESOS__V1__TASK_STATUS__SOURCE__SOURCE_EXECUTOR;
@@ -97,10 +99,10 @@ static void subscribe(struct world *w, void *target, unsigned life)
     fill_call(c, &arena, &call, MESOS__V1__EXECUTOR__CALL__TYPE__SUBSCRIBE);
     Mesos__V1__Executor__Call__Subscribe *s = MSG(
         &arena, Mesos__V1__Executor__Call__Subscribe, mesos__v1__executor__call__subscribe);
-    if (c->task && !c->acknowledged) {
-        s->n_unacknowledged_tasks = 1;
-        s->unacknowledged_tasks = &c->task;
-    }
+    s->unacknowledged_tasks = arena_new_array(&arena, Mesos__V1__TaskInfo *, c->tasks.n + 1);
+    VEC_FOREACH (t, &c->tasks)
+        if (!(*t)->acknowledged)
+            s->unacknowledged_tasks[s->n_unacknowledged_tasks++] = (*t)->info;
     s->unacknowledged_updates = arena_new_array(
         &arena, Mesos__V1__Executor__Call__Update *, c->updates.n + 1);
     bool forgetful = w->options.defect == DEFECT_EXECUTOR_AMNESIA;
@@ -117,16 +119,25 @@ static void subscribe(struct world *w, void *target, unsigned life)
         w, sim_between(w, 100, 10 * MSEC), subscribe_arrives, call_event(c, &call), c->life);
 }
 
-static void kill_task(struct world *w, struct container *c);
+static void kill_task(struct world *w, struct executor_task *t);
+
+static bool idle(struct container *c)
+{
+    VEC_FOREACH (t, &c->tasks)
+        if (!(*t)->over)
+            return false;
+    return !c->updates.n || c->lost;
+}
 
 static void leave(struct world *w, struct container *c)
 {
-    if (!c->task || (c->over && (!c->updates.n || c->lost))) {
+    if (idle(c)) {
         container_die(w, c, 0);
         return;
     }
     c->leaving = true;
-    kill_task(w, c);
+    VEC_FOREACH (t, &c->tasks)
+        kill_task(w, *t);
 }
 
 static void alone_too_long(struct world *w, void *target, unsigned life)
@@ -244,26 +255,28 @@ static void ack_limit(struct world *w, void *target, unsigned life)
         container_die(w, c, 0);
 }
 
-void executor_task_dies(struct world *w, struct container *c)
+void executor_task_dies(struct executor_task *t)
 {
-    c->runs = false;
-    c->task_life++;
+    t->runs = false;
+    t->life++;
 }
 
-static void update(struct world *w, struct container *c, Mesos__V1__TaskState state)
+static void update(struct world *w, struct executor_task *t, Mesos__V1__TaskState state)
 {
-    struct executor_update u = {.state = state};
+    struct container *c = t->c;
+    struct executor_update u = {.state = state, .task_id = t->info->task_id->value};
     rng_bytes(&w->rng, u.uuid, sizeof(u.uuid));
     uuid_make_v4(u.uuid);
-    _cleanup_free_ char *key = xasprintf("%s/%s", c->framework_id, c->task->task_id->value);
+    _cleanup_free_ char *key = xasprintf("%s/%s", c->framework_id, u.task_id);
     ledger_made(w, key, u.uuid);
     sim_trace(w, "agent %u: task %s is %d", c->agent->index, key, state);
     vec_push(&c->updates, u);
     if (sim_state_ended(state)) {
-        executor_task_dies(w, c);
-        c->over = true;
+        executor_task_dies(t);
+        t->over = true;
         w->finished++;
-        sim_after(w, ACK_LIMIT, ack_limit, c, c->life);
+        if (c->command)
+            sim_after(w, ACK_LIMIT, ack_limit, c, c->life);
         if (c->lost)
             return leave(w, c);
     }
@@ -277,11 +290,13 @@ static void acknowledged(struct world *w, struct container *c, const ProtobufCBi
             memcmp(c->updates.items[i].uuid, uuid->data, AGENT_UUID_SIZE) != 0)
             continue;
         ledger_promised(w, uuid->data);
+        VEC_FOREACH (t, &c->tasks)
+            if (streq((*t)->info->task_id->value, c->updates.items[i].task_id))
+                (*t)->acknowledged = true;
         vec_remove(&c->updates, i);
-        c->acknowledged = true;
         break;
     }
-    if (c->over && !c->updates.n)
+    if (idle(c) && (c->leaving || (c->command && c->tasks.n)))
         container_die(w, c, 0);
 }
 
@@ -289,48 +304,53 @@ static void acknowledged(struct world *w, struct container *c, const ProtobufCBi
 
 static void ends(struct world *w, void *target, unsigned life)
 {
-    struct container *c = target;
-    if (c->runs && c->task_life == life)
-        update(w, c,
-            c->killing          ? MESOS__V1__TASK_STATE__TASK_KILLED
-            : sim_chance(w, 50) ? MESOS__V1__TASK_STATE__TASK_FINISHED
-                                : MESOS__V1__TASK_STATE__TASK_FAILED);
+    struct executor_task *t = target;
+    if (!t->runs || t->life != life)
+        return;
+    if (t->killing)
+        update(w, t, MESOS__V1__TASK_STATE__TASK_KILLED);
+    else if (sim_chance(w, 50))
+        update(w, t, MESOS__V1__TASK_STATE__TASK_FINISHED);
+    else
+        update(w, t, MESOS__V1__TASK_STATE__TASK_FAILED);
 }
 
 static void runs(struct world *w, void *target, unsigned life)
 {
-    struct container *c = target;
-    if (!c->runs || c->task_life != life)
+    struct executor_task *t = target;
+    if (!t->runs || t->life != life)
         return;
-    update(w, c, MESOS__V1__TASK_STATE__TASK_RUNNING);
+    update(w, t, MESOS__V1__TASK_STATE__TASK_RUNNING);
     if (w->chaos && sim_chance(w, 30))
-        sim_after(w, sim_between(w, MSEC, 120 * SEC), ends, c, c->task_life);
+        sim_after(w, sim_between(w, MSEC, 120 * SEC), ends, t, t->life);
 }
 
 static void launch(struct world *w, struct container *c, const Mesos__V1__TaskInfo *task)
 {
-    if (c->task)
-        sim_fail(w, "executor %s is given %s when it has %s", c->executor_id, task->task_id->value,
-            c->task->task_id->value);
-    c->task = (Mesos__V1__TaskInfo *)wire_clone(&task->base, &c->arena);
-    sim_resources(task, &c->cpus_milli, &c->mem_milli);
-    c->runs = true;
+    if (c->command && c->tasks.n)
+        sim_fail(w, "executor %s is given a second task: %s", c->executor_id, task->task_id->value);
+    struct executor_task *t = xnew(struct executor_task);
+    t->c = c;
+    t->info = (Mesos__V1__TaskInfo *)wire_clone(&task->base, &t->arena);
+    t->runs = true;
+    sim_resources(task->resources, task->n_resources, &t->cpus_milli, &t->mem_milli);
+    vec_push(&c->tasks, t);
     _cleanup_free_ char *key = xasprintf("%s/%s", c->framework_id, task->task_id->value);
     sim_task_starts(w, c->agent, key);
-    update(w, c, MESOS__V1__TASK_STATE__TASK_STARTING);
+    update(w, t, MESOS__V1__TASK_STATE__TASK_STARTING);
     if (w->chaos && sim_chance(w, 3))
-        sim_after(w, sim_between(w, MSEC, SEC), ends, c, c->task_life);
+        sim_after(w, sim_between(w, MSEC, SEC), ends, t, t->life);
     else
-        sim_after(w, sim_between(w, MSEC, SEC), runs, c, c->task_life);
+        sim_after(w, sim_between(w, MSEC, SEC), runs, t, t->life);
 }
 
-static void kill_task(struct world *w, struct container *c)
+static void kill_task(struct world *w, struct executor_task *t)
 {
-    if (!c->runs || c->killing)
+    if (!t->runs || t->killing)
         return;
-    c->killing = true;
-    c->task_life++;
-    sim_after(w, sim_between(w, MSEC, 3 * SEC), ends, c, c->task_life);
+    t->killing = true;
+    t->life++;
+    sim_after(w, sim_between(w, MSEC, 3 * SEC), ends, t, t->life);
 }
 
 /* ---- events ---- */
@@ -360,8 +380,9 @@ static void event_arrives(struct world *w, void *target, unsigned life)
         launch(w, c, e->launch->task);
         break;
     case MESOS__V1__EXECUTOR__EVENT__TYPE__KILL:
-        if (c->task && streq(c->task->task_id->value, e->kill->task_id->value))
-            kill_task(w, c);
+        VEC_FOREACH (t, &c->tasks)
+            if (streq((*t)->info->task_id->value, e->kill->task_id->value))
+                kill_task(w, *t);
         break;
     case MESOS__V1__EXECUTOR__EVENT__TYPE__ACKNOWLEDGED:
         acknowledged(w, c, &e->acknowledged->uuid);

@@ -332,7 +332,7 @@ void model_used(const struct sim_agent *a, int64_t *ret_cpus, int64_t *ret_mem)
         if (!t->alive)
             continue;
         int64_t cpus, mem;
-        sim_resources(t->info, &cpus, &mem);
+        sim_resources(t->info->resources, t->info->n_resources, &cpus, &mem);
         *ret_cpus += cpus;
         *ret_mem += mem;
     }

@@ -46,8 +46,20 @@ enum container_state {
 
 struct executor_update {
     uint8_t uuid[AGENT_UUID_SIZE];
+    char *task_id; /* the task's */
     Mesos__V1__TaskState state;
     bool taken; /* given to the agent, which has not acknowledged it */
+};
+
+struct executor_task {
+    struct container *c;
+    struct arena arena;
+    Mesos__V1__TaskInfo *info;
+    bool runs, over, killing;
+    bool acknowledged; /* any update of it */
+    bool written_off;  /* the master does not count it any more */
+    unsigned life;
+    int64_t cpus_milli, mem_milli;
 };
 
 enum executor_link { LINK_WAITING, LINK_SUBSCRIBING, LINK_SUBSCRIBED };
@@ -69,13 +81,12 @@ struct container {
     int64_t alone_since; /* 0 = subscribed */
     bool calling;
     VEC(struct executor_update) updates; /* not acknowledged */
-    /* executor.c: the task */
-    struct arena arena;
-    Mesos__V1__TaskInfo *task; /* NULL before LAUNCH */
-    bool runs, over, killing, acknowledged, leaving, lost;
-    unsigned task_life;
-    bool written_off; /* the master does not count it any more */
+    /* executor.c: the tasks */
+    bool command; /* of one task, and ends with it */
     int64_t cpus_milli, mem_milli;
+    VEC(struct executor_task *) tasks;
+    bool leaving, lost;
+    bool written_off; /* as for tasks */
 };
 
 /* An event of a container that needs more than its name; freed by the world. */
@@ -130,6 +141,6 @@ void executor_start(struct world *w, struct container *c);
 void executor_send(struct world *w, struct container *c, uint64_t stream, const void *p, size_t n);
 /* The stream is broken; the executor learns in its own time. */
 void executor_cut(struct world *w, struct container *c);
-void executor_task_dies(struct world *w, struct container *c);
+void executor_task_dies(struct executor_task *t);
 
 #endif

@@ -4,12 +4,10 @@
 
 #include <inttypes.h>
 
-/* The master counts a task no more once it told the agent that its framework is gone; the executor
- * may still take its time. */
-static bool counts(const struct sim_agent *a, const struct container *c)
+/* The master counts a framework's tasks no more once it told the agent that the framework is gone;
+ * its executors may still take their time. */
+static bool framework_counts(const struct sim_agent *a, const struct container *c)
 {
-    if (!c->runs || c->written_off)
-        return false;
     if (!a->real->core)
         return true;
     const struct agent_framework *f = map_get(&a->real->core->frameworks, c->framework_id);
@@ -20,45 +18,63 @@ void real_write_off(struct sim_agent *a)
 {
     MAP_FOREACH (entry, &a->real->containers) {
         struct container *c = entry->value;
-        if (c->runs && !counts(a, c))
-            c->written_off = true;
+        if (framework_counts(a, c))
+            continue;
+        c->written_off = true;
+        VEC_FOREACH (t, &c->tasks)
+            (*t)->written_off = true;
     }
 }
 
 void real_used(const struct sim_agent *a, int64_t *ret_cpus, int64_t *ret_mem)
 {
     MAP_FOREACH (entry, &a->real->containers) {
-        const struct container *c = entry->value;
-        if (counts(a, c)) {
+        struct container *c = entry->value;
+        if ((!c->tasks.n && c->state == CONTAINER_DEAD) || !framework_counts(a, c))
+            continue;
+        if (c->state == CONTAINER_ALIVE && !c->written_off) {
             *ret_cpus += c->cpus_milli;
             *ret_mem += c->mem_milli;
+        }
+        VEC_FOREACH (t, &c->tasks) {
+            if (!(*t)->runs || (*t)->written_off)
+                continue;
+            *ret_cpus += (*t)->cpus_milli;
+            *ret_mem += (*t)->mem_milli;
         }
     }
 }
 
 static void each_process(const struct sim_agent *a, sim_task_fn fn, void *userdata)
 {
+    const struct agent_core *core = a->real->core;
     MAP_FOREACH (entry, &a->real->containers) {
-        const struct container *c = entry->value;
-        if (!counts(a, c))
-            continue;
-        _cleanup_free_ char *key = xasprintf("%s/%s", c->framework_id, c->task->task_id->value);
-        const struct agent_stream *s = a->real->core ? agent_core_stream(a->real->core,
-                                                           c->framework_id, c->task->task_id->value)
-                                                     : NULL;
-        struct sim_task_view v = {.key = key,
-            .framework_id = c->framework_id,
-            .id = c->task->task_id->value,
-            .pending = s ? s->n_updates : 0,
-            .alive = true};
-        fn(&v, userdata);
+        struct container *c = entry->value;
+        VEC_FOREACH (t, &c->tasks) {
+            if (!(*t)->runs || (*t)->written_off || !framework_counts(a, c))
+                continue;
+            const char *id = (*t)->info->task_id->value;
+            _cleanup_free_ char *key = xasprintf("%s/%s", c->framework_id, id);
+            const struct agent_stream *s = core ? agent_core_stream(core, c->framework_id, id)
+                                                : NULL;
+            struct sim_task_view v = {.key = key,
+                .framework_id = c->framework_id,
+                .id = id,
+                .pending = s ? s->n_updates : 0,
+                .alive = true};
+            fn(&v, userdata);
+        }
     }
 }
 
 static bool has_process(const struct sim_agent *a, const struct agent_task *t)
 {
-    const struct container *c = map_get(&a->real->containers, t->executor->container_id);
-    return c && c->runs && streq(c->task->task_id->value, t->id);
+    struct container *c = map_get(&a->real->containers, t->executor->container_id);
+    if (c)
+        VEC_FOREACH (x, &c->tasks)
+            if ((*x)->runs && streq((*x)->info->task_id->value, t->id))
+                return true;
+    return false;
 }
 
 void real_each_task(const struct sim_agent *a, sim_task_fn fn, void *userdata)
@@ -109,10 +125,11 @@ void real_settled(struct world *w, const struct sim_agent *a)
             sim_fail(w, "agent %u: an update of %s was never acknowledged", a->index, s->task_id);
     }
     MAP_FOREACH (entry, &r->containers) {
-        const struct container *c = entry->value;
+        struct container *c = entry->value;
         const struct agent_executor *x = map_get(&core->containers, c->id);
-        if (c->runs && c->state != CONTAINER_ALIVE)
-            sim_fail(w, "agent %u: the task of %s outlived it", a->index, c->executor_id);
+        VEC_FOREACH (t, &c->tasks)
+            if ((*t)->runs && c->state != CONTAINER_ALIVE)
+                sim_fail(w, "agent %u: a task of %s outlived it", a->index, c->executor_id);
         if (c->state == CONTAINER_STARTING)
             sim_fail(
                 w, "agent %u: container of %s is still being started", a->index, c->executor_id);

@@ -12,6 +12,7 @@
 #include "world.h"
 
 static const int64_t CPUS = 200, MEM = 64000; /* thousandths, of one task */
+static const int64_t EXECUTOR_CPUS = 100, EXECUTOR_MEM = 32000;
 
 static void maintain(struct world *w, void *target, unsigned generation);
 
@@ -153,6 +154,38 @@ static Mesos__V1__Resource *scalar(struct arena *arena, const char *name, int64_
     return r;
 }
 
+/* Only real agents know executors other than the default one. */
+static bool own_executor(struct world *w, const struct sim_scheduler *s, const Mesos__V1__Offer *o)
+{
+    for (unsigned i = 0; i < w->n_agents; i++) {
+        const struct sim_agent *a = &w->agents[i];
+        if (a->real && a->id && streq(a->id, o->agent_id->value))
+            return s->own_executor;
+    }
+    return false;
+}
+
+static Mesos__V1__CommandInfo *command_info(struct arena *arena, const char *text)
+{
+    Mesos__V1__CommandInfo *c = MSG(arena, Mesos__V1__CommandInfo, mesos__v1__command_info);
+    c->value = arena_strdup(arena, text);
+    return c;
+}
+
+/* One on each agent, for any number of tasks. */
+static Mesos__V1__ExecutorInfo *executor_info(struct sim_scheduler *s, struct arena *arena)
+{
+    Mesos__V1__ExecutorInfo *e = MSG(arena, Mesos__V1__ExecutorInfo, mesos__v1__executor_info);
+    e->executor_id = MSG(arena, Mesos__V1__ExecutorID, mesos__v1__executor_id);
+    e->executor_id->value = arena_printf(arena, "x%u", s->index);
+    e->command = command_info(arena, "my-executor");
+    e->n_resources = 2;
+    e->resources = arena_new_array(arena, Mesos__V1__Resource *, 2);
+    e->resources[0] = scalar(arena, "cpus", EXECUTOR_CPUS);
+    e->resources[1] = scalar(arena, "mem", EXECUTOR_MEM);
+    return e;
+}
+
 static Mesos__V1__TaskInfo *new_task(
     struct world *w, struct sim_scheduler *s, struct arena *arena, const Mesos__V1__Offer *o)
 {
@@ -167,8 +200,10 @@ static Mesos__V1__TaskInfo *new_task(
     info->task_id = MSG(arena, Mesos__V1__TaskID, mesos__v1__task_id);
     info->task_id->value = t->id;
     info->agent_id = o->agent_id;
-    info->command = MSG(arena, Mesos__V1__CommandInfo, mesos__v1__command_info);
-    info->command->value = arena_strdup(arena, "sleep 1000");
+    if (own_executor(w, s, o) && sim_chance(w, 60))
+        info->executor = executor_info(s, arena);
+    else
+        info->command = command_info(arena, "sleep 1000");
     info->n_resources = 2;
     info->resources = arena_new_array(arena, Mesos__V1__Resource *, 2);
     info->resources[0] = scalar(arena, "cpus", CPUS);
@@ -186,6 +221,10 @@ static void answer_offer(struct world *w, struct sim_scheduler *s, Mesos__V1__Of
     int64_t cpus = offered(o, "cpus"), mem = offered(o, "mem");
     if (cpus <= 0 && mem <= 0)
         sim_fail(w, "scheduler %u: an empty offer", s->index);
+    if (own_executor(w, s, o)) {
+        cpus -= EXECUTOR_CPUS;
+        mem -= EXECUTOR_MEM;
+    }
     unsigned have = live_tasks(s), fit = 0;
     while (have + fit < s->wanted && (fit + 1) * CPUS <= cpus && (fit + 1) * MEM <= mem && fit < 6)
         fit++;

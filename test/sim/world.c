@@ -302,6 +302,7 @@ static void world_build(struct world *w, uint64_t seed)
     for (unsigned i = 0; i < w->n_schedulers; i++) {
         w->schedulers[i].index = i;
         w->schedulers[i].partition_aware = sim_chance(w, 60);
+        w->schedulers[i].own_executor = sim_chance(w, 40);
         w->schedulers[i].wanted = (unsigned)rng_below(&w->rng, 12);
     }
 }

@@ -86,7 +86,8 @@ struct sim_scheduler {
     int64_t last_heard;
     char stream_id[32];
     bool partition_aware;
-    unsigned wanted; /* tasks it wants to run */
+    bool own_executor; /* for some of its tasks */
+    unsigned wanted;   /* tasks it wants to run */
     /* durable */
     char *framework_id; /* NULL before the first SUBSCRIBED */
     struct map tasks;   /* id -> struct sched_task */
@@ -201,7 +202,8 @@ void sim_agent_each_task(const struct sim_agent *a, sim_task_fn fn, void *userda
 /* What every agent checks when it is told its id, and when it starts a task. */
 void sim_agent_known(struct world *w, const struct sim_agent *a);
 void sim_task_starts(struct world *w, const struct sim_agent *a, const char *key);
-void sim_resources(const Mesos__V1__TaskInfo *info, int64_t *ret_cpus, int64_t *ret_mem);
+void sim_resources(
+    Mesos__V1__Resource *const *resources, size_t n, int64_t *ret_cpus, int64_t *ret_mem);
 bool sim_state_ended(Mesos__V1__TaskState state);
 
 /* scheduler.c */
