@@ -199,6 +199,20 @@ void master_core_each_task(const struct master_core *core,
     }
 }
 
+void master_core_each_executor(const struct master_core *core,
+    bool (*fn)(const struct master_executor_view *executor, void *userdata), void *userdata)
+{
+    MAP_FOREACH (entry, &core->frameworks) {
+        const struct framework *f = entry->value;
+        LIST_FOREACH (e, &f->executors, struct executor, framework_node) {
+            struct master_executor_view v = {
+                .framework_id = f->id->text, .executor_id = e->id, .agent_id = e->agent->id->text};
+            if (!fn(&v, userdata))
+                return;
+        }
+    }
+}
+
 void master_core_counts(const struct master_core *core, struct master_counts *ret)
 {
     *ret = (struct master_counts){

@@ -150,6 +150,12 @@ struct master_task_view {
  * returns false to stop. */
 void master_core_each_task(const struct master_core *core,
     bool (*fn)(const struct master_task_view *task, void *userdata), void *userdata);
+/* Executors that frameworks brought, with the resources they are charged for. */
+struct master_executor_view {
+    const char *framework_id, *executor_id, *agent_id;
+};
+void master_core_each_executor(const struct master_core *core,
+    bool (*fn)(const struct master_executor_view *executor, void *userdata), void *userdata);
 /* Connected (registered) agents, recovered and unreachable ones. */
 struct master_counts {
     size_t agents_connected, agents_disconnected, agents_recovered, agents_unreachable;

@@ -22,8 +22,9 @@ void check_step(struct world *w)
 struct settle {
     struct world *w;
     unsigned agent;
-    struct map tasks; /* "framework/task" of the master's view, keys owned */
-    struct map alive; /* the same of all that runs */
+    struct map tasks;     /* "framework/task" of the master's view, keys owned */
+    struct map alive;     /* the same of all that runs */
+    struct map executors; /* "agent/framework/executor" of the master's view */
 };
 
 static bool collect(const struct master_task_view *t, void *userdata)
@@ -40,6 +41,40 @@ struct sim_scheduler *sim_owner(struct world *w, const char *framework_id)
         if (w->schedulers[i].framework_id && streq(w->schedulers[i].framework_id, framework_id))
             return &w->schedulers[i];
     return NULL;
+}
+
+/* The master charges for exactly those executors that run. */
+static bool collect_executor(const struct master_executor_view *e, void *userdata)
+{
+    struct settle *s = userdata;
+    char *key = xasprintf("%s/%s/%s", e->agent_id, e->framework_id, e->executor_id);
+    map_put(&s->executors, key, s);
+    return true;
+}
+
+static void check_executors(struct settle *s)
+{
+    struct world *w = s->w;
+    master_core_each_executor(w->core, collect_executor, s);
+    size_t found = 0;
+    for (unsigned i = 0; i < w->n_agents; i++) {
+        const struct sim_agent *a = &w->agents[i];
+        if (!a->real)
+            continue;
+        MAP_FOREACH (entry, &a->real->containers) {
+            const struct container *c = entry->value;
+            if (c->state != CONTAINER_ALIVE || c->command)
+                continue;
+            _cleanup_free_ char *key = xasprintf(
+                "%s/%s/%s", a->id, c->framework_id, c->executor_id);
+            if (!map_get(&s->executors, key))
+                sim_fail(w, "the master does not know executor %s", key);
+            found++;
+        }
+    }
+    if (found != map_size(&s->executors))
+        sim_fail(w, "the master takes %zu executors for running and %zu do",
+            map_size(&s->executors), found);
 }
 
 static void check_agent_task(const struct sim_task_view *t, void *userdata)
@@ -106,7 +141,9 @@ void check_settled(struct world *w)
                     t->state);
         }
     }
+    check_executors(&s);
     ledger_settled(w);
     free_keys(&s.tasks);
     free_keys(&s.alive);
+    free_keys(&s.executors);
 }
