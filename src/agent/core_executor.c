@@ -286,14 +286,13 @@ void agent_core_container_started(struct agent_core *core, const struct agent_no
         agent_core_timer_start(core, &e->timer, core->registration_timeout_us);
 }
 
-static void send_exited(struct agent_core *core, const struct agent_executor *e, int status)
+static void send_exited(
+    struct agent_core *core, struct agent_framework *f, const char *id, int status)
 {
-    if (e->command)
-        return; /* the master knows nothing of these */
     Mesos__V1__FrameworkID framework_id = MESOS__V1__FRAMEWORK_ID__INIT;
-    framework_id.value = e->framework->id;
+    framework_id.value = f->id;
     Mesos__V1__ExecutorID executor_id = MESOS__V1__EXECUTOR_ID__INIT;
-    executor_id.value = e->id;
+    executor_id.value = (char *)(uintptr_t)id;
     Dcos__Internal__ExecutorExited exited = DCOS__INTERNAL__EXECUTOR_EXITED__INIT;
     exited.framework_id = &framework_id;
     exited.executor_id = &executor_id;
@@ -302,6 +301,14 @@ static void send_exited(struct agent_core *core, const struct agent_executor *e,
     Dcos__Internal__AgentRecord record = DCOS__INTERNAL__AGENT_RECORD__INIT;
     record.executor_exited = &exited;
     agent_core_to_master(core, &record);
+}
+
+void agent_executor_disown(
+    struct agent_core *core, struct agent_framework *f, const char *executor_id)
+{
+    const struct agent_executor *e = executor_id ? map_get(&f->executors, executor_id) : NULL;
+    if (executor_id && (!e || e->command || e->state == AGENT_EXECUTOR_TERMINATED))
+        send_exited(core, f, executor_id, -1);
 }
 
 static const char *exit_text(int status, char *out, size_t size)
@@ -376,7 +383,8 @@ void agent_executor_terminated(
         }
         agent_core_agent_update(core, &one);
     }
-    send_exited(core, e, exit->status);
+    if (!e->command) /* the master knows nothing of these */
+        send_exited(core, e->framework, e->id, exit->status);
     agent_executor_maybe_remove(core, e);
     agent_core_check_recovered(core);
 }

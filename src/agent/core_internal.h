@@ -89,6 +89,10 @@ void agent_executor_shutdown(struct agent_core *core, struct agent_executor *e);
 /* Ends it without asking; its tasks are told so. */
 void agent_executor_destroy(struct agent_core *core, struct agent_executor *e,
     Mesos__V1__TaskState state, Mesos__V1__TaskStatus__Reason reason, const char *message);
+/* A task was refused for which the master counts a new executor: unless one runs and will be heard
+ * of, it must not any more. */
+void agent_executor_disown(
+    struct agent_core *core, struct agent_framework *f, const char *executor_id);
 void agent_executor_timer_fired(struct agent_core *core, struct agent_executor *e);
 void agent_framework_shutdown(struct agent_core *core, struct agent_framework *f);
 void agent_core_shutdown_all(struct agent_core *core);

@@ -10,18 +10,20 @@
 enum { COMMAND_EXECUTOR_NAME_MAX = 15 };
 
 static void refuse(struct agent_core *core, struct agent_framework *f,
-    const Mesos__V1__TaskInfo *task, const char *executor_id, Mesos__V1__TaskState state,
+    const Dcos__Internal__RunTask *r, const char *executor_id, Mesos__V1__TaskState state,
     Mesos__V1__TaskStatus__Reason reason, const char *message)
 {
     struct agent_core_status s = {
         .framework_id = f->id,
-        .task_id = task->task_id->value,
+        .task_id = r->task->task_id->value,
         .executor_id = executor_id,
         .state = state,
         .reason = reason,
         .message = message,
     };
     agent_core_agent_update(core, &s);
+    if (r->launch_executor)
+        agent_executor_disown(core, f, executor_id);
     agent_framework_maybe_remove(core, f);
 }
 
@@ -133,25 +135,31 @@ void agent_core_run_task(struct agent_core *core, const Dcos__Internal__RunTask 
                                   ? task->executor->executor_id->value
                                   : task->task_id->value;
     if (core->forgetting || core->leaving) {
-        refuse(core, f, task, executor_id, agent_core_lost_or(f, TASK_STATE(DROPPED)),
+        refuse(core, f, r, executor_id, agent_core_lost_or(f, TASK_STATE(DROPPED)),
             STATUS_REASON(AGENT_REMOVED), "The agent is leaving the cluster");
         return;
     }
     const char *fault = description_fault(core, task);
     if (fault) {
-        refuse(core, f, task, custom ? executor_id : NULL, TASK_STATE(ERROR),
+        refuse(core, f, r, custom ? executor_id : NULL, TASK_STATE(ERROR),
             STATUS_REASON(TASK_INVALID), fault);
         return;
     }
     struct agent_executor *e = map_get(&f->executors, executor_id);
     if (e && (!custom || e->command)) {
-        refuse(core, f, task, executor_id, agent_core_lost_or(f, TASK_STATE(DROPPED)),
+        refuse(core, f, r, executor_id, agent_core_lost_or(f, TASK_STATE(DROPPED)),
             STATUS_REASON(TASK_INVALID), "An executor with the task's id exists already");
         return;
     }
     if (e && e->state >= AGENT_EXECUTOR_TERMINATING) {
-        refuse(core, f, task, executor_id, agent_core_lost_or(f, TASK_STATE(DROPPED)),
+        refuse(core, f, r, executor_id, agent_core_lost_or(f, TASK_STATE(DROPPED)),
             STATUS_REASON(EXECUTOR_TERMINATED), "The task's executor is terminating");
+        return;
+    }
+    if (!e && custom && r->has_launch_executor && !r->launch_executor) {
+        /* It ended when the task was on its way; the master hears of that in its turn. */
+        refuse(core, f, r, executor_id, agent_core_lost_or(f, TASK_STATE(DROPPED)),
+            STATUS_REASON(EXECUTOR_TERMINATED), "The task's executor has ended");
         return;
     }
     _cleanup_arena_ struct arena arena = ARENA_INIT;
@@ -218,6 +226,8 @@ void agent_core_run_task_group(struct agent_core *core, const Dcos__Internal__Ru
         };
         agent_core_agent_update(core, &s);
     }
+    if (r->launch_executor)
+        agent_executor_disown(core, f, executor_id);
     agent_framework_maybe_remove(core, f);
 }
 

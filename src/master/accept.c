@@ -287,6 +287,8 @@ static bool launch_task(struct pool *p, Mesos__V1__TaskInfo *info, struct error 
     Dcos__Internal__RunTask run = DCOS__INTERNAL__RUN_TASK__INIT;
     run.framework = p->f->info;
     run.task = info;
+    run.has_launch_executor = info->executor != NULL;
+    run.launch_executor = new_executor;
     Dcos__Internal__MasterRecord rec = DCOS__INTERNAL__MASTER_RECORD__INIT;
     rec.run_task = &run;
     record_task(p, info, info->executor, executor, &r);
@@ -360,7 +362,8 @@ static void launch_group(struct pool *p, const Operation *op)
         return;
     }
     struct executor *e = executor_find(p->agent, p->f, executor->executor_id->value);
-    if (!e) {
+    bool new_executor = !e;
+    if (new_executor) {
         resources_subtract(&p->left, &er);
         e = core_executor_new(p->core, p->f, p->agent, executor, p->client, &er);
     }
@@ -374,6 +377,8 @@ static void launch_group(struct pool *p, const Operation *op)
     Dcos__Internal__RunTaskGroup run = DCOS__INTERNAL__RUN_TASK_GROUP__INIT;
     run.framework = p->f->info;
     run.executor = executor;
+    run.has_launch_executor = true;
+    run.launch_executor = new_executor;
     run.group = group;
     Dcos__Internal__MasterRecord rec = DCOS__INTERNAL__MASTER_RECORD__INIT;
     rec.run_task_group = &run;

@@ -83,8 +83,24 @@ static struct client *allocated_resources(struct merge *m, struct framework *f,
     return c;
 }
 
+static bool reports_executor(const Dcos__Internal__Register *reg, const struct executor *e)
+{
+    for (size_t i = 0; i < reg->n_executors; i++) {
+        const Mesos__V1__ExecutorInfo *info = reg->executors[i];
+        if (info->framework_id && info->framework_id->value && info->executor_id &&
+            info->executor_id->value && streq(info->framework_id->value, e->framework->id->text) &&
+            streq(info->executor_id->value, e->id))
+            return true;
+    }
+    return false;
+}
+
 static void merge_executors(struct merge *m)
 {
+    /* Those that ended while the agent was away: its word of that was lost. */
+    LIST_FOREACH_SAFE (e, &m->a->executors, struct executor, agent_node)
+        if (!reports_executor(m->reg, e))
+            executor_remove(m->core, e);
     for (size_t i = 0; i < m->reg->n_executors; i++) {
         const Mesos__V1__ExecutorInfo *info = m->reg->executors[i];
         if (!info->framework_id || !info->framework_id->value || !info->executor_id ||

@@ -387,6 +387,42 @@ static void ids_that_collide(void **state)
     assert_int_equal(world_updates(w), 1);
 }
 
+static size_t exits(struct world *w)
+{
+    size_t n = 0;
+    Dcos__Internal__AgentRecord *r;
+    for (size_t i = 0; (r = world_record(w, i)); i++)
+        n += r->executor_exited != NULL;
+    return n;
+}
+
+/* Master and agent agree on which executors there are, whatever crosses on the way. */
+static void executors_are_counted_by_both(void **state)
+{
+    struct world *w = *state;
+    world_register(w);
+    w->launch_executor = LAUNCH_NEW;
+    world_run(w, "t1", "x", true);
+    world_subscribe(w, "x", NULL);
+    world_exit(w, "x", 1);
+    assert_int_equal(exits(w), 1);
+    world_forget(w);
+    /* Its task's end is not acknowledged: another cannot start, and must not be charged for. */
+    world_run(w, "t2", "x", true);
+    assert_int_equal(world_count(w, AGENT_LAUNCH), 0);
+    assert_int_equal(world_update(w, 0)->status->state, TASK_STATE(DROPPED));
+    assert_int_equal(exits(w), 1);
+    world_forget(w);
+    /* Meant for an executor that is gone: the master hears of that already. */
+    w->launch_executor = LAUNCH_KNOWN;
+    world_run(w, "t3", "x", true);
+    world_run(w, "t4", "y", true);
+    assert_int_equal(world_count(w, AGENT_LAUNCH), 0);
+    assert_int_equal(world_updates(w), 2);
+    assert_int_equal(world_update(w, 1)->status->reason, STATUS_REASON(EXECUTOR_TERMINATED));
+    assert_int_equal(exits(w), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -397,6 +433,7 @@ int main(void)
         TEST(repeats_of_executors_are_told_apart),
         TEST(nothing_goes_out_while_the_master_is_away),
         TEST(kill_before_delivery),
+        TEST(executors_are_counted_by_both),
         TEST(kill_after_delivery),
         TEST(kill_of_the_unknown),
         TEST(registration_timeout),

@@ -297,6 +297,8 @@ void world_run(struct world *w, const char *task, const char *executor, bool par
     Dcos__Internal__RunTask run = DCOS__INTERNAL__RUN_TASK__INIT;
     run.framework = framework_info(w, partition_aware);
     run.task = &t;
+    run.has_launch_executor = w->launch_executor != LAUNCH_UNSAID;
+    run.launch_executor = w->launch_executor == LAUNCH_NEW;
     Dcos__Internal__MasterRecord r = DCOS__INTERNAL__MASTER_RECORD__INIT;
     r.run_task = &run;
     world_master(w, &r);

@@ -14,6 +14,7 @@ struct world {
     uint64_t draws;
     const char *boot_id;
     double cpus;
+    enum { LAUNCH_UNSAID, LAUNCH_NEW, LAUNCH_KNOWN } launch_executor; /* of world_run() */
     uint64_t epoch;
 };
 

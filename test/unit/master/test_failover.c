@@ -277,6 +277,46 @@ static void test_broken_link(void **state)
     harness_free(h);
 }
 
+static bool count_executor(const struct master_executor_view *e, void *userdata)
+{
+    ++*(size_t *)userdata;
+    return true;
+}
+
+static size_t executors(struct harness *h)
+{
+    size_t n = 0;
+    master_core_each_executor(h->core, count_executor, &n);
+    return n;
+}
+
+/* Its end was told on a link that broke: nobody may be charged for it for ever. */
+static void test_executor_ends_while_the_agent_is_away(void **state)
+{
+    struct harness *h = harness_new(NULL);
+    char agent[64];
+    snprintf(agent, sizeof(agent), "%s", harness_agent(h, 1, "a1", RES("4", "1000"), NULL));
+    const char *f = harness_subscribe(h, 10, INFO("f", ""));
+    harness_pass(h, 2000);
+    int status = harness_call(h, 10,
+        "{\"type\":\"ACCEPT\",\"framework_id\":{\"value\":\"%s\"},\"accept\":{\"offer_ids\":[{"
+        "\"value\":\"%s\"}],\"operations\":[{\"type\":\"LAUNCH\",\"launch\":{\"task_infos\":[{"
+        "\"name\":\"t\",\"task_id\":{\"value\":\"t1\"},\"agent_id\":{\"value\":\"%s\"},"
+        "\"executor\":{\"executor_id\":{\"value\":\"x\"},\"command\":{\"value\":\"true\"},"
+        "\"resources\":" RES("1", "100") "},\"resources\":" RES("1", "100") "}]}}]}}",
+        f, str_at(take(h, 10, "OFFERS"), "offers.offers.0.id.value"), agent);
+    assert_int_equal(status, 202);
+    const json_t *run = take(h, 1, "run_task");
+    assert_true(json_is_true(at(run, "run_task.launch_executor")));
+    assert_int_equal(executors(h), 1);
+    harness_agent_closed(h, 1);
+    come_back(h, 2, agent, f, NULL, "TASK_FINISHED");
+    take(h, 2, "registered");
+    assert_int_equal(executors(h), 0);
+    master_core_check(h->core);
+    harness_free(h);
+}
+
 static void test_without_checkpoint_tasks_are_lost(void **state)
 {
     struct harness *h = harness_new(NULL);
@@ -383,6 +423,7 @@ int main(void)
         cmocka_unit_test(test_pongs_keep_it),
         cmocka_unit_test(test_unaware_framework_is_told_lost),
         cmocka_unit_test(test_broken_link),
+        cmocka_unit_test(test_executor_ends_while_the_agent_is_away),
         cmocka_unit_test(test_without_checkpoint_tasks_are_lost),
         cmocka_unit_test(test_new_master),
         cmocka_unit_test(test_recovered_agent_times_out),
