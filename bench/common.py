@@ -1,6 +1,7 @@
 """What the Python benchmarks share. A benchmark prints `name value unit` lines."""
 
 import os
+import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -31,3 +32,34 @@ def machine_cpu_seconds():
     with open("/proc/stat", encoding="utf-8") as f:
         fields = [int(x) for x in f.readline().split()[1:]]
     return (sum(fields[:8]) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
+class Load:
+    """A load program of ours that works until its stdin ends."""
+
+    def __init__(self, name, *args):
+        self.process = subprocess.Popen(
+            [os.path.join(os.environ["DCOS_BUILD"], "bench", name), *args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait(self, word):
+        """Passes its lines on up to the one that begins with the word."""
+        for line in self.process.stdout:
+            print(line, end="", flush=True)
+            if line.startswith(word):
+                return
+        raise RuntimeError("the load ended early")
+
+    def finish(self):
+        self.process.stdin.close()
+        for line in self.process.stdout:
+            print(line, end="", flush=True)
+        if self.process.wait() != 0:
+            raise RuntimeError("the load failed")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
