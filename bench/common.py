@@ -18,9 +18,12 @@ def pss_kb(pid):
 
 
 def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Of all its threads, exact where the kernel counts nanoseconds."""
+    total = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="utf-8") as f:
+            total += int(f.read().split()[0])
+    return total / 1e9
 
 
 def report(name, value, unit):

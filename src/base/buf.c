@@ -39,13 +39,7 @@ char *buf_reserve(struct buf *b, size_t n)
     return b->p + b->n;
 }
 
-void buf_commit(struct buf *b, size_t n)
-{
-    b->n += n;
-    b->p[b->n] = '\0';
-}
-
-void buf_append(struct buf *b, const void *p, size_t n)
+void buf_append_slow(struct buf *b, const void *p, size_t n)
 {
     char *to = buf_reserve(b, n);
     if (!to)
@@ -53,16 +47,6 @@ void buf_append(struct buf *b, const void *p, size_t n)
     if (n)
         memcpy(to, p, n);
     buf_commit(b, n);
-}
-
-void buf_puts(struct buf *b, const char *s)
-{
-    buf_append(b, s, strlen(s));
-}
-
-void buf_putc(struct buf *b, char c)
-{
-    buf_append(b, &c, 1);
 }
 
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap)

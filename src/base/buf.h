@@ -11,6 +11,7 @@
  */
 
 #include <stdarg.h>
+#include <string.h>
 
 #include "base/macro.h"
 #include "base/str.h"
@@ -37,16 +38,40 @@ void buf_clear(struct buf *b); /* empties, keeps the memory */
 /* Makes room for n more bytes and returns where to write them, or NULL at the limit. */
 char *buf_reserve(struct buf *b, size_t n);
 /* Counts n bytes written after buf_reserve. */
-void buf_commit(struct buf *b, size_t n);
-void buf_append(struct buf *b, const void *p, size_t n);
-void buf_puts(struct buf *b, const char *s);
-void buf_putc(struct buf *b, char c);
+static inline void buf_commit(struct buf *b, size_t n)
+{
+    b->n += n;
+    b->p[b->n] = '\0';
+}
+void buf_append_slow(struct buf *b, const void *p, size_t n); /* part of buf_append */
 void buf_printf(struct buf *b, const char *fmt, ...) _printf_(2, 3);
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap) _printf_(2, 0);
 /* Drops the first n bytes. */
 void buf_consume(struct buf *b, size_t n);
 /* Hands the NUL-terminated memory to the caller; the buffer is empty afterwards. Never NULL. */
 char *buf_steal(struct buf *b);
+
+/* Documents are made of millions of small pieces: what fits is copied in place. */
+static inline void buf_append(struct buf *b, const void *p, size_t n)
+{
+    if (!b->p || b->cap - b->n <= n || b->overflow || b->max) {
+        buf_append_slow(b, p, n);
+        return;
+    }
+    if (n)
+        memcpy(b->p + b->n, p, n);
+    buf_commit(b, n);
+}
+
+static inline void buf_puts(struct buf *b, const char *s)
+{
+    buf_append(b, s, strlen(s));
+}
+
+static inline void buf_putc(struct buf *b, char c)
+{
+    buf_append(b, &c, 1);
+}
 
 static inline const char *buf_cstr(const struct buf *b)
 {

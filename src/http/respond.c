@@ -98,8 +98,9 @@ static void ended(struct exchange *x)
     conn_kick(c);
 }
 
-void http_respond(
-    struct http_request *req, int status, const char *content_type, const void *body, size_t n)
+/* `shared` is the whole body, or NULL when it has to be copied. */
+static void respond(struct http_request *req, int status, const char *content_type,
+    const void *body, size_t n, struct blob *shared)
 {
     struct exchange *x = (struct exchange *)req;
     struct http_conn *c = x->conn;
@@ -114,6 +115,7 @@ void http_respond(
             http_set_header(req, "Content-Encoding", "gzip");
             body = packed.p;
             n = packed.n;
+            shared = NULL;
         }
     }
     x->begun = true;
@@ -122,9 +124,25 @@ void http_respond(
         buf_printf(&head, "Content-Length: %zu\r\n", n);
     buf_puts(&head, "\r\n");
     conn_write(c, head.p, head.n);
-    if (n > 0 && req->method != HTTP_HEAD && !status_without_body(status))
-        conn_write(c, body, n);
+    if (n > 0 && req->method != HTTP_HEAD && !status_without_body(status)) {
+        if (shared)
+            conn_write_blob(c, shared);
+        else
+            conn_write(c, body, n);
+    }
     ended(x);
+}
+
+void http_respond(
+    struct http_request *req, int status, const char *content_type, const void *body, size_t n)
+{
+    respond(req, status, content_type, body, n, NULL);
+}
+
+void http_respond_blob(
+    struct http_request *req, int status, const char *content_type, struct blob *body)
+{
+    respond(req, status, content_type, body->p, body->n, body);
 }
 
 void http_respond_text(struct http_request *req, int status, const char *fmt, ...)

@@ -99,6 +99,9 @@ void http_set_header_f(struct http_request *req, const char *name, const char *f
  * applied when the client accepts it and n >= 1024. */
 void http_respond(
     struct http_request *req, int status, const char *content_type, const void *body, size_t n);
+/* The same without a copy: the bytes are shared with whoever else gets them. */
+void http_respond_blob(
+    struct http_request *req, int status, const char *content_type, struct blob *body);
 void http_respond_text(struct http_request *req, int status, const char *fmt, ...) _printf_(3, 4);
 void http_respond_json(struct http_request *req, int status, const struct buf *body);
 /* Streaming answer (chunked): begin, write..., end. */

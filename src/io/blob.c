@@ -1,3 +1,5 @@
+#include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -23,4 +25,22 @@ void blob_unref(struct blob *b)
 {
     if (b && --b->refs == 0)
         free(b);
+}
+
+void blob_begin(struct buf *b)
+{
+    const struct blob head = {.refs = 1};
+    assert(b->n == 0 && b->max == 0);
+    static_assert(offsetof(struct blob, p) == BLOB_HEAD, "the bytes follow the head at once");
+    buf_append(b, &head, sizeof(head));
+}
+
+struct blob *blob_end(struct buf *b)
+{
+    assert(b->n >= BLOB_HEAD);
+    size_t n = b->n - BLOB_HEAD;
+    /* From the allocator, so aligned for a blob. What growth left over goes back. */
+    struct blob *ret = xrealloc(buf_steal(b), BLOB_HEAD + n + 1);
+    ret->n = n;
+    return ret;
 }

@@ -27,6 +27,11 @@ struct blob {
 struct blob *blob_new(const void *p, size_t n); /* refs = 1 */
 struct blob *blob_ref(struct blob *b);
 void blob_unref(struct blob *b); /* NULL is fine */
+/* A large one without a copy: between the two the buffer (empty at first, no limit) is appended to;
+ * its first BLOB_HEAD bytes are not ours. blob_end empties it. */
+enum { BLOB_HEAD = sizeof(struct blob) };
+void blob_begin(struct buf *b);
+struct blob *blob_end(struct buf *b); /* refs = 1 */
 
 struct stream_handlers {
     /* n bytes that are valid during the call; the handler may stop reading or close. */

@@ -10,6 +10,7 @@
 /* The largest magnitude below which every decimal of that many digits is told apart by a double:
  * within it the shortest text is the obvious one. */
 #define EXACT_DECIMALS 1e15
+#define MICRO_MAX 8589934592.0 /* 2^33 */
 
 enum { NUMBER_TEXT_SIZE = 40 };
 
@@ -182,6 +183,17 @@ static void put_escape(struct buf *out, unsigned char c)
 static void put_string(struct buf *out, const char *text, size_t n)
 {
     const unsigned char *s = (const unsigned char *)text;
+    if (plain_run(s, n) == n) { /* nearly always */
+        char *p = buf_reserve(out, n + 2);
+        if (!p)
+            return;
+        p[0] = '"';
+        if (n)
+            memcpy(p + 1, s, n);
+        p[n + 1] = '"';
+        buf_commit(out, n + 2);
+        return;
+    }
     buf_putc(out, '"');
     while (n > 0) {
         size_t run = plain_run(s, n), skip;
@@ -256,15 +268,21 @@ static uint64_t magnitude(int64_t v)
     return v < 0 ? -(uint64_t)v : (uint64_t)v;
 }
 
-static void put_milli(struct buf *out, uint64_t milli, bool negative)
+/* v units of 10^-decimals; at least one decimal is written. */
+static void put_decimal(struct buf *out, uint64_t v, unsigned decimals, bool negative)
 {
-    char text[4] = {'.', (char)('0' + milli % 1000 / 100), (char)('0' + milli % 100 / 10),
-        (char)('0' + milli % 10)};
-    size_t n = sizeof(text);
-    while (n > 2 && text[n - 1] == '0')
-        n--;
-    put_u64(out, milli / 1000, negative);
-    buf_append(out, text, n);
+    char text[NUMBER_TEXT_SIZE], *end = text + sizeof(text), *p = end;
+    for (unsigned i = 0; i < decimals; i++, v /= 10) {
+        char c = (char)('0' + v % 10);
+        if (c == '0' && p == end && i + 1 < decimals)
+            continue; /* trailing */
+        *--p = c;
+    }
+    *--p = '.';
+    p = digits(p, v);
+    if (negative)
+        *--p = '-';
+    buf_append(out, p, (size_t)(end - p));
 }
 
 static void put_double(struct buf *out, double v)
@@ -284,7 +302,14 @@ static void put_double(struct buf *out, double v)
          * doubles is the double nearest to that decimal, so equality proves the text. */
         double milli = round(a * 1000);
         if (milli / 1000 == a) {
-            put_milli(out, (uint64_t)milli, negative);
+            put_decimal(out, (uint64_t)milli, 3, negative);
+            return;
+        }
+        /* Times in seconds with microseconds: there doubles are closer together than that, so
+         * again there is no shorter text for the same double. */
+        double micro = round(a * 1000000);
+        if (a < MICRO_MAX && micro / 1000000 == a) {
+            put_decimal(out, (uint64_t)micro, 6, negative);
             return;
         }
     } else if (a < EXACT_DECIMALS && a == trunc(a)) {
@@ -331,7 +356,7 @@ void jw_double(struct json_writer *w, double v)
 void jw_milli(struct json_writer *w, int64_t milli)
 {
     before_value(w);
-    put_milli(w->out, magnitude(milli), milli < 0);
+    put_decimal(w->out, magnitude(milli), 3, milli < 0);
     maybe_flush(w);
 }
 

@@ -343,6 +343,7 @@ int main(int argc, char **argv)
     list_init(&s.waiting);
     deferred_init(&s.wake, shell_pump);
     deferred_init(&s.answer, operator_http_answer);
+    timer_init(&s.rendered_timer, s.loop, operator_http_forget);
     timer_init(&s.timer, s.loop, on_timer);
     timer_init(&s.standby_timer, s.loop, on_standby);
     timer_init(&s.operator_heartbeat, s.loop, operator_api_heartbeat);

@@ -13,6 +13,8 @@
  * while nothing changed gets the same bytes.
  */
 
+#define RENDERED_KEEP_US USEC_PER_SEC
+
 struct endpoint {
     const char *path;
     document write;
@@ -45,11 +47,11 @@ static bool callback_valid(struct str name)
     return name.n > 0 && name.n <= 256;
 }
 
-static void respond(struct http_request *req, const struct buf *body)
+static void respond(struct http_request *req, struct blob *body)
 {
     struct str callback = http_request_param(req, "jsonp");
     if (!callback.p) {
-        http_respond_json(req, 200, body);
+        http_respond_blob(req, 200, "application/json", body);
         return;
     }
     if (!callback_valid(callback)) {
@@ -77,8 +79,18 @@ static struct rendered *find_rendered(struct shell *s, const char *key)
 static void forget(struct rendered *r)
 {
     free(r->key);
-    buf_done(&r->body);
+    blob_unref(r->body);
     *r = (struct rendered){0};
+}
+
+static struct blob *render(struct shell *s, struct http_request *req, document write)
+{
+    struct buf body = BUF_INIT;
+    struct json_writer w;
+    blob_begin(&body);
+    jw_init(&w, &body);
+    write(s, req, &w);
+    return blob_end(&body);
 }
 
 static void answer(struct asking *q)
@@ -91,20 +103,27 @@ static void answer(struct asking *q)
     struct rendered *r = find_rendered(s, key);
     if (r) {
         s->http_cache_hits++;
-        respond(req, &r->body);
-        return;
+    } else {
+        r = &s->rendered[s->next_rendered++ % RENDERED_MAX];
+        forget(r);
+        *r = (struct rendered){
+            .key = xstrdup(key),
+            .version = master_core_version(s->core),
+            .body = render(s, req, q->write),
+        };
     }
-    struct buf body = BUF_INIT;
-    struct json_writer w;
-    jw_init(&w, &body);
-    q->write(s, req, &w);
-    respond(req, &body);
-    r = &s->rendered[s->next_rendered++ % RENDERED_MAX];
-    forget(r);
-    if (body.n <= RENDERED_BYTES_MAX)
-        *r = (struct rendered){xstrdup(key), master_core_version(s->core), body};
-    else
-        buf_done(&body);
+    if (r->body->n > RENDERED_BYTES_MAX)
+        timer_start(&s->rendered_timer, RENDERED_KEEP_US);
+    respond(req, r->body);
+}
+
+/* Memory of large documents is held only while they are asked for. */
+void operator_http_forget(struct timer *t)
+{
+    struct shell *s = container_of(t, struct shell, rendered_timer);
+    for (size_t i = 0; i < RENDERED_MAX; i++)
+        if (s->rendered[i].key && s->rendered[i].body->n > RENDERED_BYTES_MAX)
+            forget(&s->rendered[i]);
 }
 
 void operator_http_answer(struct deferred *d)
@@ -123,6 +142,7 @@ void operator_http_answer(struct deferred *d)
 void operator_http_done(struct shell *s)
 {
     deferred_cancel(&s->answer);
+    timer_stop(&s->rendered_timer);
     struct asking *q;
     while ((q = list_first(&s->waiting, struct asking, node))) {
         list_remove(&q->node);
@@ -145,11 +165,9 @@ static void ask(struct shell *s, struct http_request *req, document write)
 
 static void answer_now(struct shell *s, struct http_request *req, document write)
 {
-    _cleanup_buf_ struct buf body = BUF_INIT;
-    struct json_writer w;
-    jw_init(&w, &body);
-    write(s, req, &w);
-    respond(req, &body);
+    struct blob *body = render(s, req, write);
+    respond(req, body);
+    blob_unref(body);
 }
 
 /* ---- those that are no documents ---- */

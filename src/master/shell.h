@@ -35,9 +35,9 @@ struct peer {
 struct rendered {
     char *key; /* path and query */
     uint64_t version;
-    struct buf body;
+    struct blob *body;
 };
-enum { RENDERED_MAX = 8, RENDERED_BYTES_MAX = 16 * 1024 * 1024 /* larger ones are not kept */ };
+enum { RENDERED_MAX = 8, RENDERED_BYTES_MAX = 4 * 1024 * 1024 /* larger ones are soon dropped */ };
 
 /* A request whose answer is rendered once the events at hand are through, so that those who ask at
  * the same time share it. */
@@ -80,6 +80,7 @@ struct shell {
     struct deferred answer;
     struct rendered rendered[RENDERED_MAX];
     size_t next_rendered;
+    struct timer rendered_timer; /* drops the large ones */
     uint64_t http_cache_hits;
     const char *ready_file;
     struct timer standby_timer;
@@ -113,6 +114,7 @@ void agent_link_handle(struct http_request *req, void *userdata);
 void scheduler_http_handle(struct http_request *req, void *userdata);
 void operator_http_handle(struct http_request *req, void *userdata); /* every other path */
 void operator_http_answer(struct deferred *d);
+void operator_http_forget(struct timer *t);
 void operator_http_done(struct shell *s);
 void operator_api_handle(struct http_request *req, void *userdata); /* POST /api/v1 */
 void operator_api_event(struct shell *s, const void *bytes, size_t n);
