@@ -203,6 +203,27 @@ static void test_doubles_round_trip(void **state)
     }
 }
 
+/* Microseconds since the epoch in seconds: the shortest text, as strtod and printf find it. */
+static void test_times(void **state)
+{
+    _cleanup_fixture_ struct fixture f = {0};
+    struct rng rng;
+    rng_init(&rng, 8);
+    for (unsigned i = 0; i < 50000; i++) {
+        int64_t us = (int64_t)(rng_next(&rng) % UINT64_C(9000000000000000));
+        double v = (double)us / 1e6, back = 0;
+        char text[40];
+        for (int precision = 1; precision <= 17 && back != v; precision++) {
+            snprintf(text, sizeof(text), "%.*g", precision, v);
+            assert_int_equal(parse_double(str_of(text), &back), 0);
+        }
+        if (strpbrk(text, "e") || !strpbrk(text, "."))
+            continue;
+        jw_double(fresh(&f), v);
+        assert_string_equal(buf_cstr(&f.out), text);
+    }
+}
+
 static void test_milli(void **state)
 {
     static const struct {
@@ -292,6 +313,7 @@ int main(void)
         cmocka_unit_test(test_strings),
         cmocka_unit_test(test_doubles),
         cmocka_unit_test(test_doubles_round_trip),
+        cmocka_unit_test(test_times),
         cmocka_unit_test(test_milli),
         cmocka_unit_test(test_tree),
         cmocka_unit_test(test_deep_tree),
