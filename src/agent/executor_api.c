@@ -311,6 +311,10 @@ static void handle_call(struct agent *a, struct http_request *req, Mesos__V1__Ex
     case MESOS__V1__EXECUTOR__CALL__TYPE__UPDATE:
         if (e->state == AGENT_EXECUTOR_REGISTERING)
             break;
+        /* It may hold older ones that this process never got: they come first, with its next
+         * subscription. */
+        if (!e->connected)
+            return http_respond_text(req, 503, "Executor is not subscribed now");
         add_limitation(a, e, call->update->status, &req->arena);
         agent_core_update(a->core, &now, e, call->update->status);
         agent_pump(a);

@@ -213,6 +213,11 @@ static void update_arrives(struct world *w, void *target, unsigned life)
         return;
     }
     struct agent_executor *x = known(c);
+    if (x && x->state != AGENT_EXECUTOR_REGISTERING && !x->connected) {
+        if (current)
+            lose(w, c); /* 503: older ones come first, with the next subscription */
+        return;
+    }
     if (x && x->state != AGENT_EXECUTOR_REGISTERING) {
         _cleanup_arena_ struct arena arena = ARENA_INIT;
         struct agent_now now;
