@@ -17,6 +17,19 @@ def pss_kb(pid):
     raise RuntimeError("no Pss")
 
 
+def process_name(pid):
+    with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+        return f.read().strip()
+
+
+def children(pid):
+    found = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/children", encoding="utf-8") as f:
+            found += [int(child) for child in f.read().split()]
+    return found
+
+
 def cpu_seconds(pid):
     """Of all its threads, exact where the kernel counts nanoseconds."""
     total = 0

@@ -1,7 +1,8 @@
 /*
  * Containers started and ended, through a real launcher: groups, limits, namespaces, exec.
  *
- * Usage: bench_container_start LAUNCHER [COUNT [AT_ONCE [plain|groups|namespaces]]]
+ * Usage: bench_container_start [LAUNCHER [COUNT [AT_ONCE [plain|groups|namespaces]]]]
+ * Without a launcher: that of the same build.
  *
  * "started" is the time from the launch to its callback (the program runs), "gone" that until
  * on_exit of the last one (killed, groups removed). The program is `sleep`, so that all of them
@@ -9,12 +10,14 @@
  */
 
 #include <inttypes.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -112,11 +115,10 @@ static unsigned number(int argc, char **argv, int i, unsigned fallback)
 
 int main(int argc, char **argv)
 {
-    if (argc < 2) {
-        fprintf(stderr, "usage: bench_container_start LAUNCHER [COUNT [AT_ONCE [plain|groups|"
-                        "namespaces]]]\n");
-        return 2;
-    }
+    _cleanup_free_ char *folder = xstrdup(argv[0]);
+    _cleanup_free_ char *launcher = argc > 1 ? xstrdup(argv[1])
+                                             : path_join(dirname(folder),
+                                                   "../src/containerizer/dcos-launcher");
     struct bench b = {.count = number(argc, argv, 2, 1000), .at_once = number(argc, argv, 3, 32)};
     const char *mode = argc > 4 ? argv[4] : geteuid() == 0 ? "namespaces" : "plain";
     b.namespaces = strcmp(mode, "namespaces") == 0;
@@ -126,7 +128,7 @@ int main(int argc, char **argv)
     b.loop = loop_new();
     struct containerizer_options o = {.runtime_dir = b.dir,
         .cgroups_root = root,
-        .launcher_path = argv[1],
+        .launcher_path = launcher,
         .plain = strcmp(mode, "plain") == 0,
         .on_exit = on_exit_cb,
         .userdata = &b};
@@ -153,13 +155,14 @@ int main(int argc, char **argv)
 
     qsort(b.latency.items, b.latency.n, sizeof *b.latency.items, compare);
     double start_s = (double)(up - begin) / 1e6;
-    printf("mode=%s count=%u at_once=%u cpus=%ld\n", mode, b.count, b.at_once,
-        sysconf(_SC_NPROCESSORS_ONLN));
-    printf("started %u failed %u in %.3f s: %.0f/s, median %.2f ms, p99 %.2f ms\n", b.started,
-        b.failed, start_s, b.started / start_s, (double)b.latency.items[b.latency.n / 2] / 1e3,
+    printf("mode %s name\ncount %u containers\nat_once %u containers\nfailed %u containers\n", mode,
+        b.count, b.at_once, b.failed);
+    printf("started %.3f s\nrate %.0f containers/s\n", start_s, b.started / start_s);
+    printf("latency.median %.2f ms\nlatency.p99 %.2f ms\n",
+        (double)b.latency.items[b.latency.n / 2] / 1e3,
         (double)b.latency.items[b.latency.n * 99 / 100] / 1e3);
-    printf("gone in %.3f s\n", (double)(gone - up) / 1e6);
-    printf("cpu agent side %.3f s, launcher and containers %.3f s\n", cpu_seconds(RUSAGE_SELF),
+    printf("gone %.3f s\n", (double)(gone - up) / 1e6);
+    printf("cpu.agent_side %.3f s\ncpu.launcher_and_containers %.3f s\n", cpu_seconds(RUSAGE_SELF),
         cpu_seconds(RUSAGE_CHILDREN));
     vec_done(&b.asked_at);
     vec_done(&b.latency);

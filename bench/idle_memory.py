@@ -28,12 +28,14 @@ def main():
 
         wait_until(running, "two running tasks")
         time.sleep(IDLE)  # the figure is defined as idle for a minute
-        helpers = {"dcos-executor": [], "dcos-launcher": []}
-        for pid in processes_under(cluster.folder):
-            with open(f"/proc/{pid}/cmdline", "rb") as f:
-                name = os.path.basename(f.read().split(b"\0")[0].decode())
+        # The launcher names nothing of the cluster in its arguments or environment: it is the agent's child.
+        # Processes of a task: its executor, and dcos-init, a fork of the executor in the task's namespaces.
+        helpers = {"dcos-launcher": [], "dcos-executor": [], "dcos-init": []}
+        for pid in set(processes_under(cluster.folder)) | set(common.children(agent.pid)):
+            name = common.process_name(pid)
             if name in helpers:
                 helpers[name].append(common.pss_kb(pid))
+        assert len(helpers["dcos-launcher"]) == 1 and len(helpers["dcos-executor"]) == 2, helpers
         kb = {d.name: common.pss_kb(d.pid) for d in (master, marathon, agent)}
         common.report("master", kb["master"] / 1024, "MiB")
         common.report("marathon", kb["marathon"] / 1024, "MiB")
@@ -41,6 +43,8 @@ def main():
         common.report("agent", kb["agent1"] / 1024, "MiB (must be < 10)")
         common.report("launcher", max(helpers["dcos-launcher"]) / 1024, "MiB")
         common.report("executor", max(helpers["dcos-executor"]) / 1024, "MiB (must be < 2)")
+        if helpers["dcos-init"]:
+            common.report("task init", max(helpers["dcos-init"]) / 1024, "MiB")
         for d in (master, marathon, agent):
             common.report(f"{d.name} cpu", common.cpu_seconds(d.pid), "s since start")
     finally:

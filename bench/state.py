@@ -59,20 +59,23 @@ def main():
             fresh = []
             for i in range(5):
                 # A query of its own makes every reading a rendering of its own.
-                key = f"{path}{'&' if '?' in path else '?'}fresh={i}"
+                # Twenty at once, three times; then twenty more of what is rendered already, since nothing changes
+            # here: that is the cost of the copies into sockets.
+            rounds = []
+            for i in range(3):
+                key = f"{path}{'&' if '?' in path else '?'}twenty={i}"
                 cpu = common.cpu_seconds(master.pid)
-                fresh.append(readers(address, key, 1)[0] + (common.cpu_seconds(master.pid) - cpu,))
-            fresh.sort()
-            first, whole, size, cpu = fresh[len(fresh) // 2]
-            common.report(f"{name}.size", size / 1e6, "MB")
-            common.report(f"{name}.first_byte", first * 1e3, "ms, median of 5" + (" (must be < 300)" if name == "state" else ""))
-            common.report(f"{name}.last_byte", whole * 1e3, "ms")
-            common.report(f"{name}.cpu.1_reader", cpu, "s")
-            cpu = common.cpu_seconds(master.pid)
-            all_of_them = readers(address, f"{path}{'&' if '?' in path else '?'}fresh=twenty", 20)
-            cost = common.cpu_seconds(master.pid) - cpu
-            common.report(f"{name}.cpu.20_readers", cost, "s, socket copies included")
-            common.report(f"{name}.last_byte.20_readers", max(r[1] for r in all_of_them) * 1e3, "ms")
+                last = max(r[1] for r in readers(address, key, 20))
+                cost = common.cpu_seconds(master.pid) - cpu
+                readers(address, key, 20)
+                copies = common.cpu_seconds(master.pid) - cpu - cost
+                rounds.append(((cost - copies * 19 / 20) / cpu_of_one, cost, copies, last))
+            rounds.sort()
+            ratio, cost, copies, last = rounds[1]
+            common.report(f"{name}.cpu.20_readers", cost, "s, copies into sockets included, median of 3")
+            common.report(f"{name}.cpu.20_copies", copies, "s, of 20 readers of what was rendered before")
+            common.report(f"{name}.20_readers_to_one", ratio, "times, copies apart" + (" (must be < 1.5)" if name == "state" else ""))
+            common.report(f"{name}.last_byte.20_readers", last * 1e3, "ms")
         common.report("memory.after", common.pss_kb(master.pid) / 1024, "MiB")
         load.finish()
     finally:
