@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -16,10 +18,13 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "containerizer/proc.h"
 #include "wire/codec.h"
 
 /* After SIGKILL to its processes the init ends by itself; one that does not is killed. */
 #define INIT_PATIENCE_US (2 * USEC_PER_SEC)
+/* What a killed init leaves gets this long to die. */
+#define ORPHANS_PATIENCE_US (1 * USEC_PER_SEC)
 
 static void fail_task(struct executor *ex, const char *message, Mesos__V1__TaskStatus__Reason why)
 {
@@ -100,6 +105,22 @@ static void drop_process(struct executor *ex)
     logger_finish(TAKE_PTR(t->err));
 }
 
+/* From now on no kernel ends the rest when init dies: its orphans come to us. */
+static void without_namespaces(struct executor *ex)
+{
+    ex->task->namespaces = false;
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
+static void kill_orphans(void)
+{
+    int64_t deadline = clock_monotonic_us() + ORPHANS_PATIENCE_US;
+    while (proc_signal_descendants(getpid(), SIGKILL) > 0 && clock_monotonic_us() < deadline) {
+        struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
+        nanosleep(&pause, NULL);
+    }
+}
+
 static void try_start(struct executor *ex)
 {
     struct task *t = ex->task;
@@ -107,7 +128,7 @@ static void try_start(struct executor *ex)
     int r = start(ex, &err);
     if (r == -EPERM && t->namespaces) {
         drop_process(ex);
-        t->namespaces = false;
+        without_namespaces(ex);
         r = start(ex, &err);
     }
     if (r < 0) {
@@ -137,7 +158,9 @@ void task_launch(struct executor *ex, const TaskInfo *info)
     t->ex = ex;
     t->info = (TaskInfo *)wire_clone(&info->base, &t->arena);
     t->spawn = (struct spawn){.pidfd = -1, .result_fd = -1, .hold_fd = -1};
-    t->namespaces = geteuid() == 0;
+    t->namespaces = true;
+    if (geteuid() != 0)
+        without_namespaces(ex);
     timer_init(&t->kill_timer, ex->loop, on_kill_timer);
     timer_init(&t->completion_timer, ex->loop, on_completion_timer);
     timer_init(&t->reap_timer, ex->loop, on_reap_timer);
@@ -177,8 +200,12 @@ static void read_results(struct executor *ex)
         } else if (record.kind == SPAWN_FAILED &&
                    spawn_failure_stage(record.value) == SPAWN_STAGE_NAMESPACE && t->namespaces) {
             log_warn("no namespaces for the task, running it without");
+            /* It ends right after these words. */
+            siginfo_t info;
+            while (waitid(P_PIDFD, (id_t)t->spawn.pidfd, &info, WEXITED) < 0 && errno == EINTR)
+                ;
             drop_process(ex);
-            t->namespaces = false;
+            without_namespaces(ex);
             try_start(ex);
             return;
         } else if (record.kind == SPAWN_FAILED) {
@@ -309,6 +336,8 @@ static void on_gone(void *userdata, unsigned events)
     timer_stop(&t->completion_timer);
     timer_stop(&t->reap_timer);
     checks_stop(ex);
+    if (!t->namespaces)
+        kill_orphans();
     drop_process(ex);
     conclude(ex);
 }

@@ -202,7 +202,7 @@ class FakeAgent:
 class ExecutorUnderTest:
     """dcos-executor with its sandbox and its agent."""
 
-    def __init__(self, *flags, agent_options=None, checkpoint=True, env=None, start_agent=True):
+    def __init__(self, *flags, agent_options=None, checkpoint=True, env=None, start_agent=True, wrapper=(), **options):
         self.folder = tempfile.mkdtemp(prefix="dcos-executor-")
         os.chmod(self.folder, 0o755)
         self.sandbox = os.path.join(self.folder, "sandbox")
@@ -223,13 +223,14 @@ class ExecutorUnderTest:
             **(env or {}),
         }
         self.process = subprocess.Popen(
-            [binary("dcos-executor"), "--content_type=application/json", *flags],
+            [*wrapper, binary("dcos-executor"), "--content_type=application/json", *flags],
             env=self.env,
             cwd=self.sandbox,
             stdin=subprocess.DEVNULL,
             stdout=open(os.path.join(self.sandbox, "stdout"), "ab"),
             stderr=open(os.path.join(self.sandbox, "stderr"), "ab"),
             start_new_session=True,
+            **options,
         )
         if start_agent:
             self.agent.wait_subscribed()

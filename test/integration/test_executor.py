@@ -236,6 +236,59 @@ def test_killed_executor_takes_the_task_along(run):
     wait_until(lambda: not running(m), "the end of all of them")
 
 
+# Root without the right to make namespaces is as good as no root.
+NO_NAMESPACES = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"] if os.geteuid() == 0 else []
+
+
+def children(pid, name):
+    found = []
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        for child in f.read().split():
+            with open(f"/proc/{child}/comm") as c:
+                if c.read().strip() == name:
+                    found.append(int(child))
+    return found
+
+
+@pytest.mark.parametrize("victim", ["executor", "init"])
+def test_deaths_without_namespaces_leave_nothing(run, victim):
+    e = run(wrapper=NO_NAMESPACES)
+    m = marker()
+    e.agent.launch(f"setsid sh -c 'trap \"\" TERM HUP; (setsid sleep {m} &); sleep {m}; :' & sleep {m}; :")
+    e.agent.wait_state("TASK_RUNNING")
+    wait_until(lambda: len(running(f"sleep\0{m}")) == 3, "the task's processes")
+    (init,) = children(e.process.pid, "dcos-init")
+    assert os.readlink(f"/proc/{init}/ns/pid") == os.readlink("/proc/self/ns/pid")
+    os.kill(init if victim == "init" else e.process.pid, signal.SIGKILL)
+    wait_until(lambda: not running(m), "the end of all of them")
+    if victim == "init":
+        assert e.agent.wait_state("TASK_FAILED")["message"] == "Command terminated with signal Killed"
+        assert e.exit_code() == 0
+
+
+def test_nothing_leaks_into_the_task(run):
+    """Not our descriptors, nor signals that somebody above ignored or blocked, nor what is the executor's alone."""
+    read, write = os.pipe()
+
+    def above():
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGTERM])
+
+    e = run(
+        env={"MESOS_EXECUTOR_AUTHENTICATION_TOKEN": "secret", "DCOS_OOM_FILE": "/nowhere"},
+        pass_fds=(read, write),
+        preexec_fn=above,
+    )
+    os.close(read)
+    os.close(write)
+    e.agent.launch("ls -1 /proc/$$/fd; grep -E 'Sig(Blk|Ign)' /proc/self/status; env | grep -E 'SECRET|TOKEN|DCOS_'; exit 0")
+    e.agent.wait_state("TASK_FINISHED")
+    assert e.exit_code() == 0
+    lines = e.read("stdout").split()
+    assert lines == ["0", "1", "2", "SigBlk:", "0" * 16, "SigIgn:", "0" * 16]
+
+
 def test_zombies_are_reaped_and_signals_are_normal(run):
     e = run()
     e.agent.launch(
