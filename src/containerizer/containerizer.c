@@ -225,11 +225,13 @@ void container_exited(struct container *k, int status)
 
 static void kill_all(struct container *k)
 {
+    /* Once the process is gone its id may be a stranger's; its supervisor ended the rest. */
+    bool there = k->pidfd >= 0 && pidfd_send_signal(k->pidfd, 0, NULL, 0) == 0;
     if (k->c->has_cgroups)
         cgroup_kill(&k->c->fs, k->id);
-    else
+    else if (there)
         proc_signal_descendants(k->pid, SIGKILL);
-    if (k->pidfd >= 0)
+    if (there)
         pidfd_send_signal(k->pidfd, SIGKILL, NULL, 0);
 }
 

@@ -117,8 +117,10 @@ static void start_main(struct init *i)
     pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
     if (pid < 0)
         spawn_fail(i->result_fd, SPAWN_STAGE_FORK, errno);
-    if (pid == 0)
+    if (pid == 0) {
+        close(go[0]); /* so that our death shows on the other end */
         spawn_exec(i->o, go[1]);
+    }
     i->main_pid = pid;
     close(go[1]);
     struct spawn_record record;

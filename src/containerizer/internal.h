@@ -76,6 +76,7 @@ struct containerizer {
 
     /* recover.c */
     bool sweeping;
+    bool restarted; /* the machine, since the containers that are recovered ran */
     struct loop_work sweep;
     VEC(char *) keep;
 };

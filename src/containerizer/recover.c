@@ -15,6 +15,35 @@
 #include "containerizer/proc.h"
 
 #define SWEEP_TIMEOUT_US (10 * USEC_PER_SEC)
+#define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
+enum { BOOT_ID_MAX = 256 };
+
+/* ---- restarts of the machine ---- */
+
+static int read_boot_id(const char *path, struct buf *out)
+{
+    return file_read(path, BOOT_ID_MAX, out, NULL);
+}
+
+/* Process ids and start times from before a restart of the machine may be a stranger's now. */
+static bool machine_restarted(const struct containerizer *c)
+{
+    _cleanup_free_ char *path = path_join(c->runtime_dir, "boot_id");
+    _cleanup_buf_ struct buf now = BUF_INIT, then = BUF_INIT;
+    return read_boot_id(BOOT_ID_FILE, &now) == 0 && read_boot_id(path, &then) == 0 &&
+           !str_eq(buf_str(&now), buf_str(&then));
+}
+
+/* Only when nothing from before is left: we may be started again on the way. */
+static void note_boot(const struct containerizer *c)
+{
+    _cleanup_free_ char *path = path_join(c->runtime_dir, "boot_id");
+    _cleanup_buf_ struct buf now = BUF_INIT;
+    struct error err = ERROR_INIT;
+    if (read_boot_id(BOOT_ID_FILE, &now) == 0 &&
+        file_write_atomic(path, now.p, now.n, 0644, &err) < 0)
+        log_warn("cannot note the machine's start error=%s", err.msg);
+}
 
 static bool is_kept(const char *name, const struct containerizer *c)
 {
@@ -59,7 +88,8 @@ static void sweep_work(struct loop_work *w)
         closedir(d);
     VEC_FOREACH (id, &leftovers) {
         _cleanup_free_ char *dir = path_join(root, *id);
-        end_leftover(dir);
+        if (!c->restarted)
+            end_leftover(dir);
         if (c->has_cgroups)
             cgroup_kill(&c->fs, *id); /* all at once, then one after the other */
     }
@@ -80,6 +110,8 @@ static void sweep_done(struct loop_work *w)
         free(*id);
     vec_done(&c->keep);
     c->sweeping = false;
+    if (!c->closing)
+        note_boot(c);
     MAP_FOREACH (e, &c->containers) {
         struct container *k = e->value;
         if (!c->closing && k->state == CONTAINER_QUEUED)
@@ -96,6 +128,7 @@ static void gone_at_recovery(struct deferred *d)
 
 void containerizer_recover(struct containerizer *c, const struct container_recover *items, size_t n)
 {
+    c->restarted = machine_restarted(c);
     for (size_t i = 0; i < n; i++) {
         if (map_get(&c->containers, items[i].id))
             continue;
@@ -106,7 +139,7 @@ void containerizer_recover(struct containerizer *c, const struct container_recov
         vec_push(&c->keep, xstrdup(k->id));
         if (k->pid <= 0 || !k->start_time)
             container_read_pid(k->state_dir, &k->pid, &k->start_time);
-        int fd = proc_open(k->pid, k->start_time);
+        int fd = c->restarted ? -ESRCH : proc_open(k->pid, k->start_time);
         if (fd >= 0) {
             k->pidfd = fd;
             container_started(k, k->pid, k->start_time, false);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <pwd.h>
 #include <sched.h>
 #include <signal.h>
@@ -65,11 +66,18 @@ static int exec_path(const char *file, char *const *argv, char *const *envp)
     return result;
 }
 
+/* Past libc, which keeps two signals to itself, and whose posix_spawn leaves them ignored. */
+static void default_signals(void)
+{
+    static const uint64_t all_zero[8]; /* the kernel's struct sigaction: SIG_DFL and nothing else */
+    for (int s = 1; s < NSIG; s++)
+        syscall(SYS_rt_sigaction, s, all_zero, NULL, sizeof(uint64_t));
+}
+
 void spawn_exec(const struct spawn_options *o, int result_fd)
 {
     setsid();
-    for (int s = 1; s < NSIG; s++)
-        signal(s, SIG_DFL);
+    default_signals();
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -85,8 +93,13 @@ void spawn_exec(const struct spawn_options *o, int result_fd)
     if (o->cwd && chdir(o->cwd) < 0)
         spawn_fail(result_fd, SPAWN_STAGE_CWD, errno);
     /* After the switch of users, which clears it. In a pid namespace the kernel does this. */
-    if (o->supervised && !o->namespaces)
+    if (o->supervised && !o->namespaces) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        /* A supervisor that died before that reads no results any more. */
+        struct pollfd reader = {.fd = result_fd};
+        if (poll(&reader, 1, 0) > 0 && reader.revents & POLLERR)
+            _exit(127);
+    }
     int r = exec_path(o->file ? o->file : o->argv[0], (char *const *)(uintptr_t)o->argv,
         (char *const *)(uintptr_t)o->envp);
     spawn_fail(result_fd, SPAWN_STAGE_EXEC, -r);

@@ -365,6 +365,99 @@ static void test_recover(void **state)
         check_recover(false);
 }
 
+/* Ids of processes from before a restart of the machine are strangers': nothing happens to them. */
+static void test_recover_after_the_machine_restarted(void **state)
+{
+    struct fixture f;
+    setup(&f, true);
+    containerizer_recover(f.c, NULL, 0);
+    launch_script(&f, "known", "while [ ! -e stop ]; do sleep 0.02; done",
+        (struct container_limits){0}, true);
+    wait_for(&f, &f.started);
+    pid_t known = f.pid;
+    struct container_recover item = {.id = "known", .pid = f.pid, .start_time = f.start_time};
+    f.started = false;
+    launch_script(&f, "leftover", "while [ ! -e stop ]; do sleep 0.02; done",
+        (struct container_limits){0}, true);
+    wait_for(&f, &f.started);
+    pid_t leftover = f.pid;
+    containerizer_free(f.c);
+    _cleanup_free_ char *boot = path_join(f.dir, "boot_id");
+    assert_int_equal(access(boot, F_OK), 0);
+    assert_int_equal(file_write_atomic(boot, "another\n", 8, 0644, NULL), 0);
+    f.started = false;
+    open_containerizer(&f);
+    containerizer_recover(f.c, &item, 1);
+    wait_for(&f, &f.exited);
+    assert_int_equal(f.exit.status, -1);
+    f.exited = false;
+    launch_script(&f, "next", "exit 0", (struct container_limits){0}, false); /* after the sweep */
+    wait_for(&f, &f.exited);
+    assert_int_equal(kill(known, 0), 0);
+    assert_int_equal(kill(leftover, 0), 0);
+    _cleanup_free_ char *stop = path_join(f.box, "stop");
+    fd_close(open(stop, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+    int64_t deadline = clock_monotonic_us() + PATIENCE_US;
+    struct proc_stat s;
+    pid_t pids[] = {known, leftover};
+    for (size_t i = 0; i < ARRAY_SIZE(pids); i++) {
+        while (proc_stat_read(pids[i], &s) == 0 && s.state != 'Z') {
+            assert_true(clock_monotonic_us() < deadline);
+            loop_run_once(f.loop, false);
+        }
+    }
+    /* Noted by now: the machine is the same one again. */
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    assert_int_equal(file_read(boot, 100, &text, NULL), 0);
+    assert_string_not_equal(buf_cstr(&text), "another\n");
+    close_all(&f);
+}
+
+/* Nothing of ours reaches the program: descriptors, signals, environment. */
+static void check_clean(bool plain, bool ns)
+{
+    struct fixture f;
+    setup(&f, plain);
+    int leak[2] = {dup(1), open("/dev/null", O_RDONLY)}; /* NOLINT(android-cloexec-open) */
+    assert_true(leak[0] >= 0 && leak[1] >= 0);
+    containerizer_free(f.c); /* the next launcher inherits them, and what follows */
+    sighandler_t before = signal(SIGPIPE, SIG_IGN);
+    sigset_t mask, old;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGTERM);
+    sigaddset(&mask, SIGUSR2);
+    sigprocmask(SIG_BLOCK, &mask, &old);
+    setenv("OUR_SECRET", "1", 1);
+    open_containerizer(&f);
+    launch_script(&f, "clean",
+        "exec 5>/dev/null; cd /proc/$$; ls fd; grep -E 'Sig(Blk|Ign)' /proc/self/status; "
+        "tr '\\0' '\\n' <environ | grep -v DCOS_ | sort",
+        (struct container_limits){0}, ns);
+    wait_for(&f, &f.exited);
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    signal(SIGPIPE, before);
+    unsetenv("OUR_SECRET");
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    read_box(&f, "stdout", &text);
+    assert_non_null(strstr(buf_cstr(&text), "0\n1\n2\n5\n"));
+    assert_ptr_equal(strstr(buf_cstr(&text), "0\n1\n2\n5\nSigBlk"), buf_cstr(&text));
+    assert_non_null(strstr(buf_cstr(&text), "SigBlk:\t0000000000000000\n"));
+    assert_non_null(strstr(buf_cstr(&text), "SigIgn:\t0000000000000000\n"));
+    assert_null(strstr(buf_cstr(&text), "OUR_SECRET"));
+    assert_non_null(strstr(buf_cstr(&text), "\nHELLO=world\nPATH=/usr/bin:/bin\n"));
+    close(leak[0]);
+    close(leak[1]);
+    close_all(&f);
+}
+
+static void test_clean(void **state)
+{
+    check_clean(true, false);
+    check_clean(true, true);
+    if (can_isolate())
+        check_clean(false, true);
+}
+
 /* Two agents below one root: what one of them does not know may be the other's. */
 static void test_shared_root(void **state)
 {
@@ -463,6 +556,8 @@ int main(void)
         cmocka_unit_test(test_memory_limit),
         cmocka_unit_test(test_usage_and_update),
         cmocka_unit_test(test_recover),
+        cmocka_unit_test(test_recover_after_the_machine_restarted),
+        cmocka_unit_test(test_clean),
         cmocka_unit_test(test_shared_root),
         cmocka_unit_test(test_launcher_killed),
         cmocka_unit_test(test_bad_specs),
