@@ -224,6 +224,10 @@ void api_info_route(struct core *c, const struct api_info *info, struct api_repl
     jw_field_bool(&w, "store_cache", true);
     jw_key(&w, "features");
     jw_begin_array(&w);
+    struct str rest = str_of(o->features), part;
+    while (str_split(&rest, ',', &part))
+        if (str_trim(part).n > 0)
+            jw_string_n(&w, str_trim(part).p, str_trim(part).n);
     jw_end_array(&w);
     jw_end_object(&w);
     jw_key(&w, "zookeeper_config");
@@ -231,6 +235,10 @@ void api_info_route(struct core *c, const struct api_info *info, struct api_repl
     jw_key(&w, "zk");
     jw_null(&w);
     jw_field_i64(&w, "zk_max_versions", o->max_versions);
+    static const char *const unused[] = {"zk_compression", "zk_compression_threshold",
+        "zk_connection_timeout", "zk_max_node_size", "zk_session_timeout", "zk_timeout"};
+    for (size_t k = 0; k < ARRAY_SIZE(unused); k++)
+        jw_field_string(&w, unused[k], NULL);
     jw_end_object(&w);
     jw_key(&w, "http_config");
     jw_begin_object(&w);

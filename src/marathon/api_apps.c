@@ -156,7 +156,7 @@ static struct app *read_update(struct core *c, struct app_reader *reader, const 
             others += !streq(key, "id") && !streq(key, "version") && !json_is_null(value);
         int64_t at;
         if (others > 0) {
-            violation_add(&reader->rules, prefix,
+            violation_add(&reader->rules, *prefix ? prefix : "/",
                 "The 'version' field may only be combined with the 'id' field.");
             return NULL;
         }

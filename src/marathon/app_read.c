@@ -52,9 +52,12 @@ static void roles_for(
     }
     if (!enforce)
         ret->valid[n++] = own;
-    if (!at_root)
+    if (!at_root && (enforce || !streq(own, ret->top)))
         ret->valid[n++] = ret->top;
-    if (existing)
+    bool known = false;
+    for (size_t i = 0; existing && i < n; i++)
+        known = known || streq(ret->valid[i], existing->role);
+    if (existing && !known)
         ret->valid[n++] = existing->role;
     ret->def = enforce ? ret->top : own;
 }

@@ -211,7 +211,7 @@ static const struct schema t_linux = {.kind = SCHEMA_OBJECT, FIELDS(linux_fields
 
 static const char *const modes[] = {"RO", "RW", NULL};
 static const struct schema t_mode = {.kind = SCHEMA_ENUM, .enums = modes};
-/* What a persistent or external volume holds is not read further: they are refused later. */
+/* Options of volume drivers mean nothing here. */
 static json_t *read_object_as_is(const json_t *in, const char *path, struct violations *v)
 {
     if (json_is_object(in))
@@ -220,12 +220,30 @@ static json_t *read_object_as_is(const json_t *in, const char *path, struct viol
     return NULL;
 }
 static const struct schema t_opaque = {.kind = SCHEMA_CUSTOM, .custom = read_object_as_is};
+static const char *const disk_types[] = {"root", "path", "mount", NULL};
+static const struct schema t_disk_type = {.kind = SCHEMA_ENUM, .enums = disk_types};
+static const struct schema_field persistent_fields[] = {
+    {"type", &t_disk_type},
+    {"size", &t_count, true},
+    {"maxSize", &t_count},
+    {"profileName", &t_text},
+    {"constraints", &t_constraints, false, "[]"},
+};
+static const struct schema t_persistent = {.kind = SCHEMA_OBJECT, FIELDS(persistent_fields)};
+static const struct schema_field external_fields[] = {
+    {"size", &t_count},
+    {"name", &t_text},
+    {"provider", &t_text, false, "\"dvdi\""},
+    {"options", &t_opaque, false, "{}"},
+    {"shared", &t_bool, false, "false"},
+};
+static const struct schema t_external = {.kind = SCHEMA_OBJECT, FIELDS(external_fields)};
 static const struct schema_field volume_fields[] = {
     {"containerPath", &t_text, true},
     {"hostPath", &t_string},
     {"mode", &t_mode},
-    {"persistent", &t_opaque},
-    {"external", &t_opaque},
+    {"persistent", &t_persistent},
+    {"external", &t_external},
     {"secret", &t_string},
 };
 static const struct schema t_volume = {.kind = SCHEMA_OBJECT, FIELDS(volume_fields)};
@@ -355,7 +373,7 @@ static const struct schema_field limit_fields[] = {{"cpus", &t_limit}, {"mem", &
 static const struct schema t_limits = {.kind = SCHEMA_OBJECT, FIELDS(limit_fields)};
 static const struct schema t_executor = {.kind = SCHEMA_STRING, .match = match_executor};
 
-static const struct schema_field secret_def_fields[] = {{"source", &t_text, true}};
+static const struct schema_field secret_def_fields[] = {{"source", &t_string, true}};
 static const struct schema t_secret_def = {.kind = SCHEMA_OBJECT, FIELDS(secret_def_fields)};
 static const struct schema t_secrets = {.kind = SCHEMA_MAP, .items = &t_secret_def};
 

@@ -46,6 +46,8 @@ struct core_options {
     const char *framework_name, *hostname, *mesos_role, *webui_url, *mesos_user;
     const char *env_prefix;  /* NULL = none */
     const char *executor;    /* "//cmd" */
+    const char *features;    /* "a,b": shown by /v2/info */
+    bool task_killing;       /* tasks under way to their end say so */
     struct app_options *app; /* default network, bridge */
     enum accepted_behavior accepted;
     bool new_group_enforce_role;            /* "top" */

@@ -17,7 +17,7 @@
 struct flags_out {
     const char *master, *http_address, *hostname, *work_dir, *store, *framework_name, *mesos_role,
         *mesos_user, *ready_file, *accepted, *enforce, *executor, *env_prefix, *bridge,
-        *default_network, *webui_url, *logging_level;
+        *default_network, *webui_url, *logging_level, *features;
     uint16_t http_port;
     int64_t failover_s, reconcile_delay, reconcile_interval, scale_delay, scale_interval, decline,
         min_revive, max_per_offer, tokens, token_interval, max_deployments, max_versions, port_min,
@@ -65,6 +65,34 @@ static void on_leader(int status, uint64_t epoch, void *userdata)
         log_warn("cannot write the ready file error=%s, ignoring", err.msg);
 }
 
+static bool has_feature(const char *features, const char *name)
+{
+    struct str rest = str_of(features), part;
+    while (str_split(&rest, ',', &part))
+        if (str_eq_c(str_trim(part), name))
+            return true;
+    return false;
+}
+
+/* Those that are named and not built are refused where an app asks for them. */
+static int check_features(const char *features)
+{
+    static const char *const known[] = {
+        "vips", "task_killing", "external_volumes", "secrets", "gpu_resources"};
+    struct str rest = str_of(features), part;
+    while (str_split(&rest, ',', &part)) {
+        bool found = str_trim(part).n == 0;
+        for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+            found = found || str_eq_c(str_trim(part), known[i]);
+        if (!found) {
+            fprintf(stderr, "dcos-marathon: --enable_features: unknown feature " STR_FMT "\n",
+                STR_ARG(str_trim(part)));
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
 static int check_options(const struct flags_out *o)
 {
     enum log_level level;
@@ -82,7 +110,7 @@ static int check_options(const struct flags_out *o)
         fprintf(stderr, "dcos-marathon: times and limits must be positive\n");
         return -EINVAL;
     }
-    return 0;
+    return check_features(o->features);
 }
 
 static void fill_options(struct shell *s, const struct flags_out *o)
@@ -95,6 +123,8 @@ static void fill_options(struct shell *s, const struct flags_out *o)
     c->mesos_user = o->mesos_user;
     c->env_prefix = o->env_prefix;
     c->executor = o->executor;
+    c->features = o->features;
+    c->task_killing = has_feature(o->features, "task_killing");
     c->app = &s->app_options;
     c->accepted = streq(o->accepted, "unreserved") ? ACCEPTED_UNRESERVED
                   : streq(o->accepted, "reserved") ? ACCEPTED_RESERVED
@@ -225,6 +255,8 @@ int main(int argc, char **argv)
             "any, unreserved or reserved"},
         {"new_group_enforce_role", FLAG_STRING, &o.enforce, "off", "KIND", "off or top"},
         {"executor", FLAG_STRING, &o.executor, "//cmd", "PATH", "of apps that name none"},
+        {"enable_features", FLAG_STRING, &o.features, "vips,task_killing", "LIST",
+            "vips, task_killing, external_volumes, secrets, gpu_resources"},
         {"env_vars_prefix", FLAG_STRING, &o.env_prefix, NULL, "TEXT", "for HOST and PORT*"},
         {"mesos_bridge_name", FLAG_STRING, &o.bridge, "mesos-bridge", "NAME", "bridge network"},
         {"default_network_name", FLAG_STRING, &o.default_network, NULL, "NAME",

@@ -19,6 +19,9 @@ static Mesos__V1__FrameworkInfo *framework_info(struct shell *s, struct arena *a
         (double)o->failover_timeout_us / 1e6, "checkpoint", 1, "roles",
         queue_framework_roles(s->core), "hostname", o->hostname, "webui_url", o->webui_url,
         "capabilities", "type", "PARTITION_AWARE", "type", "MULTI_ROLE", "type", "REGION_AWARE");
+    if (o->task_killing)
+        json_array_append_new(json_object_get(info, "capabilities"),
+            json_pack("{s:s}", "type", "TASK_KILLING_STATE"));
     if (s->core->framework_id)
         json_object_set_new(info, "id", json_pack("{s:s}", "value", s->core->framework_id));
     ProtobufCMessage *m = NULL;

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/str.h"
+#include "marathon/validate.h"
 
 enum network_mode app_network_mode(const json_t *app)
 {
@@ -275,6 +276,25 @@ static void health_defaults(json_t *app)
     }
 }
 
+/* Volumes belong to one instance, and a single instance is never two: these apps go down before
+ * they come up. */
+static void strategy_defaults(json_t *app)
+{
+    bool persistent = app_has_persistent_volumes(app);
+    if (persistent) {
+        set_default(app, "residency",
+            json_pack("{s:i,s:s}", "relaunchEscalationTimeoutSeconds", 3600, "taskLostBehavior",
+                "WAIT_FOREVER"));
+        set_default(app, "unreachableStrategy", json_string("disabled"));
+    }
+    if (persistent || app_has_external_volumes(app))
+        set_default(app, "upgradeStrategy",
+            json_pack("{s:f,s:f}", "minimumHealthCapacity", 0.5, "maximumOverCapacity", 0.0));
+    else if (app_is_single_instance(app))
+        set_default(app, "upgradeStrategy",
+            json_pack("{s:f,s:f}", "minimumHealthCapacity", 0.0, "maximumOverCapacity", 0.0));
+}
+
 static json_t *sorted_unique(const json_t *array)
 {
     json_t *out = json_array();
@@ -352,6 +372,7 @@ json_t *app_canonical(
     if (mode != NETWORK_HOST)
         json_object_set_new(app, "requirePorts", json_false());
     health_defaults(app);
+    strategy_defaults(app);
     if (role)
         set_default(app, "role", json_string(role));
     static const char *const sets[] = {"dependencies", "acceptedResourceRoles"};

@@ -8,8 +8,6 @@
 #include "marathon/path.h"
 #include "marathon/regex.h"
 
-#define FEATURE_MISSING "Feature %s is not enabled. Enable with --enable_features %s)"
-
 size_t app_port_count(const json_t *app)
 {
     if (app_network_mode(app) == NETWORK_HOST)
@@ -142,9 +140,15 @@ static void validate_limits(const json_t *app, struct violations *v)
         const json_t *limit = json_at(json_at(app, "resourceLimits"), names[i]);
         double request = json_double_at(app, names[i], 0);
         _cleanup_free_ char *path = xasprintf("/resourceLimits/%s", names[i]);
-        if (json_is_number(limit) && json_number_value(limit) < request)
-            violation_add(v, path,
-                "resource limit must be greater than or equal to requested resource (%g)", request);
+        if (!json_is_number(limit) || json_number_value(limit) >= request)
+            continue;
+        _cleanup_buf_ struct buf text = BUF_INIT;
+        struct json_writer w;
+        jw_init(&w, &text);
+        jw_double(&w, request);
+        violation_add(v, path,
+            "resource limit must be greater than or equal to requested resource (%s)",
+            buf_cstr(&text));
     }
 }
 
@@ -171,9 +175,17 @@ static void validate_env(const json_t *app, struct violations *v)
             "secrets feature to be enabled");
     if (json_object_size(json_at(app, "secrets")) > 0)
         violation_add(v, "/secrets", FEATURE_MISSING, "secrets", "secrets");
+    json_object_foreach((json_t *)(uintptr_t)json_at(app, "secrets"), key, value)
+    {
+        _cleanup_free_ char *path = xasprintf("/secrets/%s/source", key);
+        if (*key == '\0')
+            violation_add(v, "/secrets()", "must not be empty");
+        if (!*json_str_at(value, "source", ""))
+            violation_add(v, path, "must not be empty");
+    }
 }
 
-static bool has_instance_label(const json_t *app)
+bool app_is_single_instance(const json_t *app)
 {
     return streq(json_str_at(json_at(app, "labels"), "MARATHON_SINGLE_INSTANCE_APP", ""), "true");
 }
@@ -182,7 +194,7 @@ static void validate_labels(const json_t *app, struct violations *v)
 {
     const json_t *labels = json_at(app, "labels");
     const json_t *upgrade = json_at(app, "upgradeStrategy");
-    if (has_instance_label(app)) {
+    if (app_is_single_instance(app)) {
         if (json_i64_at(app, "instances", 1) > 1)
             violation_add(v, "/instances", "Single instance app may only have one instance");
         static const char *const both[] = {"minimumHealthCapacity", "maximumOverCapacity"};
@@ -244,8 +256,11 @@ void app_validate(const json_t *app, const struct validate_options *options, str
     validate_fetch(app, v);
     validate_container(app, v);
     validate_checks(app, v);
-    if (json_i64_at(app, "gpus", 0) > 0)
+    if (json_i64_at(app, "gpus", 0) > 0) {
         violation_add(v, "/gpus", FEATURE_MISSING, "gpu_resources", "gpu_resources");
+        if (streq(json_str_at(json_at(app, "container"), "type", ""), "DOCKER"))
+            violation_add(v, "/gpus", "GPU resources only work with the Mesos containerizer");
+    }
     const json_t *unreachable = json_at(app, "unreachableStrategy");
     int64_t inactive = json_i64_at(unreachable, "inactiveAfterSeconds", 0);
     int64_t expunge = json_i64_at(unreachable, "expungeAfterSeconds", 0);

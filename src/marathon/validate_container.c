@@ -93,26 +93,6 @@ static void validate_mappings(const json_t *app, struct violations *v)
     }
 }
 
-static void validate_volume(const json_t *volume, const char *path, struct violations *v)
-{
-    _cleanup_free_ char *mode = xasprintf("%s/mode", path);
-    _cleanup_free_ char *host = xasprintf("%s/hostPath", path);
-    if (json_at(volume, "persistent")) {
-        violation_add(v, path, "persistent volumes are not supported by this version");
-    } else if (json_at(volume, "external")) {
-        violation_add(v, path,
-            "Feature external_volumes is not enabled. Enable with --enable_features "
-            "external_volumes)");
-    } else if (json_at(volume, "secret")) {
-        violation_add(v, path, "volume.secret must refer to an existing secret");
-    } else {
-        if (!*json_str_at(volume, "hostPath", ""))
-            violation_add(v, host, "must not be empty");
-        if (!json_at(volume, "mode"))
-            violation_add(v, mode, "not defined");
-    }
-}
-
 static void validate_linux_info(const json_t *container, struct violations *v)
 {
     const json_t *seccomp = json_at(json_at(container, "linuxInfo"), "seccomp");
@@ -154,17 +134,13 @@ void validate_container(const json_t *app, struct violations *v)
         violation_add(v, "/container/docker", "not defined");
     if (docker && json_at(docker, "credential"))
         violation_add(v, "/container/docker/credential", "must be empty");
-    if (docker && json_at(docker, "pullConfig"))
-        violation_add(v, "/container/docker/pullConfig", "%s",
-            is_docker ? "pullConfig is not supported with Docker containerizer"
-                      : "pullConfig.secret must refer to an existing secret");
+    const char *pull_secret = json_str_at(json_at(docker, "pullConfig"), "secret", NULL);
+    if (pull_secret && is_docker)
+        violation_add(v, "/container/docker/pullConfig",
+            "pullConfig is not supported with Docker containerizer");
+    else if (pull_secret && !json_at(json_at(app, "secrets"), pull_secret))
+        violation_add(v, "/container/docker/pullConfig/secret",
+            "pullConfig.secret must refer to an existing secret");
     validate_linux_info(container, v);
-    const json_t *volumes = json_at(container, "volumes");
-    size_t i;
-    json_t *volume;
-    json_array_foreach(volumes, i, volume)
-    {
-        _cleanup_free_ char *path = xasprintf("/container/volumes(%zu)", i);
-        validate_volume(volume, path, v);
-    }
+    validate_volumes(app, v);
 }
