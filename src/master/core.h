@@ -131,6 +131,8 @@ struct master_effect {
     uint8_t data[]; /* protobuf bytes */
 };
 
+/* Number of the newest mutation: an answer to whoever caused it waits until that is durable. */
+uint64_t master_core_last_mutation(const struct master_core *core);
 /* The caller owns what it takes and ends it with free(). NULL: nothing (more) now. */
 struct master_mutation *master_core_take_mutation(struct master_core *core);
 struct master_effect *master_core_take_effect(struct master_core *core, uint64_t durable);

@@ -284,6 +284,7 @@ static void stop(struct shell *s)
     deferred_cancel(&s->wake);
     if (s->server)
         http_server_free(s->server);
+    shell_forget_promises(s);
     operator_http_done(s);
     if (s->store)
         store_close(s->store);
@@ -341,6 +342,7 @@ int main(int argc, char **argv)
     list_init(&s.dirty);
     list_init(&s.operators);
     list_init(&s.waiting);
+    list_init(&s.promises);
     deferred_init(&s.wake, shell_pump);
     deferred_init(&s.answer, operator_http_answer);
     timer_init(&s.rendered_timer, s.loop, operator_http_forget);

@@ -220,12 +220,13 @@ static void teardown(struct shell *s, struct http_request *req, const Mesos__V1_
     }
     struct error err = ERROR_INIT;
     const char *id = call->teardown->framework_id->value;
+    uint64_t before = master_core_last_mutation(s->core);
     if (master_core_teardown(s->core, id ? id : "", shell_now(s), &err) < 0) {
         http_respond_text(req, 400, "%s", err.msg);
         return;
     }
     log_info("framework torn down by an operator framework=%s", id);
-    http_respond(req, 200, NULL, NULL, 0);
+    shell_respond_durable(s, req, before, 200, NULL);
     shell_wake(s);
 }
 

@@ -202,12 +202,13 @@ static void teardown_body(struct http_request *req)
     }
     struct error err = ERROR_INIT;
     char *text = arena_strndup(&req->arena, id.p, id.n);
+    uint64_t before = master_core_last_mutation(s->core);
     if (master_core_teardown(s->core, text, shell_now(s), &err) < 0) {
         http_respond_text(req, 400, "%s", err.msg);
         return;
     }
     log_info("framework torn down by an operator framework=%s", text);
-    http_respond(req, 200, NULL, NULL, 0);
+    shell_respond_durable(s, req, before, 200, NULL);
     shell_wake(s);
 }
 

@@ -57,6 +57,11 @@ void put_mutation(
     core->change++;
 }
 
+uint64_t master_core_last_mutation(const struct master_core *core)
+{
+    return core->last_mutation;
+}
+
 struct master_mutation *master_core_take_mutation(struct master_core *core)
 {
     struct master_mutation *m = core->mutations;

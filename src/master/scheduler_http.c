@@ -106,11 +106,12 @@ static void handle_body(struct http_request *req)
     char *stream_id = id.p ? arena_strndup(&req->arena, id.p, id.n) : NULL;
     if (call->type == MESOS__V1__SCHEDULER__CALL__TYPE__TEARDOWN)
         log_info("framework asks for its teardown framework=%s", call->framework_id->value);
+    uint64_t before = master_core_last_mutation(s->core);
     int status = master_core_call(s->core, stream_id, call, shell_now(s), &err);
     if (status >= 400)
         http_respond_text(req, status, "%s", err.msg);
     else
-        http_respond(req, status, status == 200 ? "application/json" : NULL, NULL, 0);
+        shell_respond_durable(s, req, before, status, status == 200 ? "application/json" : NULL);
     shell_wake(s);
 }
 

@@ -250,6 +250,44 @@ static void commit_mutations(struct shell *s)
     }
 }
 
+void shell_respond_durable(struct shell *s, struct http_request *req, uint64_t before, int status,
+    const char *content_type)
+{
+    uint64_t last = master_core_last_mutation(s->core);
+    if (last == before || last <= s->durable) {
+        http_respond(req, status, content_type, NULL, 0);
+        return;
+    }
+    struct promise *p = xnew(struct promise);
+    http_request_ref(req);
+    p->req = req;
+    p->after = last;
+    p->status = status;
+    p->content_type = content_type;
+    list_push(&s->promises, &p->node);
+}
+
+static void keep_promises(struct shell *s)
+{
+    struct promise *p;
+    while ((p = list_first(&s->promises, struct promise, node)) && p->after <= s->durable) {
+        list_remove(&p->node);
+        http_respond(p->req, p->status, p->content_type, NULL, 0);
+        http_request_unref(p->req);
+        free(p);
+    }
+}
+
+void shell_forget_promises(struct shell *s)
+{
+    struct promise *p;
+    while ((p = list_first(&s->promises, struct promise, node))) {
+        list_remove(&p->node);
+        http_request_unref(p->req);
+        free(p);
+    }
+}
+
 void shell_drain(struct shell *s)
 {
     commit_mutations(s);
@@ -266,6 +304,7 @@ void shell_pump(struct deferred *d)
     if (!shell_ready(s) || s->failure)
         return;
     shell_drain(s);
+    keep_promises(s);
     struct peer *p;
     while ((p = list_first(&s->dirty, struct peer, dirty)))
         peer_flush(p);

@@ -48,6 +48,15 @@ struct asking {
     void (*write)(struct shell *s, struct http_request *req, struct json_writer *w);
 };
 
+/* An answer that waits until what it tells is durable. */
+struct promise {
+    struct list node;
+    uint64_t after;           /* mutation */
+    struct http_request *req; /* referenced */
+    int status;
+    const char *content_type;
+};
+
 struct shell {
     struct loop *loop;
     struct store *store;
@@ -76,7 +85,8 @@ struct shell {
     struct list operators;
     size_t n_operators;
     struct timer operator_heartbeat;
-    struct list waiting; /* struct asking */
+    struct list promises; /* struct promise, in order of `after` */
+    struct list waiting;  /* struct asking */
     struct deferred answer;
     struct rendered rendered[RENDERED_MAX];
     size_t next_rendered;
@@ -91,8 +101,13 @@ void shell_write_ready(struct shell *s);
 int64_t shell_now(const struct shell *s);
 void shell_wake(struct shell *s);
 void shell_pump(struct deferred *d);
+void shell_forget_promises(struct shell *s); /* at the end: unanswered */
 /* Carries out what the core has ready now. */
 void shell_drain(struct shell *s);
+/* Answers a call that changed state, without a body, once all mutations up to now are durable; at
+ * once when there was none since `before` (master_core_last_mutation() before the call). */
+void shell_respond_durable(struct shell *s, struct http_request *req, uint64_t before, int status,
+    const char *content_type);
 /* The core can be asked: leading and recovered. */
 static inline bool shell_ready(const struct shell *s)
 {
