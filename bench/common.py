@@ -43,13 +43,6 @@ def report(name, value, unit):
     print(f"{name} {value:.3f} {unit}" if isinstance(value, float) else f"{name} {value} {unit}", flush=True)
 
 
-def machine_cpu_seconds():
-    """Everything that the processors did, idle and waiting apart."""
-    with open("/proc/stat", encoding="utf-8") as f:
-        fields = [int(x) for x in f.readline().split()[1:]]
-    return (sum(fields[:8]) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
-
-
 class Load:
     """A load program of ours that works until its stdin ends."""
 
