@@ -398,45 +398,42 @@ static size_t fields_given(const json_t *json)
     return n;
 }
 
-static void write_dry_run(struct core *c, struct change *ch, struct api_reply *r)
+static void write_dry_action(struct json_writer *w, enum action_type type, const struct spec *s)
 {
-    /* The plan of the change, made as if it were done, and undone. */
+    jw_begin_object(w);
+    jw_field_string(w, "action", action_name(type));
+    jw_field_string(w, "app", s->id);
+    jw_end_object(w);
+}
+
+static void dry_run(struct core *c, struct change *ch, struct api_reply *r)
+{
+    _cleanup_refusal_ struct refusal refusal = {0};
     struct json_writer w;
-    ch->version_us = core_next_version(c, c->now_us);
+    int steps = core_plan(c, ch, c->now_us, &refusal);
+    if (steps < 0) {
+        reply_refusal(r, &refusal);
+        return;
+    }
     r->status = 200;
     jw_init(&w, &r->body);
     jw_begin_object(&w);
     jw_key(&w, "steps");
     jw_begin_array(&w);
-    for (int pass = 0; pass < 3; pass++) {
-        bool any = false;
+    for (int step = 1; step <= steps; step++) {
+        jw_begin_object(&w);
+        jw_key(&w, "actions");
+        jw_begin_array(&w);
         VEC_FOREACH (e, &ch->entries) {
-            bool is_new = !e->old_app, gone = !e->new_app;
-            if (!e->spec || (is_new && gone) || (pass == 0) != gone || (pass == 1 && !is_new))
-                continue;
-            bool config = !is_new && !gone && !app_config_equal(e->old_app, e->new_app);
-            bool scaled = !is_new && !gone && e->old_app->instances != e->new_app->instances;
-            if (pass == 2 && !is_new && !config && !scaled)
-                continue;
-            if (!any) {
-                jw_begin_object(&w);
-                jw_key(&w, "actions");
-                jw_begin_array(&w);
-            }
-            any = true;
-            jw_begin_object(&w);
-            enum action_type t = pass == 0   ? ACTION_STOP
-                                 : pass == 1 ? ACTION_START
-                                 : config    ? ACTION_RESTART
-                                             : ACTION_SCALE;
-            jw_field_string(&w, "action", action_name(t));
-            jw_field_string(&w, "app", e->spec->id);
-            jw_end_object(&w);
+            if (e->step_stop == step)
+                write_dry_action(&w, ACTION_STOP, e->spec);
+            if (e->step_start == step)
+                write_dry_action(&w, ACTION_START, e->spec);
+            if (e->step_run == step)
+                write_dry_action(&w, (enum action_type)e->run_action, e->spec);
         }
-        if (any) {
-            jw_end_array(&w);
-            jw_end_object(&w);
-        }
+        jw_end_array(&w);
+        jw_end_object(&w);
     }
     jw_end_array(&w);
     jw_end_object(&w);
@@ -508,7 +505,7 @@ static void update(struct core *c, const struct api_request *req, const char *ba
     if (answered)
         return;
     if (!create && param_bool(req, "dryRun", false)) {
-        write_dry_run(c, ch, r);
+        dry_run(c, ch, r);
         return;
     }
     _cleanup_free_ char *id = xstrdup(ch->group_id);

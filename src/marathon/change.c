@@ -361,6 +361,30 @@ static int prepare(struct core *c, struct change *ch, struct refusal *refusal)
     return 0;
 }
 
+int core_plan(struct core *c, struct change *ch, int64_t now_us, struct refusal *refusal)
+{
+    c->now_us = now_us;
+    ch->version_us = core_next_version(c, now_us);
+    if (prepare(c, ch, refusal) < 0)
+        return -1;
+    swap_in(c, ch, true);
+    check_names(c, ch, &refusal->violations);
+    if (plan_compute(c, ch) < 0)
+        violation_add(&refusal->violations, "/", "Dependency graph has cyclic dependencies.");
+    swap_in(c, ch, false);
+    if (refusal->violations.n > 0) {
+        refusal->status = 422;
+        return -1;
+    }
+    int steps = 0;
+    VEC_FOREACH (e, &ch->entries) {
+        steps = MAX(steps, e->step_stop);
+        steps = MAX(steps, e->step_start);
+        steps = MAX(steps, e->step_run);
+    }
+    return steps;
+}
+
 int core_change(struct core *c, struct change *ch, bool force, int64_t now_us,
     char ret_deployment[UUID_TEXT_SIZE], int64_t *ret_version_us, struct refusal *refusal)
 {

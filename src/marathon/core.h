@@ -358,6 +358,9 @@ bool change_group_exists(const struct core *c, const struct change *ch, const ch
  */
 int core_change(struct core *c, struct change *ch, bool force, int64_t now_us,
     char ret_deployment[UUID_TEXT_SIZE], int64_t *ret_version_us, struct refusal *refusal);
+/* What core_change would do: fills the step numbers of the entries, returns the number of steps or
+ * -1 with `refusal` filled. Nothing changes, and the change stays the caller's. */
+int core_plan(struct core *c, struct change *ch, int64_t now_us, struct refusal *refusal);
 /* Undoes what the deployment changed, as a new forced change. */
 int core_rollback(struct core *c, struct deployment *d, int64_t now_us,
     char ret_deployment[UUID_TEXT_SIZE], int64_t *ret_version_us, struct refusal *refusal);

@@ -484,3 +484,16 @@ def test_good(api, rule, change):
     r = api("POST", "/v2/apps", definition({**change, "id": "/good", "instances": 0}))
     assert r.status_code == 201, r.text
     api.ok("DELETE", "/v2/groups?force=true")
+
+
+def test_dry_run(api):
+    """The plan comes in the order of dependencies, and nothing happens."""
+    apps = [{"id": "b", "cmd": "sleep 1", "dependencies": ["a"]}, {"id": "a", "cmd": "sleep 1"}]
+    plan = api.ok("PUT", "/v2/groups/g?dryRun=true", {"apps": apps})
+    named = [[(a["action"], a["app"]) for a in s["actions"]] for s in plan["steps"]]
+    assert [sorted(s) for s in named] == [
+        [("StartApplication", "/g/a"), ("StartApplication", "/g/b")], [("ScaleApplication", "/g/a")],
+        [("ScaleApplication", "/g/b")]]
+    r = api("PUT", "/v2/groups/g?dryRun=true", {"apps": [{**apps[1], "dependencies": ["b"]}, apps[0]]})
+    assert r.status_code == 422 and "cyclic" in r.text
+    assert api("GET", "/v2/groups/g").status_code == 404 and api.ok("GET", "/v2/deployments") == []
