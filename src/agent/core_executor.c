@@ -222,16 +222,19 @@ uint64_t agent_core_subscribe(struct agent_core *core, const struct agent_now *n
         e->state = AGENT_EXECUTOR_RUNNING;
         agent_record_dirty(core, &e->record);
     }
+    bool idle = !has_work(e, AGENT_TASK_QUEUED) && !has_work(e, AGENT_TASK_LAUNCHED) &&
+                !has_work(e, AGENT_TASK_TERMINATED) && (!e->delivered || e->command);
+    /* First of all events; acknowledgements of what it brings follow. */
+    if (!idle)
+        send_subscribed(core, e);
     for (size_t i = 0; subscribe && i < subscribe->n_unacknowledged_updates; i++)
         agent_executor_update(core, e, subscribe->unacknowledged_updates[i]->status);
     settle_undelivered(core, e, subscribe);
-    if (!has_work(e, AGENT_TASK_QUEUED) && !has_work(e, AGENT_TASK_LAUNCHED) &&
-        (!e->delivered || e->command) && !has_work(e, AGENT_TASK_TERMINATED)) {
+    if (idle) {
         agent_executor_shutdown(core, e);
         agent_core_check_recovered(core);
         return connection;
     }
-    send_subscribed(core, e);
     agent_core_effect(core, AGENT_UPDATE_CONTAINER)->container_id = xstrdup(e->container_id);
     agent_executor_deliver(core, e);
     send_pending_kills(core, e);

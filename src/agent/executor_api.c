@@ -335,7 +335,7 @@ static void collected(struct http_request *req)
 {
     struct agent *a = req->userdata;
     req->userdata = NULL;
-    struct str type = http_request_header(req, "Content-Type");
+    struct str type = http_media_type(http_request_header(req, "Content-Type"));
     struct error err = ERROR_INIT;
     ProtobufCMessage *m = NULL;
     const ProtobufCMessageDescriptor *descriptor = &mesos__v1__executor__call__descriptor;
@@ -348,8 +348,10 @@ static void collected(struct http_request *req)
         return http_respond_text(
             req, 415, "Expecting 'Content-Type' of %s or %s", type_json, type_protobuf);
     }
+    if (r >= 0)
+        r = wire_check_required(m, &err);
     if (r < 0)
-        return http_respond_text(req, 400, "Failed to parse body: %s", err.msg);
+        return http_respond_text(req, 400, "Failed to parse body into Call: %s", err.msg);
     handle_call(a, req, (Mesos__V1__Executor__Call *)m);
 }
 

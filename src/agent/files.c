@@ -156,21 +156,6 @@ int files_read(struct agent *a, struct str path, int64_t offset, int64_t length,
 
 /* ---- HTTP ---- */
 
-/* JSON, or a script that calls back when the client asks for that. */
-static void respond_json(struct http_request *req, const struct buf *json)
-{
-    struct str callback = http_request_param(req, "jsonp");
-    if (!callback.n)
-        return http_respond_json(req, 200, json);
-    struct buf out = BUF_INIT;
-    buf_append(&out, callback.p, callback.n);
-    buf_putc(&out, '(');
-    buf_append(&out, json->p, json->n);
-    buf_putc(&out, ')');
-    http_respond(req, 200, "text/javascript", out.p, out.n);
-    buf_done(&out);
-}
-
 static bool path_param(struct http_request *req, struct str *ret)
 {
     *ret = http_request_param(req, "path");
@@ -210,7 +195,7 @@ void files_http_browse(struct http_request *req, void *userdata)
     }
     jw_end_array(&w);
     files_list_done(&list);
-    respond_json(req, &out);
+    http_respond_jsonp(req, &out);
     buf_done(&out);
 }
 
@@ -257,7 +242,7 @@ void files_http_read(struct http_request *req, void *userdata)
     jw_field_i64(&w, "offset", offset < 0 ? size : offset);
     jw_end_object(&w);
     buf_done(&data);
-    respond_json(req, &out);
+    http_respond_jsonp(req, &out);
     buf_done(&out);
 }
 

@@ -11,20 +11,6 @@
 
 enum { SOCKET_MODE = 0666 /* callers are told apart by their credentials */ };
 
-static void respond_json(struct http_request *req, const struct buf *json)
-{
-    struct str callback = http_request_param(req, "jsonp");
-    if (!callback.n)
-        return http_respond_json(req, 200, json);
-    struct buf out = BUF_INIT;
-    buf_append(&out, callback.p, callback.n);
-    buf_putc(&out, '(');
-    buf_append(&out, json->p, json->n);
-    buf_putc(&out, ')');
-    http_respond(req, 200, "text/javascript", out.p, out.n);
-    buf_done(&out);
-}
-
 static void health(struct http_request *req, void *userdata)
 {
     (void)userdata;
@@ -43,7 +29,7 @@ static void version(struct http_request *req, void *userdata)
     jw_field_string(&w, "build_user", "");
     jw_field_string(&w, "version", DCOS_MESOS_VERSION);
     jw_end_object(&w);
-    respond_json(req, &out);
+    http_respond_jsonp(req, &out);
     buf_done(&out);
 }
 
@@ -62,7 +48,7 @@ static void flags(struct http_request *req, void *userdata)
                 &w, a->flags[i].name, a->flags[i].secret ? "***" : a->flags[i].value_text);
     jw_end_object(&w);
     jw_end_object(&w);
-    respond_json(req, &out);
+    http_respond_jsonp(req, &out);
     buf_done(&out);
 }
 
@@ -72,7 +58,7 @@ static void state(struct http_request *req, void *userdata)
     struct json_writer w;
     jw_init(&w, &out);
     view_state(userdata, &w);
-    respond_json(req, &out);
+    http_respond_jsonp(req, &out);
     buf_done(&out);
 }
 
@@ -89,7 +75,7 @@ static void metrics(struct http_request *req, void *userdata)
     jw_begin_object(&w);
     view_metrics(userdata, write_metric, &w);
     jw_end_object(&w);
-    respond_json(req, &out);
+    http_respond_jsonp(req, &out);
     buf_done(&out);
 }
 
@@ -136,7 +122,7 @@ static void write_containers(struct http_request *req, struct agent *a, bool who
         write_container(a, &w, e, whole);
     }
     jw_end_array(&w);
-    respond_json(req, &out);
+    http_respond_jsonp(req, &out);
     buf_done(&out);
 }
 
@@ -177,7 +163,7 @@ static void containerizer_debug(struct http_request *req, void *userdata)
     }
     jw_end_array(&w);
     jw_end_object(&w);
-    respond_json(req, &out);
+    http_respond_jsonp(req, &out);
     buf_done(&out);
 }
 

@@ -17,6 +17,9 @@ Mesos__V1__ExecutorInfo *view_executor_info(const struct agent_executor *e, stru
 Mesos__V1__AgentInfo *view_agent_info(const struct agent *a, struct arena *arena);
 /* With the newest state and status. */
 Mesos__V1__Task *view_task(const struct agent_task *t, struct arena *arena);
+/* Adds what the executor and its tasks hold now. */
+void view_executor_resources(
+    const struct agent_executor *e, struct resources *sum, struct arena *arena);
 /* What executors and their tasks hold now. */
 void view_allocated(const struct agent *a, struct resources *ret);
 /* Of a running container; NULL when nothing is known of it. */

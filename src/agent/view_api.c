@@ -284,26 +284,14 @@ static void read_file(struct agent *a, struct http_request *req, const Call *cal
 
 /* ---- calls ---- */
 
-static const char *call_fault(const Call *c)
+/* The field that must be there and is not, or NULL. */
+static const char *missing_field(const Call *c)
 {
     if (!c->has_type)
-        return "Expecting 'type' to be present";
-    switch (c->type) {
-    case MESOS__V1__AGENT__CALL__TYPE__GET_METRICS:
-        return c->get_metrics ? NULL : "Expecting 'get_metrics' to be present";
-    case MESOS__V1__AGENT__CALL__TYPE__LIST_FILES:
-        return c->list_files && c->list_files->path ? NULL : "Expecting 'list_files' to be present";
-    case MESOS__V1__AGENT__CALL__TYPE__READ_FILE:
-        return c->read_file && c->read_file->path && c->read_file->has_offset
-                   ? NULL
-                   : "Expecting 'read_file' to be present";
-    case MESOS__V1__AGENT__CALL__TYPE__SET_LOGGING_LEVEL:
-        return c->set_logging_level && c->set_logging_level->has_level
-                   ? NULL
-                   : "Expecting 'set_logging_level' to be present";
-    default:
-        return NULL;
-    }
+        return "type";
+    if (c->type == MESOS__V1__AGENT__CALL__TYPE__GET_CONTAINERS)
+        return NULL; /* its options may be left out */
+    return wire_missing_of_type(&c->base, &mesos__v1__agent__call__type__descriptor, (int)c->type);
 }
 
 static void fill_version(Mesos__V1__VersionInfo *v)
@@ -416,20 +404,23 @@ static void collected(struct http_request *req)
     struct error err = ERROR_INIT;
     ProtobufCMessage *m;
     const ProtobufCMessageDescriptor *descriptor = &mesos__v1__agent__call__descriptor;
-    bool json = str_eq_c(http_request_header(req, "Content-Type"), type_json);
+    bool json = str_eq_c(http_media_type(http_request_header(req, "Content-Type")), type_json);
     int r = json ? wire_parse_json(descriptor, &req->arena, req->body.p, req->body.n, &m, &err)
                  : wire_unpack(descriptor, &req->arena, req->body.p, req->body.n, &m, &err);
+    if (r >= 0)
+        r = wire_check_required(m, &err);
     if (r < 0)
         return http_respond_text(req, 400, "Failed to parse body into Call: %s", err.msg);
-    const char *fault = call_fault((const Call *)m);
-    if (fault)
-        return http_respond_text(req, 400, "Failed to validate agent::Call: %s", fault);
+    const char *missing = missing_field((const Call *)m);
+    if (missing)
+        return http_respond_text(
+            req, 400, "Failed to validate agent::Call: Expecting '%s' to be present", missing);
     handle(a, req, (const Call *)m);
 }
 
 void view_api(struct http_request *req, void *userdata)
 {
-    struct str type = http_request_header(req, "Content-Type");
+    struct str type = http_media_type(http_request_header(req, "Content-Type"));
     if (req->method != HTTP_POST) {
         http_set_header(req, "Allow", "POST");
         return http_respond_text(

@@ -162,6 +162,12 @@ Mesos__V1__ResourceStatistics *view_statistics(
     FILL(mem_swap_bytes, u.mem_swap_bytes, 1.0);
     FILL(mem_unevictable_bytes, u.mem_unevictable_bytes, 1.0);
 #undef FILL
+    if (s->has_cpus_soft_limit) {
+        /* As it was asked for: shares of the control group are coarser. */
+        _cleanup_resources_ struct resources asked = RESOURCES_INIT;
+        view_executor_resources(e, &asked, arena);
+        s->cpus_soft_limit = (double)resources_scalar(&asked, "cpus") / 1000;
+    }
     return s;
 }
 

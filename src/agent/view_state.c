@@ -64,7 +64,7 @@ static void add_wire(struct resources *sum, Mesos__V1__Resource *const *list, si
     resources_done(&one);
 }
 
-static void executor_resources(
+void view_executor_resources(
     const struct agent_executor *e, struct resources *sum, struct arena *arena)
 {
     const Mesos__V1__ExecutorInfo *info = view_executor_info(e, arena);
@@ -85,7 +85,7 @@ void view_allocated(const struct agent *a, struct resources *ret)
         const struct agent_executor *e = entry->value;
         _cleanup_arena_ struct arena arena = ARENA_INIT;
         if (e->state != AGENT_EXECUTOR_TERMINATED)
-            executor_resources(e, ret, &arena);
+            view_executor_resources(e, ret, &arena);
     }
 }
 
@@ -246,7 +246,7 @@ static void write_executor(const struct agent *a, struct json_writer *w, struct 
         a->work_dir, a->core->id ? a->core->id : "", e->framework->id, e->id, e->container_id);
     jw_field_string(w, "directory", directory);
     struct resources used = RESOURCES_INIT;
-    executor_resources(e, &used, &arena);
+    view_executor_resources(e, &used, &arena);
     jw_key(w, "resources");
     resources_write_state(w, &used);
     resources_done(&used);
@@ -317,7 +317,13 @@ static void write_full(struct json_writer *w, const char *key, const struct reso
     struct resources part = RESOURCES_INIT;
     resources_filter(r, keep, what, &part);
     size_t n;
+    /* Both formats: the stack of reservations, and the old fields where they can say it. */
+    Mesos__V1__Resource **stack = resources_to_wire(&part, 0, &arena, &n);
     Mesos__V1__Resource **list = resources_to_wire(&part, RESOURCES_OLD_FORMAT, &arena, &n);
+    for (size_t i = 0; i < n; i++) {
+        list[i]->n_reservations = stack[i]->n_reservations;
+        list[i]->reservations = stack[i]->reservations;
+    }
     jw_key(w, key);
     jw_begin_array(w);
     for (size_t i = 0; i < n; i++)

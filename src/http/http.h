@@ -74,5 +74,7 @@ int http_url_parse(struct str text, struct http_url *ret, struct error *err);
 /* Accept header as Mesos reads it: a comma list with parameters cut, compared to "type/subtype",
  * then to the wildcards; q of 0 or less excludes. A missing header accepts everything. */
 bool http_accepts(struct str accept, const char *media_type);
+/* A Content-Type without its parameters. */
+struct str http_media_type(struct str content_type);
 
 #endif

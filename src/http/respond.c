@@ -160,6 +160,38 @@ void http_respond_json(struct http_request *req, int status, const struct buf *b
     http_respond(req, status, "application/json", buf_cstr(body), body->n);
 }
 
+enum { CALLBACK_MAX = 256 };
+
+static bool callback_valid(struct str name)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                c == '_' || c == '$' || c == '.'))
+            return false;
+    }
+    return name.n > 0 && name.n <= CALLBACK_MAX;
+}
+
+void http_respond_jsonp(struct http_request *req, const struct buf *body)
+{
+    struct str callback = http_request_param(req, "jsonp");
+    if (!callback.p) {
+        http_respond_json(req, 200, body);
+        return;
+    }
+    if (!callback_valid(callback)) {
+        http_respond_text(req, 400, "The jsonp callback is not a name");
+        return;
+    }
+    _cleanup_buf_ struct buf script = BUF_INIT;
+    buf_append(&script, callback.p, callback.n);
+    buf_putc(&script, '(');
+    buf_append(&script, body->p, body->n);
+    buf_putc(&script, ')');
+    http_respond(req, 200, "text/javascript", script.p, script.n);
+}
+
 /* ---- streaming ---- */
 
 void http_respond_begin(struct http_request *req, int status, const char *content_type)

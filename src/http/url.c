@@ -308,8 +308,17 @@ const char *http_status_text(int status)
     return "Unknown";
 }
 
-/* ---- Accept ---- */
+/* ---- Content-Type and Accept ---- */
 
+struct str http_media_type(struct str content_type)
+{
+    ptrdiff_t i = str_index(content_type, ';');
+    if (i >= 0)
+        content_type.n = (size_t)i;
+    return str_trim(content_type);
+}
+
+/* A quality that is no number accepts nothing either. */
 static bool zero_quality(struct str params)
 {
     struct str param;
@@ -318,7 +327,7 @@ static bool zero_quality(struct str params)
         if (param.n < 2 || (param.p[0] | 0x20) != 'q' || param.p[1] != '=')
             continue;
         double q;
-        return parse_double(str_trim((struct str){param.p + 2, param.n - 2}), &q) == 0 && q <= 0;
+        return parse_double(str_trim((struct str){param.p + 2, param.n - 2}), &q) < 0 || q <= 0;
     }
     return false;
 }

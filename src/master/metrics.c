@@ -136,6 +136,14 @@ static void put_messages(const struct emit *e, const struct master_stats *st)
         {"master/slave_removals/reason_unhealthy", (double)st->slave_removals_unhealthy},
         {"master/slave_removals/reason_unregistered", (double)st->slave_removals_unregistered},
         {"master/slave_removals/reason_registered", (double)st->slave_removals_registered},
+        /* Agents are not ordered to end, and operations of frameworks are refused. */
+        {"master/slave_shutdowns_scheduled", 0},
+        {"master/slave_shutdowns_completed", 0},
+        {"master/slave_shutdowns_canceled", 0},
+        {"master/valid_operation_status_updates", 0},
+        {"master/invalid_operation_status_updates", 0},
+        {"master/valid_operation_status_update_acknowledgements", 0},
+        {"master/invalid_operation_status_update_acknowledgements", 0},
         {"master/slave_unreachable_scheduled", (double)st->slave_unreachable_scheduled},
         {"master/slave_unreachable_completed", (double)st->slave_unreachable_completed},
         {"master/slave_unreachable_canceled", (double)st->slave_unreachable_canceled},
@@ -213,6 +221,9 @@ void each_metric(
     put(&e, "master/outstanding_offers", (double)c.offers);
     put(&e, "master/operator_event_stream_subscribers", (double)s->n_operators);
     put(&e, "master/http_cache_hits", (double)s->http_cache_hits);
+    /* One thread, no queues between actors. */
+    put(&e, "allocator/event_queue_dispatches", 0);
+    put(&e, "allocator/mesos/event_queue_dispatches", 0);
     put(&e, "master/event_queue_messages", 0);
     put(&e, "master/event_queue_dispatches", 0);
     put(&e, "master/event_queue_http_requests", 0);

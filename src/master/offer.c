@@ -97,7 +97,7 @@ void offer_discard(struct master_core *core, struct offer *o, bool rescind)
 
 /* ---- the message ---- */
 
-static Mesos__V1__Offer *offer_to_wire(const struct offer *o, struct arena *arena)
+Mesos__V1__Offer *offer_to_wire(const struct offer *o, struct arena *arena)
 {
     const struct agent *a = o->agent;
     struct framework *f = o->framework;

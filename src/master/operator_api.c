@@ -213,11 +213,6 @@ static void subscribe(struct shell *s, struct http_request *req, bool json)
 
 static void teardown(struct shell *s, struct http_request *req, const Mesos__V1__Master__Call *call)
 {
-    if (!call->teardown || !call->teardown->framework_id) {
-        http_respond_text(
-            req, 400, "Failed to validate master::Call: Expecting 'teardown' to be present");
-        return;
-    }
     struct error err = ERROR_INIT;
     const char *id = call->teardown->framework_id->value;
     uint64_t before = master_core_last_mutation(s->core);
@@ -230,6 +225,17 @@ static void teardown(struct shell *s, struct http_request *req, const Mesos__V1_
     shell_wake(s);
 }
 
+/* The field that must be there and is not, or NULL. */
+static const char *missing_field(const Mesos__V1__Master__Call *call)
+{
+    if (!call->has_type)
+        return "type";
+    if (call->teardown && !call->teardown->framework_id)
+        return "teardown.framework_id";
+    return wire_missing_of_type(
+        &call->base, &mesos__v1__master__call__type__descriptor, (int)call->type);
+}
+
 static void dispatch(
     struct shell *s, struct http_request *req, const Mesos__V1__Master__Call *call, bool json)
 {
@@ -239,11 +245,6 @@ static void dispatch(
     }
     if (call->type == MESOS__V1__MASTER__CALL__TYPE__TEARDOWN) {
         teardown(s, req, call);
-        return;
-    }
-    if (call->type == MESOS__V1__MASTER__CALL__TYPE__GET_METRICS && !call->get_metrics) {
-        http_respond_text(
-            req, 400, "Failed to validate master::Call: Expecting 'get_metrics' to be present");
         return;
     }
     Mesos__V1__Master__Response r = MESOS__V1__MASTER__RESPONSE__INIT;
@@ -258,8 +259,8 @@ static void handle_body(struct http_request *req)
     struct shell *s = req->userdata;
     if (!shell_require_leader(s, req))
         return;
-    bool json_in = str_has_prefix(
-        http_request_header(req, "Content-Type"), STR("application/json"));
+    bool json_in = str_eq_c(
+        http_media_type(http_request_header(req, "Content-Type")), "application/json");
     struct error err = ERROR_INIT;
     ProtobufCMessage *m;
     int r = json_in ? wire_parse_json(&mesos__v1__master__call__descriptor, &req->arena,
@@ -273,9 +274,10 @@ static void handle_body(struct http_request *req)
         return;
     }
     const Mesos__V1__Master__Call *call = (const Mesos__V1__Master__Call *)m;
-    if (!call->has_type) {
+    const char *missing = missing_field(call);
+    if (missing) {
         http_respond_text(
-            req, 400, "Failed to validate master::Call: Expecting 'type' to be present");
+            req, 400, "Failed to validate master::Call: Expecting '%s' to be present", missing);
         return;
     }
     struct str accept = http_headers_join(&req->headers, "Accept", &req->arena);

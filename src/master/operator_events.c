@@ -87,6 +87,12 @@ Mesos__V1__Master__Response__GetFrameworks__Framework *framework_to_wire(
     w->allocated_resources = resources_to_wire(&f->used, 0, arena, &w->n_allocated_resources);
     w->offered_resources = resources_to_wire(&f->offered, 0, arena, &w->n_offered_resources);
     w->offer_constraints = f->constraints;
+    size_t n = 0;
+    LIST_FOREACH (o, &f->offers, struct offer, framework_node)
+        n++;
+    w->offers = arena_new_array(arena, Mesos__V1__Offer *, n + 1);
+    LIST_FOREACH (o, &f->offers, struct offer, framework_node)
+        w->offers[w->n_offers++] = offer_to_wire(o, arena);
     return w;
 }
 

@@ -9,15 +9,6 @@
 static const char JSON_TYPE[] = "application/json";
 static const char PROTOBUF_TYPE[] = "application/x-protobuf";
 
-/* The media type without parameters. */
-static struct str media_type(struct str value)
-{
-    ptrdiff_t i = str_index(value, ';');
-    if (i >= 0)
-        value.n = (size_t)i;
-    return str_trim(value);
-}
-
 bool api_check_head(struct http_request *req, bool *ret_json)
 {
     if (req->method != HTTP_POST) {
@@ -31,7 +22,7 @@ bool api_check_head(struct http_request *req, bool *ret_json)
         http_respond_text(req, 400, "Expecting 'Content-Type' to be present");
         return false;
     }
-    type = media_type(type);
+    type = http_media_type(type);
     if (str_eq_c(type, JSON_TYPE)) {
         *ret_json = true;
     } else if (str_eq_c(type, PROTOBUF_TYPE)) {
@@ -79,7 +70,7 @@ static void handle_body(struct http_request *req)
         return;
     struct error err = ERROR_INIT;
     ProtobufCMessage *m;
-    struct str type = media_type(http_request_header(req, "Content-Type"));
+    struct str type = http_media_type(http_request_header(req, "Content-Type"));
     int r = str_eq_c(type, JSON_TYPE) ? wire_parse_json(&mesos__v1__scheduler__call__descriptor,
                                             &req->arena, req->body.p, req->body.n, &m, &err)
                                       : wire_unpack(&mesos__v1__scheduler__call__descriptor,

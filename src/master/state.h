@@ -438,6 +438,8 @@ struct offer *core_offer_new(
     struct master_core *core, struct client *c, struct agent *a, struct resources *take_resources);
 /* Takes the offer back: resources are available again; RESCIND is sent when `rescind`. */
 void offer_discard(struct master_core *core, struct offer *o, bool rescind);
+/* As its framework sees it. */
+Mesos__V1__Offer *offer_to_wire(const struct offer *o, struct arena *arena);
 /* Ends the offer without making its resources available: they go to *ret, still charged to nobody.
  */
 void offer_consume(struct master_core *core, struct offer *o, struct resources *ret);

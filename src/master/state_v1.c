@@ -117,6 +117,16 @@ void fill_get_state(
 
 /* ---- roles ---- */
 
+static bool is_known_scalar(const struct resource *r, const void *unused)
+{
+    static const char *const names[] = {"cpus", "mem", "disk", "gpus"};
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (r->kind->type == RESOURCE_SCALAR && streq(r->kind->name, names[i]))
+            return true;
+    return false;
+}
+
 static void fill_get_roles(
     struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetRoles *ret)
 {
@@ -146,7 +156,9 @@ static void fill_get_roles(
             resources_add(&sum, &o);
         }
         resources_to_quantities(&sum, &plain);
-        w->resources = resources_to_wire(&plain, 0, arena, &w->n_resources);
+        _cleanup_resources_ struct resources scalars = RESOURCES_INIT;
+        resources_filter(&plain, is_known_scalar, NULL, &scalars);
+        w->resources = resources_to_wire(&scalars, 0, arena, &w->n_resources);
         ret->roles[ret->n_roles++] = w;
     }
 }
@@ -216,6 +228,8 @@ bool fill_response(
             mesos__v1__master__response__get_version__init);
         NEW(arena, info, Mesos__V1__VersionInfo, mesos__v1__version_info__init);
         info->version = (char *)(uintptr_t)s->version;
+        info->build_date = info->build_user = (char *)(uintptr_t) "";
+        info->has_build_time = true;
         w->version_info = info;
         ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_VERSION;
         ret->get_version = w;

@@ -1,6 +1,8 @@
 #include "wire/codec.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <string.h>
 
 #include "wire/type.h"
 
@@ -129,4 +131,22 @@ int wire_enum_parse(const ProtobufCEnumDescriptor *type, const char *name, int *
         return -ENOENT;
     *ret = v->value;
     return 0;
+}
+
+const char *wire_missing_of_type(
+    const ProtobufCMessage *m, const ProtobufCEnumDescriptor *type, int value)
+{
+    const char *upper = wire_enum_name(type, value);
+    char name[64];
+    if (!upper || strlen(upper) >= sizeof(name))
+        return NULL;
+    for (size_t i = 0; i <= strlen(upper); i++)
+        name[i] = (char)tolower((unsigned char)upper[i]);
+    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(
+        m->descriptor, name);
+    if (!f || f->label == PROTOBUF_C_LABEL_REPEATED || f->type != PROTOBUF_C_TYPE_MESSAGE)
+        return NULL;
+    const void *nested;
+    memcpy(&nested, (const char *)m + f->offset, sizeof(nested));
+    return nested ? NULL : f->name;
 }

@@ -40,6 +40,11 @@ void wire_to_json(struct json_writer *w, const ProtobufCMessage *m);
 /* 0, or -EINVAL with "Missing required fields: a.b.c, ..." */
 int wire_check_required(const ProtobufCMessage *m, struct error *err);
 
+/* Calls and events carry, for most types, a message named as the type in lower case. The name of
+ * that field when the message has it and it is not set; else NULL. */
+const char *wire_missing_of_type(
+    const ProtobufCMessage *m, const ProtobufCEnumDescriptor *type, int value);
+
 /* Deep copy into an arena. */
 ProtobufCMessage *wire_clone(const ProtobufCMessage *m, struct arena *arena);
 /* Same fields set to the same values, in the same order for repeated ones. */

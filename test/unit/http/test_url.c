@@ -118,6 +118,7 @@ static void accepts(void **state)
         {NULL, "application/json", true},
         {"application/json", "application/json", true},
         {"Application/JSON; charset=utf-8", "application/json", true},
+        {"application/json;q=x", "application/json", false},
         {"text/html, application/*;q=0.5", "application/json", true},
         {"*/*", "application/json", true},
         {"text/html", "application/json", false},
