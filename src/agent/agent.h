@@ -30,6 +30,7 @@ struct agent_settings {
     int64_t executor_shutdown_grace_us, recovery_timeout_us, registration_backoff_us;
     int64_t gc_delay_us, disk_watch_us, fetcher_stall_us;
     double gc_headroom;
+    int64_t container_pids_max; /* processes and threads of one container; 0 = no limit */
     uint64_t fetcher_cache_size;
 };
 

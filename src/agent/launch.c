@@ -67,7 +67,8 @@ static struct agent_executor *launch_executor(const struct launch *l)
     return map_get(&l->agent->core->containers, l->container_id);
 }
 
-static void to_limits(const struct agent_executor *e, struct container_limits *ret)
+static void to_limits(
+    const struct agent *a, const struct agent_executor *e, struct container_limits *ret)
 {
     struct agent_limits limits;
     agent_executor_limits(e, &limits);
@@ -78,6 +79,7 @@ static void to_limits(const struct agent_executor *e, struct container_limits *r
         .mem_limit_bytes = limits.mem_limit_milli > 0
                                ? limits.mem_limit_milli * (1024 * 1024) / 1000
                                : limits.mem_limit_milli,
+        .pids_max = MAX(a->settings.container_pids_max, INT64_C(0)),
     };
 }
 
@@ -183,7 +185,7 @@ static void start_container(struct launch *l)
         .stderr_path = "stderr",
         .own_namespaces = !e->command,
     };
-    to_limits(e, &spec.limits);
+    to_limits(a, e, &spec.limits);
     int r = containerizer_launch(a->containerizer, &spec, started, l, &err);
     vec_done(&argv);
     environment_done(&env);
@@ -358,7 +360,7 @@ void agent_update_container(struct agent *a, const char *container_id)
     if (!e || map_get(&a->launches, container_id))
         return;
     struct container_limits limits;
-    to_limits(e, &limits);
+    to_limits(a, e, &limits);
     struct error err = ERROR_INIT;
     int r = containerizer_update(a->containerizer, container_id, &limits, &err);
     if (r >= 0 || r == -ENOENT)
@@ -395,7 +397,7 @@ void agent_recover_containers(struct agent *a)
             continue;
         struct container_recover item = {
             .id = e->container_id, .pid = e->pid, .start_time = e->start_time};
-        to_limits(e, &item.limits);
+        to_limits(a, e, &item.limits);
         vec_push(&items, item);
     }
     containerizer_recover(a->containerizer, items.items, items.n);

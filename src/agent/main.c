@@ -55,6 +55,8 @@ static size_t define_flags(struct agent_settings *s, struct flag *out)
             "control group that containers get theirs in"},
         {"cgroups_enable_cfs", FLAG_BOOL, &s->cpu_quota, "false", NULL,
             "hold containers to the cpus they asked for"},
+        {"container_pids_max", FLAG_I64, &s->container_pids_max, "8192", "N",
+            "processes and threads that one container may have; 0 = no limit"},
         {"switch_user", FLAG_BOOL, &s->switch_user, "true", NULL,
             "run tasks as the user of their framework or command"},
         {"executor_registration_timeout", FLAG_DURATION, &s->executor_registration_timeout_us,

@@ -66,6 +66,21 @@ def test_memory_limit_of_the_task_itself(world):
     assert s.wait_state(task, "TASK_FAILED")["reason"] == "REASON_CONTAINER_LIMITATION_MEMORY"
 
 
+@needs_groups
+def test_process_limit(cluster):
+    master = cluster.master()
+    cluster.agent(master, container_pids_max=20)
+    # More background processes than the container may have: the shell says so, and the task goes on to its end.
+    command = "i=0; while [ $i -lt 40 ]; do (sleep 1000 &) || exit 7; i=$((i + 1)); done; exit 0"
+    with Scheduler(master.url) as s:
+        task = s.launch({"command": {"value": command}})
+        assert s.wait_state(task, "TASK_FAILED")["message"].startswith("Command exited with status")
+    cluster.agent(master, name="agent2", container_pids_max=200, resources="cpus:3;mem:2048;disk:10;ports:[1-2]")
+    with Scheduler(master.url) as s:
+        task = s.launch({"command": {"value": command}}, cpus=2.5)
+        s.wait_state(task, "TASK_FINISHED")
+
+
 def test_agent_killed_and_back(world):
     _, _, agent, s = world
     m = marker()
