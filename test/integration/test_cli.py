@@ -328,7 +328,7 @@ def state(fake):
 
 
 AGENT_STATE = {"frameworks": [{"id": "F", "executors": [
-    {"id": "web.1", "container": "c1", "directory": "/work/F/web.1/c1"}], "completed_executors": []}]}
+    {"id": "web.1", "container": "c1", "directory": "/var/lib/F/web.1/c1"}], "completed_executors": []}]}
 
 
 @pytest.fixture
@@ -373,7 +373,7 @@ def test_task_list(cli, mesos):
 
 
 def test_task_ls_and_log(cli, fake, mesos):
-    box = "/work/F/web.1/c1"
+    box = "/var/lib/F/web.1/c1"
     fake.files[f"{box}/stdout"] = b"".join(b"line %d\n" % i for i in range(20000))
     fake.files[f"{box}/stderr"] = b"only\nends without newline"
     assert cli.out("task", "ls", "web") == "stderr  stdout\n"
@@ -390,7 +390,7 @@ def test_task_ls_and_log(cli, fake, mesos):
 
 
 def test_task_log_follows(cli, fake, mesos):
-    path = "/work/F/web.1/c1/stdout"
+    path = "/var/lib/F/web.1/c1/stdout"
     fake.files[path] = b"one\n"
     process = cli.start("task", "log", "--follow", "web")
     try:
