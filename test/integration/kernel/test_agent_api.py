@@ -377,7 +377,7 @@ def test_containers_and_statistics(agent, world):
     for path in ("/monitor/statistics", "/monitor/statistics.json", "/slave(1)/monitor/statistics"):
         known = {c["executor_id"]: c for c in get(agent, path).json()}
         check(known[task], shape("s:executor_id executor_name framework_id source;o:statistics"))
-    assert get(agent, "/containerizer/debug").json() == {"pending": []}
+    wait_until(lambda: get(agent, "/containerizer/debug").json() == {"pending": []}, "the launches to be done")
 
 
 @rows("2.8", 9)
