@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from cluster import wait_until
+from scheduler import Scheduler
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 
@@ -86,3 +87,32 @@ def test_marathon(cluster, disk):
     marathon.restart()
     wait_until(lambda: requests.get(marathon.url + "/v2/apps//app", timeout=10).status_code == 200,
                "the app to be there again")
+
+
+def test_agent(cluster, disk):
+    """Sandboxes and agent.db share the disk that a task fills."""
+    master = cluster.master()
+    agent = cluster.agent(master, work_dir=os.path.join(disk.path, "agent"))
+    with Scheduler(master.url) as s:
+        # A task that meets the full disk itself, and cleans up, is told by its own tools.
+        task = s.launch({"command": {"value": "head -c 9000000 /dev/zero >big; status=$?; rm big; exit $status"}})
+        assert s.wait_state(task, "TASK_FAILED")["message"] == "Command exited with status 1"
+
+        lives = s.launch({"command": {"value": "sleep 1000"}})
+        s.wait_state(lives, "TASK_RUNNING")
+        disk.fill()
+        late = s.launch({"command": {"value": "exit 0"}})
+        wait_until(lambda: "the disk is full" in agent.tail(), "the agent to complain")
+        assert agent.alive()
+        disk.free()
+        # Whether it was still to be started or had failed for want of space: its end is told, once, and the other lives on.
+        end = wait_until(
+            lambda: [u for u in s.of(late) if u["state"] in ("TASK_FINISHED", "TASK_FAILED", "TASK_DROPPED", "TASK_LOST")],
+            "the late task's end",
+        )
+        assert end[0]["state"] == "TASK_FINISHED" or "space" in end[0]["message"]
+        assert s.of(lives)[-1]["state"] == "TASK_RUNNING"
+        agent.restart()
+        after = s.launch({"command": {"value": "exit 0"}})
+        s.wait_state(after, "TASK_FINISHED")
+        assert s.of(lives)[-1]["state"] == "TASK_RUNNING"
