@@ -207,7 +207,8 @@ class Cluster:
         # Executors and tasks outlive their agent by design.
         end = time.monotonic() + DEADLINE
         while True:
-            pids = processes_under(self.folder)
+            # A container that was being started when its agent died names the folder only once it runs its command.
+            pids = set(processes_under(self.folder)) | self._cgroup_processes()
             for pid in pids:
                 try:
                     os.kill(pid, signal.SIGKILL)
@@ -221,23 +222,38 @@ class Cluster:
         shutil.rmtree(self.folder, ignore_errors=True)
         assert not processes_under(self.folder), "processes left behind"
 
-    def _remove_cgroups(self):
+    def _cgroups(self):
+        """Folders of our control groups, innermost first."""
         with open("/proc/self/mounts", encoding="utf-8") as f:
             mounts = [line.split()[1] for line in f if line.split()[2] in ("cgroup", "cgroup2")]
         for mount in mounts:
             for top, _, _ in os.walk(mount, topdown=False):
                 if f"/{self.name}" in top[len(mount):]:
-                    end = time.monotonic() + 5
-                    while True:
-                        try:
-                            os.rmdir(top)
-                            break
-                        except FileNotFoundError:
-                            break
-                        except OSError:
-                            if time.monotonic() > end:
-                                break
-                            time.sleep(0.02)
+                    yield top
+
+    def _cgroup_processes(self):
+        pids = set()
+        for group in self._cgroups():
+            try:
+                with open(os.path.join(group, "cgroup.procs"), encoding="utf-8") as f:
+                    pids.update(pid for pid in map(int, f) if pid > 1)
+            except OSError:
+                pass  # gone meanwhile
+        return pids
+
+    def _remove_cgroups(self):
+        for top in self._cgroups():
+            end = time.monotonic() + 5
+            while True:
+                try:
+                    os.rmdir(top)
+                    break
+                except FileNotFoundError:
+                    break
+                except OSError:
+                    if time.monotonic() > end:
+                        break
+                    time.sleep(0.02)
 
     def _unmount(self):
         with open("/proc/self/mounts", encoding="utf-8") as f:
