@@ -108,9 +108,10 @@ def test_children_end_with_it(cluster):
     """What an executor started ends with it."""
     master = cluster.master()
     agent = cluster.agent(master)
+    seconds = f"1000.{os.getpid()}"  # names these processes among all of the machine
     with Scheduler(master.url) as s:
         leaky = executor(s, "leaky")
-        leaky["command"] = {"value": "sleep 1000.75 & sleep 1000.75 & exit 0"}
+        leaky["command"] = {"value": f"sleep {seconds} & sleep {seconds} & exit 0"}
         task = s.launch({"executor": leaky}, cpus=0.2, mem=128, resources=[scalar("cpus", 0.1), scalar("mem", 32)])
         status = s.wait_state(task, "TASK_FAILED")
         assert status["reason"] == "REASON_EXECUTOR_TERMINATED"
@@ -120,7 +121,7 @@ def test_children_end_with_it(cluster):
             for pid in filter(str.isdigit, os.listdir("/proc")):
                 try:
                     with open(f"/proc/{pid}/cmdline", "rb") as f:
-                        if b"1000.75" in f.read():
+                        if seconds.encode() in f.read():
                             return False
                 except OSError:
                     pass
