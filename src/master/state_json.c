@@ -152,6 +152,26 @@ static void write_agent_identity(struct json_writer *w, const struct agent *a)
         field_message(w, "domain", &a->info->domain->base);
 }
 
+/* What is reserved, by role, and what is not; `field` decides on the form of the resources. */
+static void write_reservations(struct json_writer *w, const struct agent *a, const char *reserved,
+    const char *unreserved,
+    void (*field)(struct json_writer *w, const char *key, const struct resources *r))
+{
+    struct role_list roles;
+    reserved_roles(&a->total, &roles);
+    jw_key(w, reserved);
+    jw_begin_object(w);
+    for (size_t i = 0; i < roles.n; i++) {
+        _cleanup_resources_ struct resources r = RESOURCES_INIT;
+        resources_filter(&a->total, resource_is_reserved_to, roles.items[i], &r);
+        field(w, roles.items[i], &r);
+    }
+    jw_end_object(w);
+    _cleanup_resources_ struct resources rest = RESOURCES_INIT;
+    resources_filter(&a->total, resource_is_unreserved, NULL, &rest);
+    field(w, unreserved, &rest);
+}
+
 static void write_agent_fields(struct json_writer *w, const struct agent *a)
 {
     write_agent_identity(w, a);
@@ -164,19 +184,7 @@ static void write_agent_fields(struct json_writer *w, const struct agent *a)
     field_resources(w, "resources", &a->total);
     field_resources(w, "used_resources", &a->used);
     field_resources(w, "offered_resources", &a->offered);
-    struct role_list roles;
-    reserved_roles(&a->total, &roles);
-    jw_key(w, "reserved_resources");
-    jw_begin_object(w);
-    for (size_t i = 0; i < roles.n; i++) {
-        _cleanup_resources_ struct resources r = RESOURCES_INIT;
-        resources_filter(&a->total, resource_is_reserved_to, roles.items[i], &r);
-        field_resources(w, roles.items[i], &r);
-    }
-    jw_end_object(w);
-    _cleanup_resources_ struct resources unreserved = RESOURCES_INIT;
-    resources_filter(&a->total, resource_is_unreserved, NULL, &unreserved);
-    field_resources(w, "unreserved_resources", &unreserved);
+    write_reservations(w, a, "reserved_resources", "unreserved_resources", field_resources);
     jw_field_bool(w, "active", agent_connected(a));
     jw_field_bool(w, "deactivated", false);
     jw_field_string(w, "version", a->version);
@@ -498,19 +506,8 @@ void write_slaves(struct shell *s, struct http_request *req, struct json_writer 
             continue;
         jw_begin_object(w);
         write_agent_fields(w, a);
-        struct role_list roles;
-        reserved_roles(&a->total, &roles);
-        jw_key(w, "reserved_resources_full");
-        jw_begin_object(w);
-        for (size_t i = 0; i < roles.n; i++) {
-            _cleanup_resources_ struct resources r = RESOURCES_INIT;
-            resources_filter(&a->total, resource_is_reserved_to, roles.items[i], &r);
-            field_wire_resources(w, roles.items[i], &r);
-        }
-        jw_end_object(w);
-        _cleanup_resources_ struct resources unreserved = RESOURCES_INIT;
-        resources_filter(&a->total, resource_is_unreserved, NULL, &unreserved);
-        field_wire_resources(w, "unreserved_resources_full", &unreserved);
+        write_reservations(
+            w, a, "reserved_resources_full", "unreserved_resources_full", field_wire_resources);
         field_wire_resources(w, "used_resources_full", &a->used);
         field_wire_resources(w, "offered_resources_full", &a->offered);
         jw_end_object(w);
