@@ -74,13 +74,13 @@ static bool restore_entry(const struct store_entry *e, void *userdata)
     return true;
 }
 
-static int restore_prefix(struct shell *s, const char *prefix)
+static int restore_all(struct shell *s)
 {
     struct restore r = {.shell = s};
     for (;;) {
         struct error err = ERROR_INIT;
         ssize_t n = store_list(
-            s->store, prefix, r.last[0] ? r.last : NULL, RESTORE_PAGE, restore_entry, &r, &err);
+            s->store, "", r.last[0] ? r.last : NULL, RESTORE_PAGE, restore_entry, &r, &err);
         if (n < 0) {
             log_error("cannot read the store error=%s", err.msg);
             return (int)n;
@@ -90,7 +90,7 @@ static int restore_prefix(struct shell *s, const char *prefix)
         if (n == 0)
             break;
     }
-    log_info("recovered entries=%zu from=%s", r.n, prefix);
+    log_info("recovered entries=%zu", r.n);
     return 0;
 }
 
@@ -107,7 +107,7 @@ static void on_leader(int status, uint64_t epoch, void *userdata)
     }
     s->leading = true;
     s->elected_us = shell_now(s);
-    if (restore_prefix(s, "frameworks/") < 0 || restore_prefix(s, "agents/") < 0) {
+    if (restore_all(s) < 0) {
         s->failure = 1;
         loop_stop(s->loop);
         return;

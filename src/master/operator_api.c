@@ -93,8 +93,10 @@ static void write_response(struct json_writer *w, const Mesos__V1__Master__Respo
     wire_to_json(w, &r->base);
 }
 
-static void respond(struct http_request *req, const Mesos__V1__Master__Response *r, bool json)
+void operator_respond(struct operator_call *c, const Mesos__V1__Master__Response *r)
 {
+    struct http_request *req = c->req;
+    bool json = c->json;
     _cleanup_buf_ struct buf body = BUF_INIT;
     if (json) {
         struct json_writer w;
@@ -179,8 +181,11 @@ void operator_api_heartbeat(struct timer *t)
     }
 }
 
-static void subscribe(struct shell *s, struct http_request *req, bool json)
+static void subscribe(struct operator_call *c)
 {
+    struct shell *s = c->s;
+    struct http_request *req = c->req;
+    bool json = c->json;
     if (s->n_operators >= OPERATOR_STREAMS_MAX)
         peer_end(list_first(&s->operators, struct peer, node));
     /* What already happened must not be told twice: the snapshot has it. */
@@ -211,19 +216,47 @@ static void subscribe(struct shell *s, struct http_request *req, bool json)
 
 /* ---- the calls ---- */
 
-static void teardown(struct shell *s, struct http_request *req, const Mesos__V1__Master__Call *call)
+bool operator_sees(const struct operator_call *c, enum auth_action action, const char *object)
 {
+    return authorizer_permits(c->s->authorizer, &c->who, action, object);
+}
+
+bool operator_may(struct operator_call *c, enum auth_action action, const char *object)
+{
+    if (operator_sees(c, action, object))
+        return true;
+    http_respond(c->req, 403, NULL, NULL, 0);
+    return false;
+}
+
+void operator_done(struct operator_call *c, uint64_t before, int status)
+{
+    shell_respond_durable(c->s, c->req, before, status, NULL);
+    shell_wake(c->s);
+}
+
+static void teardown(struct operator_call *c)
+{
+    struct shell *s = c->s;
     struct error err = ERROR_INIT;
-    const char *id = call->teardown->framework_id->value;
+    const char *id = c->call->teardown->framework_id->value;
     uint64_t before = master_core_last_mutation(s->core);
     if (master_core_teardown(s->core, id ? id : "", shell_now(s), &err) < 0) {
-        http_respond_text(req, 400, "%s", err.msg);
+        http_respond_text(c->req, 400, "%s", err.msg);
         return;
     }
     log_info("framework torn down by an operator framework=%s", id);
-    shell_respond_durable(s, req, before, 200, NULL);
-    shell_wake(s);
+    operator_done(c, before, 200);
 }
+
+/* Calls that do more than read. */
+static const struct {
+    Mesos__V1__Master__Call__Type type;
+    void (*handle)(struct operator_call *c);
+} calls[] = {
+    {MESOS__V1__MASTER__CALL__TYPE__SUBSCRIBE, subscribe},
+    {MESOS__V1__MASTER__CALL__TYPE__TEARDOWN, teardown},
+};
 
 /* The field that must be there and is not, or NULL. */
 static const char *missing_field(const Mesos__V1__Master__Call *call)
@@ -236,22 +269,19 @@ static const char *missing_field(const Mesos__V1__Master__Call *call)
         &call->base, &mesos__v1__master__call__type__descriptor, (int)call->type);
 }
 
-static void dispatch(
-    struct shell *s, struct http_request *req, const Mesos__V1__Master__Call *call, bool json)
+static void dispatch(struct operator_call *c)
 {
-    if (call->type == MESOS__V1__MASTER__CALL__TYPE__SUBSCRIBE) {
-        subscribe(s, req, json);
-        return;
-    }
-    if (call->type == MESOS__V1__MASTER__CALL__TYPE__TEARDOWN) {
-        teardown(s, req, call);
-        return;
+    for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
+        if (calls[i].type == c->call->type) {
+            calls[i].handle(c);
+            return;
+        }
     }
     Mesos__V1__Master__Response r = MESOS__V1__MASTER__RESPONSE__INIT;
-    if (fill_response(s, call->type, &req->arena, &r))
-        respond(req, &r, json);
+    if (fill_response(c->s, c->call->type, &c->req->arena, &r))
+        operator_respond(c, &r);
     else
-        http_respond_text(req, 501, "This call is not served");
+        http_respond_text(c->req, 501, "This call is not served");
 }
 
 static void handle_body(struct http_request *req)
@@ -287,7 +317,9 @@ static void handle_body(struct http_request *req)
             req, 406, "Expecting 'Accept' to allow application/json or application/x-protobuf");
         return;
     }
-    dispatch(s, req, call, json);
+    struct operator_call *c = arena_new(&req->arena, struct operator_call);
+    *c = (struct operator_call){.s = s, .req = req, .call = call, .json = json};
+    dispatch(c);
 }
 
 void operator_api_handle(struct http_request *req, void *userdata)

@@ -185,11 +185,10 @@ static void redirect(struct shell *s, struct http_request *req)
     http_respond(req, 307, NULL, NULL, 0);
 }
 
-static void teardown_body(struct http_request *req)
+static void teardown(struct operator_call *c)
 {
-    struct shell *s = req->userdata;
-    if (!shell_require_leader(s, req))
-        return;
+    struct shell *s = c->s;
+    struct http_request *req = c->req;
     struct http_params params;
     if (http_params_parse(req->body, &req->arena, &params) < 0) {
         http_respond_text(req, 400, "Unable to parse query string");
@@ -208,21 +207,78 @@ static void teardown_body(struct http_request *req)
         return;
     }
     log_info("framework torn down by an operator framework=%s", text);
-    shell_respond_durable(s, req, before, 200, NULL);
-    shell_wake(s);
+    operator_done(c, before, 200);
 }
 
-static void teardown(struct shell *s, struct http_request *req)
+static void health(struct operator_call *c)
 {
-    if (!shell_require_leader(s, req))
-        return;
-    if (req->method != HTTP_POST) {
-        http_set_header(req, "Allow", "POST");
-        http_respond_text(req, 405, "Expecting 'POST'");
-        return;
+    http_respond(c->req, 200, NULL, NULL, 0);
+}
+
+static void redirect_to_leader(struct operator_call *c)
+{
+    redirect(c->s, c->req);
+}
+
+/* ---- endpoints that do something, or are no documents ---- */
+
+enum { ANY_METHOD = 0, GET = 1u << HTTP_GET | 1u << HTTP_HEAD, POST = 1u << HTTP_POST };
+
+static const struct action {
+    const char *path;
+    unsigned methods;
+    bool local;  /* answered by every master, leading or not */
+    bool prefix; /* the path goes on: "/quota/<role>" */
+    void (*handle)(struct operator_call *c);
+} actions[] = {
+    {"/health", ANY_METHOD, .local = true, .handle = health},
+    {"/redirect", ANY_METHOD, .local = true, .handle = redirect_to_leader},
+    {"/teardown", POST, .handle = teardown},
+};
+
+static bool method_fits(struct http_request *req, unsigned methods)
+{
+    if (methods == ANY_METHOD || (methods & 1u << req->method))
+        return true;
+    _cleanup_buf_ struct buf allow = BUF_INIT;
+    for (unsigned m = 0; m < HTTP_METHOD_OTHER; m++)
+        if (methods & 1u << m)
+            buf_printf(&allow, "%s%s", allow.n ? ", " : "", http_method_name((enum http_method)m));
+    http_set_header(req, "Allow", buf_cstr(&allow));
+    http_respond_text(req, 405, "Expecting one of { %s }", buf_cstr(&allow));
+    return false;
+}
+
+static void act(struct http_request *req)
+{
+    struct operator_call *c = req->userdata;
+    /* Leadership may have gone while the body came in. */
+    const struct action *a = c->action;
+    if (a->local || shell_require_leader(c->s, req))
+        a->handle(c);
+}
+
+static bool find_action(struct shell *s, struct http_request *req, struct str path)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
+        const struct action *a = &actions[i];
+        struct str rest = path;
+        if (a->prefix && str_has_prefix(path, str_of(a->path)) && path.n > strlen(a->path) &&
+            path.p[strlen(a->path)] == '/')
+            rest.n = strlen(a->path);
+        if (!str_eq_c(rest, a->path))
+            continue;
+        if (!a->local && !shell_require_leader(s, req))
+            return true;
+        if (!method_fits(req, a->methods))
+            return true;
+        struct operator_call *c = arena_new(&req->arena, struct operator_call);
+        *c = (struct operator_call){.s = s, .req = req, .json = true, .action = a, .path = path};
+        req->userdata = c;
+        http_request_collect(req, 0, act);
+        return true;
     }
-    req->userdata = s;
-    http_request_collect(req, 0, teardown_body);
+    return false;
 }
 
 void operator_http_handle(struct http_request *req, void *userdata)
@@ -233,29 +289,16 @@ void operator_http_handle(struct http_request *req, void *userdata)
         path.p += sizeof("/master") - 1;
         path.n -= sizeof("/master") - 1;
     }
-    if (str_eq_c(path, "/health")) {
-        http_respond(req, 200, NULL, NULL, 0);
+    if (find_action(s, req, path))
         return;
-    }
-    if (str_eq_c(path, "/redirect")) {
-        redirect(s, req);
-        return;
-    }
-    if (str_eq_c(path, "/teardown")) {
-        teardown(s, req);
-        return;
-    }
     if (str_has_suffix(path, STR(".json")))
         path.n -= sizeof(".json") - 1;
     for (size_t i = 0; i < ARRAY_SIZE(endpoints); i++) {
         const struct endpoint *e = &endpoints[i];
         if (!str_eq_c(path, e->path))
             continue;
-        if (req->method != HTTP_GET && req->method != HTTP_HEAD) {
-            http_set_header(req, "Allow", "GET");
-            http_respond_text(req, 405, "Expecting 'GET'");
+        if (!method_fits(req, GET))
             return;
-        }
         if (!e->local && !shell_require_leader(s, req))
             return;
         if (e->changes)

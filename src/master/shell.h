@@ -7,6 +7,7 @@
  * durable, and sets the timer.
  */
 
+#include "auth/authorizer.h"
 #include "base/flags.h"
 #include "http/recordio.h"
 #include "http/server.h"
@@ -57,6 +58,19 @@ struct promise {
     const char *content_type;
 };
 
+/* A call of an operator, in the v1 API or at an endpoint of its own. Lives in the request's arena.
+ */
+struct operator_call {
+    struct shell *s;
+    struct http_request *req;            /* its body is complete */
+    const Mesos__V1__Master__Call *call; /* NULL outside the v1 API */
+    struct auth_subject who;
+    bool json; /* form of the answer */
+    /* Of an endpoint: its entry in the table and the path that was asked for, without "/master". */
+    const struct action *action;
+    struct str path;
+};
+
 struct shell {
     struct loop *loop;
     struct store *store;
@@ -77,6 +91,7 @@ struct shell {
     const char *version;
     const struct flag *flags;
     size_t n_flags;
+    struct authorizer *authorizer; /* NULL: everything is permitted */
 
     uint64_t next_peer;
     uint64_t durable; /* last durable mutation */
@@ -156,6 +171,18 @@ bool fill_response(struct shell *s, Mesos__V1__Master__Call__Type type, struct a
     Mesos__V1__Master__Response *ret);
 void fill_get_state(
     struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetState *ret);
+
+/* ---- calls that do something: one function each, by subject (operator_*.c) ---- */
+
+/* Whether the caller may; otherwise it is answered 403 here. */
+bool operator_may(struct operator_call *c, enum auth_action action, const char *object);
+/* Whether the caller may, for answers that leave out what they do not show. */
+bool operator_sees(const struct operator_call *c, enum auth_action action, const char *object);
+/* 200 with the message. */
+void operator_respond(struct operator_call *c, const Mesos__V1__Master__Response *r);
+/* Answers `status` without a body once what the call changed since `before`
+ * (master_core_last_mutation) is durable, and has the loop carry out what the core decided. */
+void operator_done(struct operator_call *c, uint64_t before, int status);
 
 /* Checks 5, 6 and 8 of the scheduler API, shared with the operator API: method, content type.
  * Answers itself when it returns false. */
