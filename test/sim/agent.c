@@ -105,8 +105,7 @@ void sim_agent_used(const struct sim_agent *a, int64_t *ret_cpus, int64_t *ret_m
 
 void sim_agent_known(struct world *w, const struct sim_agent *a)
 {
-    _cleanup_free_ char *key = xasprintf("agents/%s", a->id);
-    if (!map_get(&w->disk, key))
+    if (!store_has(w, "agents/", a->id))
         sim_fail(w, "agent %u is told that it is %s, which no disk holds", a->index, a->id);
 }
 

@@ -8,8 +8,9 @@
 
 void check_step(struct world *w)
 {
-    if (w->core)
-        master_core_check(w->core);
+    for (unsigned i = 0; i < w->n_masters; i++)
+        if (w->masters[i].core)
+            master_core_check(w->masters[i].core);
     for (unsigned i = 0; i < w->n_agents; i++) {
         const struct sim_agent *a = &w->agents[i];
         int64_t cpus, mem;
@@ -21,6 +22,7 @@ void check_step(struct world *w)
 
 struct settle {
     struct world *w;
+    const struct master_core *core; /* of the leader */
     unsigned agent;
     struct map tasks;     /* "framework/task" of the master's view, keys owned */
     struct map alive;     /* the same of all that runs */
@@ -55,7 +57,7 @@ static bool collect_executor(const struct master_executor_view *e, void *userdat
 static void check_executors(struct settle *s)
 {
     struct world *w = s->w;
-    master_core_each_executor(w->core, collect_executor, s);
+    master_core_each_executor(s->core, collect_executor, s);
     size_t found = 0;
     for (unsigned i = 0; i < w->n_agents; i++) {
         const struct sim_agent *a = &w->agents[i];
@@ -111,13 +113,17 @@ void check_settled(struct world *w)
 {
     struct settle s = {.w = w};
     struct master_counts counts;
-    master_core_counts(w->core, &counts);
+    struct sim_master *leader = sim_leader(w);
+    if (!leader || !leader->core || leader->epoch != w->store.epoch)
+        sim_fail(w, "nobody leads");
+    s.core = leader->core;
+    master_core_counts(s.core, &counts);
     if (counts.agents_connected != w->n_agents)
         sim_fail(w, "%zu of %u agents are connected", counts.agents_connected, w->n_agents);
     if (counts.agents_recovered || counts.agents_disconnected)
         sim_fail(w, "agents are still missing: %zu recovered, %zu disconnected",
             counts.agents_recovered, counts.agents_disconnected);
-    master_core_each_task(w->core, collect, &s);
+    master_core_each_task(s.core, collect, &s);
     for (unsigned i = 0; i < w->n_agents; i++) {
         const struct sim_agent *a = &w->agents[i];
         if (!a->registered)

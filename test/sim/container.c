@@ -36,7 +36,7 @@ static void tell_exited(struct world *w, void *target, unsigned unused)
         return;
     struct agent_container_exit exit = {.status = e->c->status};
     struct agent_now now;
-    real_now(w, &now);
+    real_now(w, e->c->agent, &now);
     agent_core_container_exited(e->c->agent->real->core, &now, e->c->id, &exit);
     real_pump(w, e->c->agent);
 }
@@ -47,7 +47,7 @@ static void tell_started(struct world *w, void *target, unsigned unused)
     if (!told(e))
         return;
     struct agent_now now;
-    real_now(w, &now);
+    real_now(w, e->c->agent, &now);
     agent_core_container_started(
         e->c->agent->real->core, &now, e->c->id, (int)e->c->pid, e->c->pid + 1000);
     real_pump(w, e->c->agent);
@@ -59,7 +59,7 @@ static void tell_failed(struct world *w, void *target, unsigned unused)
     if (!told(e))
         return;
     struct agent_now now;
-    real_now(w, &now);
+    real_now(w, e->c->agent, &now);
     agent_core_container_failed(e->c->agent->real->core, &now, e->c->id, "no luck");
     real_pump(w, e->c->agent);
 }
@@ -70,7 +70,7 @@ static void tell_update_failed(struct world *w, void *target, unsigned unused)
     if (!told(e))
         return;
     struct agent_now now;
-    real_now(w, &now);
+    real_now(w, e->c->agent, &now);
     agent_core_container_update_failed(e->c->agent->real->core, &now, e->c->id, "no luck");
     real_pump(w, e->c->agent);
 }
@@ -85,7 +85,7 @@ static void tell_disconnected(struct world *w, void *target, unsigned unused)
     if (!x)
         return;
     struct agent_now now;
-    real_now(w, &now);
+    real_now(w, e->c->agent, &now);
     agent_core_disconnected(core, &now, x, e->number);
     real_pump(w, e->c->agent);
 }

@@ -82,7 +82,7 @@ static void subscribe_arrives(struct world *w, void *target, unsigned life)
         return lose(w, c); /* nobody listens, or nobody knows it */
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     struct agent_now now;
-    real_now(w, &now);
+    real_now(w, c->agent, &now);
     c->last_down = 0;
     c->stream = agent_core_subscribe(
         c->agent->real->core, &now, x, unpack_call(w, e, &arena)->subscribe);
@@ -221,7 +221,7 @@ static void update_arrives(struct world *w, void *target, unsigned life)
     if (x && x->state != AGENT_EXECUTOR_REGISTERING) {
         _cleanup_arena_ struct arena arena = ARENA_INIT;
         struct agent_now now;
-        real_now(w, &now);
+        real_now(w, c->agent, &now);
         agent_core_update(c->agent->real->core, &now, x, unpack_call(w, e, &arena)->update->status);
         real_pump(w, c->agent);
     }

@@ -22,6 +22,8 @@ static const char *const defect_names[SIM_DEFECTS] = {
     [DEFECT_TWIN_CONTAINERS] = "twin-containers",
     [DEFECT_NETWORK_LOSES] = "network-loses",
     [DEFECT_LEAKED_TASKS] = "leaked-tasks",
+    [DEFECT_STORE_UNFENCED] = "store-unfenced",
+    [DEFECT_AGENT_OLD_EPOCH] = "agent-old-epoch",
 };
 
 struct run {
@@ -39,6 +41,7 @@ static int usage(void)
         "  --seed=SEED    run this one only, twice\n"
         "  --new          start at a seed nobody chose\n"
         "  --agents=KIND  real, model, or mixed (default)\n"
+        "  --masters=N    1 or 3 (default: drawn from the seed)\n"
         "  --trace        print what happens\n"
         "  --defect=NAME  make a known mistake and succeed when a check finds it:\n");
     for (size_t i = 1; i < SIM_DEFECTS; i++)
@@ -67,11 +70,14 @@ static bool parse(int argc, char **argv, struct run *run)
     static const char *const kinds[] = {"mixed", "model", "real"};
     for (int i = 1; i < argc; i++) {
         size_t pick;
+        uint64_t masters;
         if (number(argv[i], "--seeds=", &run->seeds) || number(argv[i], "--first=", &run->first))
             continue;
         if (number(argv[i], "--seed=", &run->first)) {
             run->seeds = 1;
             run->twice = true;
+        } else if (number(argv[i], "--masters=", &masters) && (masters == 1 || masters == 3)) {
+            run->options.masters = (unsigned)masters;
         } else if (streq(argv[i], "--trace")) {
             run->options.trace = true;
         } else if (streq(argv[i], "--new")) {
@@ -135,6 +141,7 @@ int main(int argc, char **argv)
         sum.steps += result.steps;
         sum.launches += result.launches;
         sum.faults += result.faults;
+        sum.refusals += result.refusals;
         if (!run.twice && seed % 10)
             continue;
         struct sim_options silent = run.options;
@@ -146,7 +153,7 @@ int main(int argc, char **argv)
         }
     }
     printf("%" PRIu64 " seeds from %" PRIu64 ": %" PRIu64 " steps, %" PRIu64 " faults, %" PRIu64
-           " tasks started\n",
-        run.seeds, run.first, sum.steps, sum.faults, sum.launches);
+           " tasks started, deposed leaders refused %" PRIu64 " times\n",
+        run.seeds, run.first, sum.steps, sum.faults, sum.launches, sum.refusals);
     return 0;
 }

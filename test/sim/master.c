@@ -1,61 +1,84 @@
-/* The master's shell in the simulator: the real core, a disk that may lose what was not flushed,
- * and connections. */
+/* The master's shell in the simulator: the real core while it leads, its commits, its connections.
+ * A master that does not lead only waits. */
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "master/core.h"
 #include "wire/codec.h"
 #include "world.h"
 
-static void pump(struct world *w);
-
-static void again(struct world *w, void *target, unsigned unused)
+int64_t sim_master_now(const struct world *w, const struct sim_master *m)
 {
-    if (!w->core)
-        sim_master_boot(w);
+    return w->now + m->clock_error;
 }
 
-static void disk_apply(struct world *w, struct disk_entry *e)
+int64_t sim_path(
+    const struct world *w, const struct sim_master *m, enum sim_path path, unsigned peer, bool up)
 {
-    struct disk_entry *old = map_remove(&w->disk, e->key);
-    if (old) {
-        free(old->key);
-        free(old->value);
-        free(old);
-    }
-    if (e->remove) {
-        free(e->key);
-        free(e->value);
-        return;
-    }
-    struct disk_entry *kept = xmemdup(e, sizeof(*e));
-    map_put(&w->disk, kept->key, kept);
+    const struct sim_cut *c = &m->cuts[path];
+    if (path != PATH_STORE && !(c->peers & 1U << peer))
+        return w->now;
+    return MAX(w->now, c->until[up]);
 }
 
-static void flushed(struct world *w, void *target, unsigned incarnation)
+/* ---- commits ---- */
+
+static void pump(struct world *w, struct sim_master *m);
+
+static void commit(struct world *w, struct sim_master *m)
 {
-    if (!w->core || incarnation != w->incarnation)
-        return;
-    for (size_t i = 0; i < w->flushing; i++) {
-        w->durable = w->unflushed.items[i].number;
-        disk_apply(w, &w->unflushed.items[i]);
-    }
-    memmove(w->unflushed.items, w->unflushed.items + w->flushing,
-        (w->unflushed.n - w->flushing) * sizeof(struct disk_entry));
-    w->unflushed.n -= w->flushing;
-    w->flushing = 0;
-    pump(w);
+    m->flushing = m->unflushed.n;
+    /* Batches have a limit, so what one event changed may be in two. */
+    if (w->chaos && sim_chance(w, 10))
+        m->flushing = 1 + rng_below(&w->rng, m->unflushed.n);
+    m->batch++;
+    store_send_commit(w, m);
 }
 
-static void tick(struct world *w, void *target, unsigned incarnation)
+static void forget_entry(struct disk_entry *e)
 {
-    if (!w->core || incarnation != w->incarnation || w->tick_at > w->now)
+    free(e->key);
+    free(e->value);
+}
+
+void sim_master_committed(struct world *w, struct sim_master *m, uint64_t batch, uint64_t version)
+{
+    if (!m->flushing || batch != m->batch)
         return;
-    w->tick_at = INT64_MAX;
-    master_core_tick(w->core, w->now);
-    pump(w);
+    if (version != ++m->store_version)
+        sim_fail(w, "master %u, epoch %" PRIu64 ": somebody else wrote to the store", m->index,
+            m->epoch);
+    for (size_t i = 0; i < m->flushing; i++) {
+        m->durable = m->unflushed.items[i].number;
+        forget_entry(&m->unflushed.items[i]);
+    }
+    memmove(m->unflushed.items, m->unflushed.items + m->flushing,
+        (m->unflushed.n - m->flushing) * sizeof(struct disk_entry));
+    m->unflushed.n -= m->flushing;
+    m->flushing = 0;
+    pump(w, m);
+}
+
+/* ---- effects ---- */
+
+static void tick(struct world *w, void *target, unsigned generation)
+{
+    struct sim_master *m = *(struct sim_master **)target;
+    if (!m->core || m->tick_at > w->now)
+        return;
+    m->tick_at = INT64_MAX;
+    master_core_tick(m->core, sim_master_now(w, m));
+    pump(w, m);
+}
+
+static struct sim_master **ref(struct sim_master *m)
+{
+    struct sim_master **r = xnew(struct sim_master *);
+    *r = m;
+    return r;
 }
 
 static struct conn *conn_of(struct world *w, uint64_t id)
@@ -91,144 +114,215 @@ static void effect(struct world *w, const struct master_effect *e)
     }
 }
 
-static void doom(struct world *w, void *target, unsigned incarnation)
+static void doom(struct world *w, void *target, unsigned generation)
 {
-    if (!w->core || incarnation != w->incarnation)
-        return;
-    sim_master_crash(w);
-    sim_after(w, sim_between(w, 10 * MSEC, 5 * SEC), again, NULL, 0);
+    sim_master_end(w, *(struct sim_master **)target, "killed between two messages");
 }
 
-static void pump(struct world *w)
+static void pump(struct world *w, struct sim_master *m)
 {
-    if (w->doomed == w->incarnation)
+    if (m->doomed)
         return;
-    for (struct master_mutation *m; (m = master_core_take_mutation(w->core));) {
-        struct disk_entry e = {
-            .number = m->number, .remove = m->remove, .key = xstrdup(m->key), .n = m->n};
-        e.value = xmemdup(m->value, m->n);
-        vec_push(&w->unflushed, e);
-        free(m);
+    for (struct master_mutation *mutation; (mutation = master_core_take_mutation(m->core));) {
+        struct disk_entry e = {.number = mutation->number,
+            .remove = mutation->remove,
+            .key = xstrdup(mutation->key),
+            .n = mutation->n};
+        e.value = xmemdup(mutation->value, mutation->n);
+        vec_push(&m->unflushed, e);
+        free(mutation);
     }
-    if (!w->flushing && w->unflushed.n) {
-        w->flushing = w->unflushed.n;
-        int64_t delay = sim_between(w, 200, 20 * MSEC);
-        if (w->chaos && sim_chance(w, 2))
-            delay += sim_between(w, 0, 5 * SEC); /* a slow disk is not a failed one */
-        sim_after(w, delay, flushed, NULL, w->incarnation);
-    }
+    if (!m->flushing && m->unflushed.n)
+        commit(w, m);
     bool haste = w->options.defect == DEFECT_MASTER_HASTE;
-    uint64_t durable = haste ? UINT64_MAX : w->durable;
-    for (struct master_effect *e; (e = master_core_take_effect(w->core, durable));) {
+    uint64_t durable = haste ? UINT64_MAX : m->durable;
+    for (struct master_effect *e; (e = master_core_take_effect(m->core, durable));) {
         if (e->after > durable)
             sim_fail(w, "effect released before mutation %" PRIu64 " was durable", e->after);
         effect(w, e);
         free(e);
         if (w->chaos && rng_below(&w->rng, 4000) == 0)
-            w->doomed = w->incarnation; /* between two effects is where a kill hurts most */
-        if (w->doomed == w->incarnation)
+            m->doomed = true; /* between two effects is where a kill hurts most */
+        if (m->doomed)
             break;
     }
-    if (w->doomed == w->incarnation) {
-        sim_after(w, 0, doom, NULL, w->incarnation);
+    if (m->doomed) {
+        sim_after_master(w, m, 0, doom, ref(m));
         return;
     }
-    int64_t next = master_core_next_deadline(w->core);
-    if (next < w->tick_at) {
-        w->tick_at = MAX(next, w->now);
-        sim_after(w, w->tick_at - w->now, tick, NULL, w->incarnation);
+    int64_t next = master_core_next_deadline(m->core);
+    if (next != INT64_MAX)
+        next -= m->clock_error;
+    if (next < m->tick_at) {
+        m->tick_at = MAX(next, w->now);
+        sim_after_master(w, m, m->tick_at - w->now, tick, ref(m));
     }
 }
 
-void sim_master_boot(struct world *w)
+/* ---- life ---- */
+
+void sim_master_boot(struct world *w, struct sim_master *m)
 {
-    struct master_config config;
+    sim_trace(w, "master %u starts", m->index);
+    m->up = true;
+    m->generation++;
+    m->clock_error = m->wall_error;
+    store_join(w, m);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return strcmp((*(struct disk_entry *const *)a)->key, (*(struct disk_entry *const *)b)->key);
+}
+
+static void restore(struct world *w, struct sim_master *m)
+{
+    VEC(struct disk_entry *) all = {0};
     struct error err = ERROR_INIT;
+    MAP_FOREACH (e, &w->store.disk)
+        vec_push(&all, e->value);
+    if (all.n)
+        qsort(all.items, all.n, sizeof(*all.items), by_key);
+    VEC_FOREACH (e, &all)
+        if (master_core_restore(m->core, (*e)->key, (*e)->value, (*e)->n, &err) < 0)
+            sim_fail(w, "cannot restore %s: %s", (*e)->key, err.msg);
+    vec_done(&all);
+}
+
+/* Most who are connected to somebody else hear of the new leader, each in its own time. */
+static void told_agent(struct world *w, void *target, unsigned leadership)
+{
+    struct sim_agent *a = target;
+    const struct sim_master *m = sim_leader(w);
+    if (leadership != w->leaderships || !a->up || !a->conn || !m || a->conn->master == m->index)
+        return;
+    sim_trace(w, "agent %u is told who leads", a->index);
+    struct conn *c = a->conn;
+    sim_agent_conn_closed(w, a);
+    sim_break(w, c);
+}
+
+static void told_scheduler(struct world *w, void *target, unsigned leadership)
+{
+    struct sim_scheduler *s = target;
+    const struct sim_master *m = sim_leader(w);
+    if (leadership != w->leaderships || !s->up || !s->conn || !m || s->conn->master == m->index)
+        return;
+    sim_trace(w, "scheduler %u is told who leads", s->index);
+    struct conn *c = s->conn;
+    sim_scheduler_conn_closed(w, s);
+    sim_break(w, c);
+}
+
+static void announce(struct world *w)
+{
+    if (w->n_masters == 1)
+        return;
+    for (unsigned i = 0; i < w->n_agents; i++)
+        if (!w->chaos || sim_chance(w, 70))
+            sim_after(w, sim_between(w, 0, 3 * SEC), told_agent, &w->agents[i], w->leaderships);
+    for (unsigned i = 0; i < w->n_schedulers; i++)
+        if (!w->chaos || sim_chance(w, 70))
+            sim_after(
+                w, sim_between(w, 0, 3 * SEC), told_scheduler, &w->schedulers[i], w->leaderships);
+}
+
+void sim_master_lead(struct world *w, struct sim_master *m, uint64_t epoch)
+{
+    if (epoch != w->store.epoch)
+        return; /* it will learn that it led and does not any more */
+    struct master_config config;
+    char hostname[16];
+    snprintf(hostname, sizeof(hostname), "master%u", m->index);
     master_config_defaults(&config);
     config.agent_ping_timeout_us = 5 * SEC;
     config.max_agent_ping_timeouts = 3;
     config.agent_reregister_timeout_us = 60 * SEC;
-    config.hostname = "master";
+    config.hostname = hostname;
     config.ip = "10.0.0.1";
     config.port = 5050;
     config.version = "1.0.0";
-    w->incarnation++;
-    w->epoch++;
-    w->core = master_core_new(&config);
-    w->durable = 0;
-    w->tick_at = INT64_MAX;
-    MAP_FOREACH (e, &w->disk) {
-        const struct disk_entry *d = e->value;
-        if (master_core_restore(w->core, d->key, d->value, d->n, &err) < 0)
-            sim_fail(w, "cannot restore %s: %s", d->key, err.msg);
-    }
+    m->core = master_core_new(&config);
+    m->epoch = epoch;
+    m->batch = m->durable = 0;
+    m->tick_at = INT64_MAX;
+    m->doomed = false;
+    m->store_version = w->store.version;
+    restore(w, m);
     char id[64];
-    snprintf(id, sizeof(id), "master-%u", w->incarnation);
-    sim_trace(w, "master %u starts", w->incarnation);
-    master_core_start(w->core, w->epoch, id, w->now);
-    pump(w);
+    snprintf(id, sizeof(id), "master-%u", ++w->leaderships);
+    sim_trace(w, "master %u takes office as %s", m->index, id);
+    master_core_start(m->core, epoch, id, sim_master_now(w, m));
+    pump(w, m);
+    announce(w);
 }
 
-void sim_master_crash(struct world *w)
+void sim_master_crash(struct world *w, struct sim_master *m, bool goodbye)
 {
-    sim_trace(w, "master %u crashes", w->incarnation);
-    w->failovers++;
-    master_core_free(w->core);
-    w->core = NULL;
-    /* The flush under way may have made it to the disk, whole or in part; the rest has not. */
-    size_t made = w->flushing ? rng_below(&w->rng, w->flushing + 1) : 0;
-    for (size_t i = 0; i < w->unflushed.n; i++) {
-        if (i < made) {
-            disk_apply(w, &w->unflushed.items[i]);
-        } else {
-            free(w->unflushed.items[i].key);
-            free(w->unflushed.items[i].value);
-        }
+    sim_trace(w, "master %u ends", m->index);
+    sim_master_unpause(w, m);
+    m->up = false;
+    m->generation++;
+    if (goodbye || w->n_masters == 1)
+        store_leave(w, m->session);
+    m->session = 0;
+    master_core_free(m->core);
+    m->core = NULL;
+    m->epoch = 0;
+    /* A commit that is under way may still reach the store; the rest is lost. */
+    VEC_FOREACH (e, &m->unflushed)
+        forget_entry(e);
+    vec_clear(&m->unflushed);
+    m->flushing = 0;
+    VEC_FOREACH (c, &w->conns) {
+        if ((*c)->master != m->index)
+            continue;
+        (*c)->master_knows = true;
+        sim_break(w, *c);
     }
-    w->unflushed.n = 0;
-    w->flushing = 0;
-    for (size_t i = 0; i < w->conns.n; i++)
-        sim_break(w, w->conns.items[i]);
 }
 
-void sim_master_stop(struct world *w)
+static void again(struct world *w, void *target, unsigned generation)
 {
-    if (w->core)
-        sim_master_crash(w);
-    MAP_FOREACH (e, &w->disk) {
-        struct disk_entry *d = e->value;
-        free(d->key);
-        free(d->value);
-        free(d);
-    }
-    map_done(&w->disk);
-    vec_done(&w->unflushed);
+    struct sim_master *m = target;
+    if (!m->up && m->generation == generation)
+        sim_master_boot(w, m);
 }
 
-void sim_master_receive(struct world *w, struct conn *c, const void *p, size_t n)
+void sim_master_end(struct world *w, struct sim_master *m, const char *why)
+{
+    sim_trace(w, "master %u gives up: %s", m->index, why);
+    sim_master_crash(w, m, false);
+    sim_after(w, sim_between(w, 10 * MSEC, 5 * SEC), again, m, m->generation);
+}
+
+void sim_master_receive(
+    struct world *w, struct sim_master *m, struct conn *c, const void *p, size_t n)
 {
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     struct error err = ERROR_INIT;
-    ProtobufCMessage *m;
+    ProtobufCMessage *message;
+    int64_t now = sim_master_now(w, m);
     if (c->is_agent) {
-        if (wire_unpack(&dcos__internal__agent_record__descriptor, &arena, p, n, &m, &err) < 0)
+        if (wire_unpack(&dcos__internal__agent_record__descriptor, &arena, p, n, &message, &err) <
+            0)
             sim_fail(w, "agent record does not decode: %s", err.msg);
-        master_core_agent_record(w->core, c->id, (const Dcos__Internal__AgentRecord *)m, w->now);
-        pump(w);
+        master_core_agent_record(m->core, c->id, (const Dcos__Internal__AgentRecord *)message, now);
+        pump(w, m);
         return;
     }
-    if (wire_unpack(&mesos__v1__scheduler__call__descriptor, &arena, p, n, &m, &err) < 0)
+    if (wire_unpack(&mesos__v1__scheduler__call__descriptor, &arena, p, n, &message, &err) < 0)
         sim_fail(w, "call does not decode: %s", err.msg);
-    const Mesos__V1__Scheduler__Call *call = (const Mesos__V1__Scheduler__Call *)m;
+    const Mesos__V1__Scheduler__Call *call = (const Mesos__V1__Scheduler__Call *)message;
     if (master_call_validate(call, &err) < 0)
         sim_fail(w, "a valid call of type %d was refused: %s", call->type, err.msg);
     struct sim_scheduler *s = &w->schedulers[c->peer];
     char stream_id[32];
     snprintf(stream_id, sizeof(stream_id), "stream-%" PRIu64, c->id);
     if (call->type == MESOS__V1__SCHEDULER__CALL__TYPE__SUBSCRIBE) {
-        master_core_subscribe(w->core, c->id, stream_id, call, w->now);
+        master_core_subscribe(m->core, c->id, stream_id, call, now);
     } else {
-        int status = master_core_call(w->core, stream_id, call, w->now, &err);
+        int status = master_core_call(m->core, stream_id, call, now, &err);
         if (status >= 400) {
             sim_trace(
                 w, "scheduler %u: call %d answered %d %s", s->index, call->type, status, err.msg);
@@ -238,14 +332,15 @@ void sim_master_receive(struct world *w, struct conn *c, const void *p, size_t n
                 sim_scheduler_refused(w, s, status);
         }
     }
-    pump(w);
+    pump(w, m);
 }
 
-void sim_master_conn_closed(struct world *w, struct conn *c)
+void sim_master_conn_closed(struct world *w, struct sim_master *m, struct conn *c)
 {
+    int64_t now = sim_master_now(w, m);
     if (c->is_agent)
-        master_core_agent_closed(w->core, c->id, w->now);
+        master_core_agent_closed(m->core, c->id, now);
     else
-        master_core_scheduler_closed(w->core, c->id, w->now);
-    pump(w);
+        master_core_scheduler_closed(m->core, c->id, now);
+    pump(w, m);
 }

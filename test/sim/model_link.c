@@ -103,11 +103,11 @@ static void dial(struct world *w, void *target, unsigned generation)
     struct sim_agent *a = target;
     if (!a->up || a->generation != generation || a->conn)
         return;
-    if (!w->core) {
+    a->conn = sim_dial(w, true, a->index);
+    if (!a->conn) {
         sim_after(w, sim_between(w, 100 * MSEC, 2 * SEC), dial, a, generation);
         return;
     }
-    a->conn = sim_connect(w, true, a->index);
     a->registered = false;
     a->model->last_heard = w->now;
     register_now(w, a);
@@ -159,9 +159,16 @@ void model_receive(struct world *w, struct sim_agent *a, const void *p, size_t n
     if (wire_unpack(&dcos__internal__master_record__descriptor, &arena, p, n, &m, &err) < 0)
         sim_fail(w, "master record does not decode: %s", err.msg);
     const Dcos__Internal__MasterRecord *r = (const Dcos__Internal__MasterRecord *)m;
-    if (!r->has_epoch || r->epoch < a->model->epoch)
-        sim_fail(w, "agent %u got a record of epoch %" PRIu64 " after one of %" PRIu64, a->index,
-            r->epoch, a->model->epoch);
+    if (!r->has_epoch)
+        sim_fail(w, "agent %u got a record without epoch", a->index);
+    if (r->epoch < a->model->epoch) {
+        sim_trace(w, "agent %u does not obey an older epoch", a->index);
+        w->refusals++;
+        struct conn *c = a->conn;
+        sim_agent_conn_closed(w, a);
+        sim_break(w, c);
+        return;
+    }
     a->model->epoch = r->epoch;
     a->model->last_heard = w->now;
     if (r->registered) {

@@ -14,9 +14,10 @@ struct sim_real *real_new(void)
     return xnew(struct sim_real);
 }
 
-void real_now(struct world *w, struct agent_now *ret)
+void real_now(struct world *w, const struct sim_agent *a, struct agent_now *ret)
 {
-    ret->mono_us = ret->wall_us = w->now;
+    ret->mono_us = w->now - a->booted;
+    ret->wall_us = w->now + a->wall_error;
     rng_bytes(&w->rng, ret->entropy, sizeof(ret->entropy));
 }
 
@@ -126,7 +127,7 @@ static void refused(struct world *w, void *target, unsigned generation)
     if (a->generation != generation || a->conn)
         return;
     struct agent_now now;
-    real_now(w, &now);
+    real_now(w, a, &now);
     agent_core_link_down(a->real->core, &now);
     real_pump(w, a);
     redial(w, a);
@@ -137,13 +138,14 @@ static void dial(struct world *w, void *target, unsigned generation)
     struct sim_agent *a = target;
     if (a->generation != generation || a->conn || !a->real->recovered)
         return;
-    if (w->core)
-        a->conn = sim_connect(w, true, a->index);
+    a->conn = sim_dial(w, true, a->index);
+    if (w->options.defect == DEFECT_AGENT_OLD_EPOCH)
+        a->real->core->epoch = 0;
     struct agent_now now;
-    real_now(w, &now);
+    real_now(w, a, &now);
     agent_core_link_up(a->real->core, &now);
     real_pump(w, a);
-    if (!w->core)
+    if (!a->conn)
         sim_after(w, sim_between(w, MSEC, SEC), refused, a, generation);
 }
 
@@ -152,7 +154,7 @@ void real_conn_closed(struct world *w, struct sim_agent *a)
     if (!a->up)
         return;
     struct agent_now now;
-    real_now(w, &now);
+    real_now(w, a, &now);
     agent_core_link_down(a->real->core, &now);
     real_pump(w, a);
     redial(w, a);
@@ -166,20 +168,23 @@ void real_receive(struct world *w, struct sim_agent *a, const void *p, size_t n)
     if (wire_unpack(&dcos__internal__master_record__descriptor, &arena, p, n, &m, &err) < 0)
         sim_fail(w, "master record does not decode: %s", err.msg);
     const Dcos__Internal__MasterRecord *record = (const Dcos__Internal__MasterRecord *)m;
-    if (!record->has_epoch || record->epoch < a->real->core->epoch)
-        sim_fail(w, "agent %u got a record of epoch %" PRIu64 " after one of %" PRIu64, a->index,
-            record->epoch, a->real->core->epoch);
+    if (!record->has_epoch)
+        sim_fail(w, "agent %u got a record without epoch", a->index);
+    bool old = record->epoch < a->real->obeyed;
+    w->refusals += old;
     if (record->refused)
         sim_trace(w, "agent %u is refused: %s", a->index, record->refused->message);
-    if (record->registered) {
+    if (record->registered && !old) {
         free(a->id);
         a->id = xstrdup(record->registered->agent_id->value);
         sim_agent_known(w, a);
     }
     struct agent_now now;
-    real_now(w, &now);
+    real_now(w, a, &now);
+    a->real->refusing = old;
     agent_core_master_record(a->real->core, &now, record);
     real_pump(w, a);
+    a->real->refusing = false;
 }
 
 /* ---- effects ---- */
@@ -265,6 +270,7 @@ static void carry_out(struct world *w, struct sim_agent *a, struct agent_effect 
     case AGENT_REGISTERED:
         sim_trace(w, "agent %u is registered as %s", a->index, e->message);
         a->registered = true;
+        r->obeyed = MAX(r->obeyed, r->core->epoch);
         break;
     case AGENT_RELINK:
         hang_up(w, a, e);
@@ -283,7 +289,7 @@ static void tick(struct world *w, void *target, unsigned generation)
         return;
     a->real->tick_at = INT64_MAX;
     struct agent_now now;
-    real_now(w, &now);
+    real_now(w, a, &now);
     agent_core_tick(a->real->core, &now);
     real_pump(w, a);
 }
@@ -304,6 +310,10 @@ void real_pump(struct world *w, struct sim_agent *a)
     for (struct agent_output out; agent_core_take(r->core, &out);) {
         VEC_FOREACH (m, &out.mutations)
             vec_push(&r->unflushed, (struct real_write){.sequence = out.sequence, .m = *m});
+        /* Whom it obeyed it must never again obey somebody older than. */
+        if (r->refusing && (out.mutations.n || out.effects.n > 1 ||
+                               (out.effects.n && out.effects.items[0].type != AGENT_RELINK)))
+            sim_fail(w, "agent %u obeys a master of an older epoch", a->index);
         vec_done(&out.mutations);
         vec_push(&r->pending, out);
     }
@@ -335,6 +345,8 @@ void real_pump(struct world *w, struct sim_agent *a)
     if (outermost)
         r->busy = false;
     int64_t next = agent_core_next_deadline(r->core);
+    if (next != INT64_MAX)
+        next += a->booted;
     if (next < r->tick_at) {
         r->tick_at = MAX(next, w->now);
         sim_after(w, r->tick_at - w->now, tick, a, a->generation);
@@ -382,7 +394,7 @@ void real_boot(struct world *w, struct sim_agent *a)
     r->recovered = r->busy = r->dying = false;
     restore(w, a);
     struct agent_now now;
-    real_now(w, &now);
+    real_now(w, a, &now);
     struct error err = ERROR_INIT;
     if (agent_core_start(r->core, &now, &err) < 0)
         sim_fail(w, "agent %u cannot start: %s", a->index, err.msg);
@@ -400,8 +412,10 @@ void real_crash(struct world *w, struct sim_agent *a, bool host)
     real_write_off(a);
     agent_core_free(r->core);
     r->core = NULL;
-    if (host)
+    if (host) {
         r->boots++;
+        a->booted = w->now;
+    }
     containers_orphaned(w, a, host);
 }
 

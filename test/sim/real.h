@@ -31,7 +31,9 @@ struct sim_real {
     VEC(struct agent_output) pending; /* effects not carried out yet */
     VEC(struct real_write) unflushed;
     size_t flushing; /* the first of unflushed that are under way */
+    bool refusing;   /* while it hears a master of an older epoch */
     /* Of the host. */
+    uint64_t obeyed; /* newest epoch whose registration was durable */
     struct map disk; /* key -> struct real_entry */
     unsigned boots;
     struct map containers; /* id -> struct container, of all times */
@@ -108,7 +110,8 @@ void real_crash(struct world *w, struct sim_agent *a, bool host);
 void real_receive(struct world *w, struct sim_agent *a, const void *p, size_t n);
 void real_conn_closed(struct world *w, struct sim_agent *a);
 void real_free(struct world *w, struct sim_agent *a);
-void real_now(struct world *w, struct agent_now *ret);
+/* What its clocks say. */
+void real_now(struct world *w, const struct sim_agent *a, struct agent_now *ret);
 /* After every event given to the core. */
 void real_pump(struct world *w, struct sim_agent *a);
 

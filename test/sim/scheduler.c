@@ -33,11 +33,11 @@ static void dial(struct world *w, void *target, unsigned generation)
     struct sim_scheduler *s = target;
     if (!s->up || s->generation != generation || s->conn)
         return;
-    if (!w->core) {
+    s->conn = sim_dial(w, false, s->index);
+    if (!s->conn) {
         sim_after(w, sim_between(w, 100 * MSEC, 2 * SEC), dial, s, generation);
         return;
     }
-    s->conn = sim_connect(w, false, s->index);
     s->subscribed = false;
     s->last_heard = w->now;
     _cleanup_arena_ struct arena arena = ARENA_INIT;
@@ -302,8 +302,7 @@ static void reconcile_all(struct world *w, struct sim_scheduler *s)
 /* What it is told must be on the master's disk by then. */
 static void check_framework_stored(struct world *w, const struct sim_scheduler *s)
 {
-    _cleanup_free_ char *key = xasprintf("frameworks/%s", s->framework_id);
-    if (!map_get(&w->disk, key))
+    if (!store_has(w, "frameworks/", s->framework_id))
         sim_fail(w, "scheduler %u is told that it is %s, which no disk holds", s->index,
             s->framework_id);
 }

@@ -18,7 +18,8 @@ struct event {
     struct conn *conn;
     bool up;
     bool closed;
-    bool owned; /* target is freed with the event */
+    bool owned;            /* target is freed with the event */
+    struct sim_master *at; /* the process in which it happens; NULL: not a master's */
     size_t n;
     char data[];
 };
@@ -32,8 +33,11 @@ void sim_fail(struct world *w, const char *fmt, ...)
     vfprintf(stderr, fmt, ap);
     va_end(ap);
     static const char *const kinds[] = {"mixed", "model", "real"};
-    fprintf(stderr, "\nreproduce: sim --seed=%" PRIu64 " --agents=%s --trace\n", w->seed,
+    fprintf(stderr, "\nreproduce: sim --seed=%" PRIu64 " --agents=%s", w->seed,
         kinds[w->options.agents]);
+    if (w->options.masters)
+        fprintf(stderr, " --masters=%u", w->options.masters);
+    fprintf(stderr, " --trace\n");
     exit(SIM_FOUND);
 }
 
@@ -96,6 +100,18 @@ void sim_after_owned(
     heap_push(&w->events, &e->node, w->now + MAX(delay, 0));
 }
 
+void sim_after_master(
+    struct world *w, struct sim_master *m, int64_t delay, sim_timer_fn fn, void *target)
+{
+    struct event *e = event_new(0);
+    e->timer = fn;
+    e->target = target;
+    e->generation = m->generation;
+    e->owned = true;
+    e->at = m;
+    heap_push(&w->events, &e->node, w->now + MAX(delay, 0));
+}
+
 static void event_free(struct event *e)
 {
     if (e->owned)
@@ -103,14 +119,21 @@ static void event_free(struct event *e)
     free(e);
 }
 
-/* Mostly fast, sometimes slow; never before what was sent earlier the same way. */
+static int64_t conn_path(struct world *w, const struct conn *c, bool up)
+{
+    return sim_path(
+        w, &w->masters[c->master], c->is_agent ? PATH_AGENTS : PATH_SCHEDULERS, c->peer, up);
+}
+
+/* Mostly fast, sometimes slow; never before what was sent earlier the same way. A path that is cut
+ * holds back what is sent, which is what TCP makes of it, until somebody gives up. */
 static int64_t arrival(struct world *w, struct conn *c, bool up)
 {
     int64_t delay = sim_between(w, 100, 5 * MSEC);
     if (w->chaos && sim_chance(w, 3))
         delay += sim_between(w, 0, 3 * SEC);
     int64_t *last = up ? &c->last_up : &c->last_down;
-    *last = MAX(*last, w->now + delay);
+    *last = MAX(*last, conn_path(w, c, up) + delay);
     return *last;
 }
 
@@ -124,6 +147,7 @@ void sim_send_bytes(struct world *w, struct conn *c, bool up, const void *p, siz
     memcpy(e->data, p, n);
     e->conn = c;
     e->up = up;
+    e->at = up ? &w->masters[c->master] : NULL;
     heap_push(&w->events, &e->node, arrival(w, c, up));
 }
 
@@ -134,13 +158,30 @@ void sim_send(struct world *w, struct conn *c, bool up, const ProtobufCMessage *
     sim_send_bytes(w, c, up, b.p, b.n);
 }
 
-struct conn *sim_connect(struct world *w, bool is_agent, unsigned peer)
+/* Whom a peer takes for the leader. Some are told late, or wrongly: the one that was deposed and
+ * does not know yet is the worst choice. */
+static struct sim_master *detected(struct world *w)
 {
+    struct sim_master *leader = sim_leader(w);
+    if (w->n_masters == 1 || !w->chaos)
+        return leader;
+    for (unsigned i = 0; i < w->n_masters; i++)
+        if (&w->masters[i] != leader && w->masters[i].core && sim_chance(w, 50))
+            return &w->masters[i];
+    return sim_chance(w, 10) ? &w->masters[rng_below(&w->rng, w->n_masters)] : leader;
+}
+
+struct conn *sim_dial(struct world *w, bool is_agent, unsigned peer)
+{
+    struct sim_master *m = detected(w);
+    if (!m || !m->up || !m->core)
+        return NULL;
     struct conn *c = xnew(struct conn);
     c->id = ++w->next_conn;
     c->is_agent = is_agent;
     c->peer = peer;
-    c->incarnation = w->incarnation;
+    c->master = m->index;
+    c->generation = m->generation;
     vec_push(&w->conns, c);
     return c;
 }
@@ -151,7 +192,8 @@ static void send_closed(struct world *w, struct conn *c, bool up, int64_t delay)
     e->conn = c;
     e->up = up;
     e->closed = true;
-    int64_t at = MAX(up ? c->last_up : c->last_down, w->now + delay);
+    e->at = up ? &w->masters[c->master] : NULL;
+    int64_t at = MAX(up ? c->last_up : c->last_down, conn_path(w, c, up) + delay);
     heap_push(&w->events, &e->node, at);
 }
 
@@ -167,17 +209,25 @@ void sim_break(struct world *w, struct conn *c)
     send_closed(w, c, false, sim_between(w, 0, slow));
 }
 
+/* The master's process of the connection, while it is the one that took it. */
+static struct sim_master *master_of(struct world *w, const struct conn *c)
+{
+    struct sim_master *m = &w->masters[c->master];
+    return m->core && m->generation == c->generation ? m : NULL;
+}
+
 static void deliver(struct world *w, struct event *e)
 {
     struct conn *c = e->conn;
+    struct sim_master *m = master_of(w, c);
     if (e->closed) {
         bool *knows = e->up ? &c->master_knows : &c->peer_knows;
         if (*knows)
             return;
         *knows = true;
         if (e->up) {
-            if (w->core && c->incarnation == w->incarnation)
-                sim_master_conn_closed(w, c);
+            if (m)
+                sim_master_conn_closed(w, m, c);
         } else if (c->is_agent && w->agents[c->peer].conn == c) {
             sim_agent_conn_closed(w, &w->agents[c->peer]);
         } else if (!c->is_agent && w->schedulers[c->peer].conn == c) {
@@ -189,8 +239,8 @@ static void deliver(struct world *w, struct event *e)
         return;
     hash_bytes(w, e->data, e->n);
     if (e->up) {
-        if (w->core && c->incarnation == w->incarnation && !c->master_knows)
-            sim_master_receive(w, c, e->data, e->n);
+        if (m && !c->master_knows)
+            sim_master_receive(w, m, c, e->data, e->n);
     } else if (c->is_agent) {
         if (w->agents[c->peer].conn == c && w->agents[c->peer].up)
             sim_agent_receive(w, &w->agents[c->peer], e->data, e->n);
@@ -199,80 +249,50 @@ static void deliver(struct world *w, struct event *e)
     }
 }
 
-/* ---- faults ---- */
-
-static struct conn *open_conn(struct world *w)
+static void happen(struct world *w, struct event *e)
 {
-    size_t open = 0;
-    VEC_FOREACH (c, &w->conns)
-        open += !(*c)->broken;
-    if (!open)
-        return NULL;
-    size_t pick = rng_below(&w->rng, open);
-    VEC_FOREACH (c, &w->conns) {
-        if (!(*c)->broken && pick-- == 0)
-            return *c;
-    }
-    return NULL;
-}
-
-static void master_again(struct world *w, void *target, unsigned generation)
-{
-    if (!w->core)
-        sim_master_boot(w);
-}
-
-static void agent_again(struct world *w, void *target, unsigned generation)
-{
-    struct sim_agent *a = target;
-    if (!a->up && a->generation == generation)
-        sim_agent_boot(w, a);
-}
-
-static void scheduler_again(struct world *w, void *target, unsigned generation)
-{
-    struct sim_scheduler *s = target;
-    if (!s->up && s->generation == generation)
-        sim_scheduler_boot(w, s);
-}
-
-static void fault(struct world *w, void *target, unsigned generation)
-{
-    if (!w->chaos)
+    if (e->at && e->at->paused) {
+        vec_push(&e->at->held, e);
         return;
-    w->faults++;
-    unsigned dice = (unsigned)rng_below(&w->rng, 100);
-    struct sim_agent *a = &w->agents[rng_below(&w->rng, w->n_agents)];
-    struct sim_scheduler *s = &w->schedulers[rng_below(&w->rng, w->n_schedulers)];
-    if (dice < 12) {
-        if (w->core) {
-            sim_master_crash(w);
-            sim_after(w, sim_between(w, 10 * MSEC, 20 * SEC), master_again, NULL, 0);
-        }
-    } else if (dice < 32) {
-        if (a->up) {
-            sim_agent_crash(w, a, sim_chance(w, 25));
-            int64_t away = sim_chance(w, 20) ? sim_between(w, 60 * SEC, 200 * SEC)
-                                             : sim_between(w, 10 * MSEC, 20 * SEC);
-            sim_after(w, away, agent_again, a, a->generation);
-        }
-    } else if (dice < 50) {
-        if (s->up) {
-            sim_scheduler_crash(w, s);
-            int64_t away = sim_chance(w, 15) ? sim_between(w, 100 * SEC, 200 * SEC)
-                                             : sim_between(w, 10 * MSEC, 20 * SEC);
-            sim_after(w, away, scheduler_again, s, s->generation);
-        }
-    } else if (dice < 64) {
-        sim_agent_disturb(w, a);
-    } else if (dice < 87) {
-        struct conn *c = open_conn(w);
-        if (c)
-            sim_break(w, c);
-    } else {
-        s->wanted = (unsigned)rng_below(&w->rng, 12);
     }
-    sim_after(w, sim_between(w, 100 * MSEC, 10 * SEC), fault, NULL, 0);
+    w->steps++;
+    if (!e->timer)
+        deliver(w, e);
+    else if (!e->at || (e->at->up && e->at->generation == e->generation))
+        e->timer(w, e->target, e->generation);
+    event_free(e);
+    check_step(w);
+}
+
+static void wake(struct world *w, void *target, unsigned pause)
+{
+    struct sim_master *m = target;
+    if (!m->paused || m->pauses != pause)
+        return;
+    sim_trace(w, "master %u goes on", m->index);
+    m->paused = false;
+    /* In the order of arrival, and all of it before the process learns anything new. */
+    VEC(struct event *) held = {m->held.items, m->held.n, m->held.cap};
+    memset(&m->held, 0, sizeof(m->held));
+    VEC_FOREACH (e, &held)
+        happen(w, *e);
+    vec_done(&held);
+}
+
+void sim_master_pause(struct world *w, struct sim_master *m, int64_t time)
+{
+    sim_trace(w, "master %u stands still", m->index);
+    m->paused = true;
+    sim_after(w, time, wake, m, ++m->pauses);
+}
+
+void sim_master_unpause(struct world *w, struct sim_master *m)
+{
+    m->paused = false;
+    m->pauses++;
+    VEC_FOREACH (e, &m->held)
+        event_free(*e);
+    vec_done(&m->held);
 }
 
 /* ---- life of the world ---- */
@@ -284,12 +304,18 @@ static void world_build(struct world *w, uint64_t seed)
     w->now = INT64_C(1700000000) * SEC;
     w->hash = UINT64_C(0xcbf29ce484222325);
     w->chaos = true;
+    w->n_masters = w->options.masters ? w->options.masters : sim_chance(w, 50) ? MASTERS_MAX : 1;
+    for (unsigned i = 0; i < w->n_masters; i++) {
+        w->masters[i].index = i;
+        w->masters[i].wall_error = sim_between(w, -SEC, SEC);
+    }
     w->n_agents = 1 + (unsigned)rng_below(&w->rng, 5);
     w->agents = xnew_array(struct sim_agent, w->n_agents);
     w->n_schedulers = 1 + (unsigned)rng_below(&w->rng, 4);
     w->schedulers = xnew_array(struct sim_scheduler, w->n_schedulers);
     for (unsigned i = 0; i < w->n_agents; i++) {
         w->agents[i].index = i;
+        w->agents[i].booted = w->now - sim_between(w, 0, 1000 * SEC);
         w->agents[i].cpus_milli = sim_between(w, 1, 8) * 1000;
         w->agents[i].mem_milli = sim_between(w, 512, 4096) * 1000;
         /* Drawn in any case, so that worlds of one seed differ in nothing else. */
@@ -309,7 +335,14 @@ static void world_build(struct world *w, uint64_t seed)
 
 static void world_free(struct world *w)
 {
-    sim_master_stop(w);
+    for (unsigned i = 0; i < w->n_masters; i++) {
+        struct sim_master *m = &w->masters[i];
+        sim_master_unpause(w, m);
+        if (m->up)
+            sim_master_crash(w, m, true);
+        vec_done(&m->unflushed);
+    }
+    store_free(w);
     for (struct heap_node *n; (n = heap_min(&w->events));) {
         heap_remove(&w->events, n);
         event_free(container_of(n, struct event, node));
@@ -349,15 +382,8 @@ static void run_until(struct world *w, int64_t until)
 {
     for (struct heap_node *n; (n = heap_min(&w->events)) && n->key <= until;) {
         heap_remove(&w->events, n);
-        struct event *e = container_of(n, struct event, node);
         w->now = n->key;
-        w->steps++;
-        if (e->timer)
-            e->timer(w, e->target, e->generation);
-        else
-            deliver(w, e);
-        event_free(e);
-        check_step(w);
+        happen(w, container_of(n, struct event, node));
     }
     w->now = until;
 }
@@ -367,12 +393,8 @@ void world_run(uint64_t seed, const struct sim_options *options, struct world_re
     struct world w = {.options = *options};
     world_build(&w, seed);
     int64_t start = w.now;
-    sim_master_boot(&w);
-    for (unsigned i = 0; i < w.n_agents; i++)
-        sim_after(&w, sim_between(&w, 0, SEC), agent_again, &w.agents[i], 0);
-    for (unsigned i = 0; i < w.n_schedulers; i++)
-        sim_after(&w, sim_between(&w, 0, SEC), scheduler_again, &w.schedulers[i], 0);
-    sim_after(&w, sim_between(&w, SEC, 5 * SEC), fault, NULL, 0);
+    store_start(&w);
+    fault_start(&w);
     run_until(&w, start + 240 * SEC);
 
     /* Quiet: everybody comes back, nothing breaks any more, and after all timeouts the world must
@@ -380,19 +402,15 @@ void world_run(uint64_t seed, const struct sim_options *options, struct world_re
     w.chaos = false;
     sim_trace(&w, "quiet");
     for (unsigned i = 0; i < 20; i++) {
-        if (!w.core)
-            sim_master_boot(&w);
-        for (unsigned k = 0; k < w.n_agents; k++)
-            if (!w.agents[k].up)
-                sim_agent_boot(&w, &w.agents[k]);
-        for (unsigned k = 0; k < w.n_schedulers; k++)
-            if (!w.schedulers[k].up)
-                sim_scheduler_boot(&w, &w.schedulers[k]);
+        fault_calm(&w);
         run_until(&w, w.now + 60 * SEC);
     }
     check_settled(&w);
     forget_old_conns(&w);
-    *ret = (struct world_result){
-        .hash = w.hash, .steps = w.steps, .launches = w.launches, .faults = w.faults};
+    *ret = (struct world_result){.hash = w.hash,
+        .steps = w.steps,
+        .launches = w.launches,
+        .faults = w.faults,
+        .refusals = w.refusals};
     world_free(&w);
 }

@@ -2,9 +2,10 @@
 #define DCOS_SIM_WORLD_H
 
 /*
- * A whole cluster in one process: one master (the real core), agents (the real core, or a model of
- * one), schedulers (models), a network that delays, breaks and loses, disks that forget what was
- * not flushed, containers that fail, and one clock.
+ * A whole cluster in one process: one master or three (the real core), the store they share, agents
+ * (the real core, or a model of one), schedulers (models), a network that delays, breaks and
+ * partitions, disks that forget what was not flushed, containers that fail, processes that stand
+ * still for a while, and one clock that every machine reads with an error of its own.
  *
  * Everything that happens is an event on one heap, ordered by simulated time; every choice comes
  * from one seeded generator. The same seed gives the same run, which the trace hash shows.
@@ -23,6 +24,7 @@
 #define MSEC INT64_C(1000)
 
 struct world;
+struct event; /* world.c */
 struct master_core;
 
 /* One end is always the master; the other an agent or a scheduler. Messages of a direction stay in
@@ -31,7 +33,8 @@ struct conn {
     uint64_t id; /* the core's link or stream */
     bool is_agent;
     unsigned peer;                 /* index of the agent or scheduler */
-    unsigned incarnation;          /* of the master it goes to */
+    unsigned master;               /* index of the master */
+    unsigned generation;           /* of that master's process */
     bool broken;                   /* nothing in flight arrives any more */
     bool master_knows, peer_knows; /* that it is over */
     int64_t last_up, last_down;
@@ -50,6 +53,8 @@ struct sim_agent {
     bool registered;
     char *id; /* NULL before the first registration */
     int64_t cpus_milli, mem_milli;
+    int64_t wall_error;      /* of its clock */
+    int64_t booted;          /* the machine */
     struct sim_model *model; /* one of the two */
     struct sim_real *real;
 };
@@ -95,6 +100,68 @@ struct sim_scheduler {
     unsigned past_lives; /* frameworks torn down before */
 };
 
+/* ---- masters and their store (master.c, store.c) ---- */
+
+enum { MASTERS_MAX = 3 };
+
+struct disk_entry {
+    uint64_t number;
+    bool remove;
+    char *key;
+    void *value;
+    size_t n;
+};
+
+/* Whom a master talks to; each of these paths may be cut, one way or both. */
+enum sim_path { PATH_AGENTS, PATH_SCHEDULERS, PATH_STORE, SIM_PATHS };
+
+struct sim_cut {
+    int64_t until[2]; /* [1]: towards the master (for the store: from it) */
+    unsigned peers;   /* bits of the agents or schedulers that are behind it */
+};
+
+struct sim_master {
+    unsigned index;
+    bool up;
+    unsigned generation; /* of the process */
+    bool paused;         /* SIGSTOP: what reaches it waits in `held` */
+    unsigned pauses;
+    VEC(struct event *) held;
+    int64_t wall_error;  /* of the machine's clock */
+    int64_t clock_error; /* of the process: it reads the wall clock once */
+    struct sim_cut cuts[SIM_PATHS];
+    /* Of the process. */
+    uint64_t session;
+    int64_t heard_store;
+    bool patient; /* goes on while it does not hear the store; else it gives up like a session */
+    bool doomed;
+    struct master_core *core; /* NULL while it does not lead */
+    uint64_t epoch;
+    int64_t tick_at;
+    VEC(struct disk_entry) unflushed;
+    size_t flushing; /* the first entries of unflushed that are under way */
+    uint64_t batch;  /* of them */
+    uint64_t durable;
+    uint64_t store_version; /* as it must be when nobody else writes */
+};
+
+/* A candidate of the election, in the order of arrival. The first one leads. */
+struct sim_session {
+    uint64_t id;
+    unsigned master;
+    int64_t heard;
+    uint64_t epoch; /* once it was told that it leads */
+};
+
+struct sim_store {
+    struct map disk;         /* key -> struct disk_entry */
+    uint64_t epoch;          /* of the newest leadership */
+    uint64_t version, batch; /* commits ever, and number of the last one of the epoch */
+    uint64_t next_session;
+    VEC(struct sim_session) sessions;
+    int64_t stalled_until;
+};
+
 /* ---- the world ---- */
 
 enum sim_agents { SIM_AGENTS_MIXED, SIM_AGENTS_MODEL, SIM_AGENTS_REAL };
@@ -110,21 +177,16 @@ enum sim_defect {
     DEFECT_TWIN_CONTAINERS,  /* a restarted agent starts its containers once more */
     DEFECT_NETWORK_LOSES,    /* records to agents vanish, the connection stays */
     DEFECT_LEAKED_TASKS,     /* a killed executor's task runs on */
+    DEFECT_STORE_UNFENCED,   /* the store takes what a deposed leader writes */
+    DEFECT_AGENT_OLD_EPOCH,  /* agents do not remember the epoch */
     SIM_DEFECTS
 };
 
 struct sim_options {
     enum sim_agents agents;
     enum sim_defect defect;
+    unsigned masters; /* 0: drawn from the seed */
     bool trace;
-};
-
-struct disk_entry {
-    uint64_t number;
-    bool remove;
-    char *key;
-    void *value;
-    size_t n;
 };
 
 struct world {
@@ -137,16 +199,10 @@ struct world {
     struct sim_options options;
     uint64_t steps;
 
-    /* master */
-    struct master_core *core; /* NULL while down */
-    unsigned incarnation, doomed;
-    uint64_t epoch;
-    unsigned failovers;
-    int64_t tick_at;
-    struct map disk; /* key -> struct disk_entry */
-    VEC(struct disk_entry) unflushed;
-    size_t flushing; /* the first entries of unflushed that are under way */
-    uint64_t durable;
+    struct sim_master masters[MASTERS_MAX];
+    unsigned n_masters;
+    unsigned leaderships;
+    struct sim_store store;
 
     VEC(struct conn *) conns;
     uint64_t next_conn;
@@ -157,6 +213,7 @@ struct world {
     struct map runs;                 /* "framework/task" of all that ever started */
     struct map ledger, ledger_tasks; /* ledger.c */
     uint64_t launches, finished, faults;
+    uint64_t refusals; /* of what a deposed leader wrote or said */
 };
 
 /* Fails the run: prints seed, time and reason, ends the process with SIM_FOUND. */
@@ -174,20 +231,55 @@ void sim_after(struct world *w, int64_t delay, sim_timer_fn fn, void *target, un
  */
 void sim_after_owned(
     struct world *w, int64_t delay, sim_timer_fn fn, void *target, unsigned generation);
+/* In a master's process: waits while it stands still. generation is that of the process; nothing
+ * happens once that has ended. The target may be NULL and is freed as above. */
+void sim_after_master(
+    struct world *w, struct sim_master *m, int64_t delay, sim_timer_fn fn, void *target);
 
 /* Bytes over a connection. `up` goes to the master. */
 void sim_send(struct world *w, struct conn *c, bool up, const ProtobufCMessage *m);
 void sim_send_bytes(struct world *w, struct conn *c, bool up, const void *p, size_t n);
-struct conn *sim_connect(struct world *w, bool is_agent, unsigned peer);
+/* To whatever master the peer takes for the leader; NULL when that does not answer or does not
+ * lead.
+ */
+struct conn *sim_dial(struct world *w, bool is_agent, unsigned peer);
 /* The network gives up on it: both ends learn, each in its own time. */
 void sim_break(struct world *w, struct conn *c);
 
 /* master.c */
-void sim_master_boot(struct world *w);
-void sim_master_crash(struct world *w);
-void sim_master_receive(struct world *w, struct conn *c, const void *p, size_t n);
-void sim_master_conn_closed(struct world *w, struct conn *c);
-void sim_master_stop(struct world *w); /* at the end of the world */
+void sim_master_boot(struct world *w, struct sim_master *m);
+void sim_master_crash(struct world *w, struct sim_master *m, bool goodbye); /* ends its session */
+/* The process ends and is started again. */
+void sim_master_end(struct world *w, struct sim_master *m, const char *why);
+/* The store says that it leads. */
+void sim_master_lead(struct world *w, struct sim_master *m, uint64_t epoch);
+void sim_master_committed(struct world *w, struct sim_master *m, uint64_t batch, uint64_t version);
+void sim_master_pause(struct world *w, struct sim_master *m, int64_t time);
+void sim_master_unpause(struct world *w, struct sim_master *m); /* to be killed: loses what waits */
+void sim_master_receive(
+    struct world *w, struct sim_master *m, struct conn *c, const void *p, size_t n);
+void sim_master_conn_closed(struct world *w, struct sim_master *m, struct conn *c);
+int64_t sim_master_now(const struct world *w, const struct sim_master *m);
+/* The one that leads by the store's word, or NULL. It may not know yet. */
+struct sim_master *sim_leader(struct world *w);
+/* When what is sent now over the path arrives at the earliest: w->now, or the end of a cut. */
+int64_t sim_path(
+    const struct world *w, const struct sim_master *m, enum sim_path path, unsigned peer, bool up);
+
+/* store.c */
+/* A new session for the master's process, which keeps it alive from now on. */
+void store_join(struct world *w, struct sim_master *m);
+void store_leave(struct world *w, uint64_t session);
+/* The first m->flushing of m->unflushed, as batch m->batch; sent again until it is answered. */
+void store_send_commit(struct world *w, struct sim_master *m);
+void store_start(struct world *w);
+void store_stall(struct world *w, int64_t time);
+bool store_has(const struct world *w, const char *prefix, const char *id);
+void store_free(struct world *w);
+
+/* fault.c */
+void fault_start(struct world *w);
+void fault_calm(struct world *w); /* everything that was down or cut comes back */
 
 /* agent.c */
 void sim_agent_boot(struct world *w, struct sim_agent *a);
@@ -231,7 +323,7 @@ void check_settled(struct world *w); /* what holds when the world has been quiet
 
 /* world.c */
 struct world_result {
-    uint64_t hash, steps, launches, faults;
+    uint64_t hash, steps, launches, faults, refusals;
 };
 void world_run(uint64_t seed, const struct sim_options *options, struct world_result *ret);
 /* The scheduler that still goes by the framework's id, or NULL. */
