@@ -21,11 +21,12 @@ enum {
 /* From the command line; texts point into argv or the environment. */
 struct agent_settings {
     const char *master, *ip, *hostname, *work_dir, *runtime_dir, *launcher_dir;
-    const char *resources, *default_role, *attributes, *cgroups_root, *ready_file;
+    const char *resources, *oversubscribed_resources, *default_role, *attributes, *domain,
+        *cgroups_root, *ready_file;
     const char *reconfiguration_policy, *logging_level, *executor_environment;
     const char *fetcher_cache_dir;
     uint16_t port;
-    bool switch_user, cpu_quota;
+    bool switch_user, cpu_quota, revocable_cpu_low_priority;
     int64_t executor_registration_timeout_us, executor_reregistration_timeout_us;
     int64_t executor_shutdown_grace_us, recovery_timeout_us, registration_backoff_us;
     int64_t gc_delay_us, disk_watch_us, fetcher_stall_us;

@@ -49,7 +49,7 @@ static ProtobufCBinaryData data_of(const struct agent_bytes *b)
         (record).field = (value);                                                                  \
     } while (0)
 
-static void pack_self(const struct agent_core *core, struct buf *out)
+static void pack_self(struct agent_core *core, struct buf *out)
 {
     Dcos__Agent__SelfRecord r = DCOS__AGENT__SELF_RECORD__INIT;
     SET(r, version, FORMAT_VERSION);
@@ -57,6 +57,16 @@ static void pack_self(const struct agent_core *core, struct buf *out)
     SET(r, epoch, core->epoch);
     r.boot_id = core->boot_id;
     SET(r, forgetting, core->forgetting);
+    if (core->draining) {
+        SET(r, draining, true);
+        SET_BYTES(r, drain_config, core->drain_config);
+        SET(r, drain_start_wall_us, core->drain_start_wall_us);
+    }
+    if (core->lease_us) {
+        SET(r, lease_us, core->lease_us);
+        SET(r, contact_boot_us, core->contact_us);
+        core->stored_contact_us = core->contact_us;
+    }
     wire_pack(&r.base, out);
 }
 
@@ -191,6 +201,15 @@ static int restore_self(
         return error_set(err, -EBADMSG, "written by a newer agent (format %u)", s->version);
     core->epoch = s->epoch;
     core->forgetting = s->forgetting;
+    core->lease_us = s->lease_us;
+    core->contact_us = core->stored_contact_us = s->contact_boot_us;
+    if (s->draining) {
+        const Mesos__V1__DrainConfig *config = (const Mesos__V1__DrainConfig *)unpack(
+            &mesos__v1__drain_config__descriptor, arena, s->drain_config);
+        if (!config)
+            return damaged(err, "the drain_config cannot be read");
+        agent_core_restore_drain(core, config, s->drain_start_wall_us);
+    }
     free(core->stored_boot_id);
     core->stored_boot_id = s->boot_id ? xstrdup(s->boot_id) : NULL;
     agent_bytes_set(&core->stored_info, s->agent_info.data, s->agent_info.len);
@@ -290,6 +309,7 @@ static int restore_task(struct agent_core *core, uint64_t serial, struct arena *
     info.n_resources = task->n_resources;
     info.resources = task->resources;
     info.kill_policy = task->kill_policy;
+    info.labels = task->labels;
     agent_task_describe(core, t, &info);
     for (size_t i = 0; i < task->n_limits; i++) {
         const Mesos__V1__Task__LimitsEntry *l = task->limits[i];

@@ -46,6 +46,10 @@ struct agent_core *agent_core_new(const struct agent_core_options *o)
     core->next_sequence = 1;
     core->link_timer.kind = AGENT_TIMER_LINK;
     core->recovery_timer.kind = AGENT_TIMER_RECOVERY;
+    core->lease_timer.kind = AGENT_TIMER_LEASE;
+    core->drain_max_grace_us = -1;
+    if (o->oversubscribed)
+        resources_copy(&core->oversubscribed, o->oversubscribed);
     agent_bytes_pack(&core->info, &o->info->base);
     core->version = xstrdup(o->version ? o->version : "");
     core->boot_id = xstrdup(o->boot_id ? o->boot_id : "");
@@ -107,6 +111,8 @@ void agent_core_free(struct agent_core *core)
     agent_output_done(&core->out);
     agent_bytes_done(&core->info);
     agent_bytes_done(&core->stored_info);
+    agent_bytes_done(&core->drain_config);
+    resources_done(&core->oversubscribed);
     free(core->id);
     free(core->version);
     free(core->boot_id);
@@ -257,6 +263,9 @@ void agent_core_tick(struct agent_core *core, const struct agent_now *now)
             break;
         case AGENT_TIMER_RECOVERY:
             agent_core_recovery_timeout(core);
+            break;
+        case AGENT_TIMER_LEASE:
+            agent_lease_check(core);
             break;
         }
     }

@@ -24,6 +24,7 @@
 #include "base/map.h"
 #include "base/rng.h"
 #include "base/vec.h"
+#include "kernel/resources.h"
 #include "wire/codec.h"
 #include "wire/executor.pb-c.h"
 #include "wire/internal.pb-c.h"
@@ -44,6 +45,9 @@ enum {
     AGENT_COMPLETED_TASKS_MAX = 1000,        /* in all */
     AGENT_COMPLETED_EXECUTOR_TASKS_MAX = 200 /* per executor */
 };
+/* Label with the value "true" on a task or an executor of the framework's own: it is killed when
+ * the agent has been without a master for the lease that the master gave. */
+#define AGENT_FENCING_LABEL "DCOS_FENCING"
 #define AGENT_RETRY_MIN_US (10 * USEC_PER_SEC_CORE)
 #define AGENT_RETRY_MAX_US (600 * USEC_PER_SEC_CORE)
 #define USEC_PER_SEC_CORE INT64_C(1000000)
@@ -61,6 +65,7 @@ void agent_bytes_pack(struct agent_bytes *b, const ProtobufCMessage *m);
 struct agent_now {
     int64_t mono_us; /* for timers */
     int64_t wall_us; /* for time stamps, since the epoch */
+    int64_t boot_us; /* for the lease: since the machine's start, suspended or not */
     uint8_t entropy[32];
 };
 
@@ -113,7 +118,8 @@ enum agent_timer_kind {
     AGENT_TIMER_EXECUTOR,
     AGENT_TIMER_STREAM,
     AGENT_TIMER_LINK,
-    AGENT_TIMER_RECOVERY
+    AGENT_TIMER_RECOVERY,
+    AGENT_TIMER_LEASE,
 };
 struct agent_timer {
     struct heap_node node;
@@ -133,6 +139,7 @@ struct agent_executor {
     bool delivered;      /* some task was handed over */
     bool recovered;      /* from agent.db and not back yet */
     bool destroying;
+    bool fenced; /* by its own label */
     int pid;
     uint64_t start_time;
     int64_t launched_wall_us;
@@ -164,9 +171,11 @@ struct agent_task {
     struct agent_bytes kill_policy;
     int64_t cpus_milli, mem_milli;
     int64_t cpu_limit_milli, mem_limit_milli; /* 0 = none given, < 0 = unlimited */
-    int64_t kill_grace_us;                    /* of its kill policy, or 0 */
-    struct list node;                         /* in executor->tasks or ->completed_tasks */
-    struct list completed_node;               /* in core->completed_tasks */
+    int64_t kill_grace_us;                    /* of its kill policy, or -1 */
+    bool fenced;                              /* by its own label */
+    bool cpus_revocable;
+    struct list node;           /* in executor->tasks or ->completed_tasks */
+    struct list completed_node; /* in core->completed_tasks */
 };
 
 struct agent_stream {
@@ -219,6 +228,9 @@ enum agent_effect_type {
 
 struct agent_effect {
     enum agent_effect_type type;
+    /* Carried out at once, before it is on disk: a lease must end in time whatever the disk does.
+     * Only AGENT_DESTROY. */
+    bool urgent;
     uint64_t number;
     char *framework_id, *executor_id, *container_id, *message;
     struct buf bytes;
@@ -238,7 +250,9 @@ struct agent_core_options {
     const char *version, *boot_id;
     const char *ip;               /* reported as the address of containers on the host network */
     const char *executor_program; /* path of dcos-executor */
-    bool additive;                /* changed agent_info may add attributes and resources */
+    bool additive; /* --reconfiguration_policy=additive: agent_info may have more than before */
+    const struct resources
+        *oversubscribed; /* revocable ones to be offered on top; copied, may be NULL */
     /* 0 = the defaults of the reference. */
     int64_t executor_registration_timeout_us, executor_reregistration_timeout_us;
     int64_t executor_shutdown_grace_us;
@@ -261,6 +275,20 @@ struct agent_core {
     struct agent_bytes stored_info;
     bool additive;
     int64_t registration_timeout_us, reregistration_timeout_us, shutdown_grace_us, ping_timeout_us;
+
+    /* Draining: core_node.c. */
+    bool draining;
+    struct agent_bytes drain_config; /* mesos.v1.DrainConfig; may be empty */
+    int64_t drain_max_grace_us;      /* -1 = none */
+    bool drain_mark_gone;
+    int64_t drain_start_wall_us;
+
+    /* The lease: core_node.c. Times are agent_now.boot_us. */
+    int64_t lease_us; /* 0 = the master gave none */
+    int64_t contact_us, stored_contact_us;
+    struct agent_timer lease_timer; /* runs while something is to be fenced */
+
+    struct resources oversubscribed;
 
     struct agent_now now;
     struct rng rng;
@@ -348,9 +376,13 @@ void agent_core_container_exited(struct agent_core *core, const struct agent_now
 void agent_core_unregister(
     struct agent_core *core, const struct agent_now *now, const char *message);
 
+/* What the agent can do, as it tells the master. */
+const Mesos__V1__AgentInfo__Capability__Type *agent_core_capabilities(size_t *ret_n);
+
 struct agent_limits {
     int64_t cpus_milli, mem_milli;            /* requested, mem in thousandths of MB */
     int64_t cpu_limit_milli, mem_limit_milli; /* 0 = none, < 0 = unlimited */
+    bool cpus_revocable;                      /* some of the cpus may be wanted back any time */
 };
 /* Of an executor with the tasks it has. */
 void agent_executor_limits(const struct agent_executor *executor, struct agent_limits *ret);

@@ -81,6 +81,9 @@ struct agent_update *agent_stream_append(struct agent_core *core, struct agent_s
 void agent_core_run_task(struct agent_core *core, const Dcos__Internal__RunTask *r);
 void agent_core_run_task_group(struct agent_core *core, const Dcos__Internal__RunTaskGroup *r);
 void agent_core_kill_task(struct agent_core *core, const Dcos__Internal__KillTask *k);
+/* By whatever way its phase asks for; `policy` may be NULL. */
+void agent_task_kill(
+    struct agent_core *core, struct agent_task *t, const Mesos__V1__KillPolicy *policy);
 void agent_core_reconcile(struct agent_core *core, const Dcos__Internal__ReconcileTasks *r);
 void agent_executor_deliver(struct agent_core *core, struct agent_executor *e);
 
@@ -100,6 +103,31 @@ void agent_core_check_recovered(struct agent_core *core);
 void agent_core_recovery_timeout(struct agent_core *core);
 void agent_executor_terminated(
     struct agent_core *core, struct agent_executor *e, const struct agent_container_exit *exit);
+
+/* ---- core_node.c: draining and fencing ---- */
+/* NULL ends draining; anything else (again) asks all tasks to end. */
+void agent_core_set_drain(struct agent_core *core, const Mesos__V1__DrainConfig *config);
+/* Asks what the executor has to end. */
+void agent_executor_drain(struct agent_core *core, struct agent_executor *e);
+/* What a status reads on an agent that drains: `status` itself, or *storage. */
+const Mesos__V1__TaskStatus *agent_drain_status(const struct agent_core *core,
+    const struct agent_framework *f, const Mesos__V1__TaskStatus *status,
+    Mesos__V1__TaskStatus *storage);
+void agent_core_restore_drain(
+    struct agent_core *core, const Mesos__V1__DrainConfig *config, int64_t start_wall_us);
+bool agent_labels_fence(const Mesos__V1__Labels *labels);
+/* Ends what asked for fencing when the lease is over; keeps the timer. */
+void agent_lease_check(struct agent_core *core);
+bool agent_lease_over(const struct agent_core *core);
+/* A master that counts this agent among its own was heard of. */
+void agent_lease_renew(struct agent_core *core);
+/* A task or executor with fencing came. */
+void agent_lease_watch(struct agent_core *core);
+
+/* ---- core_reconfigure.c ---- */
+/* -EINVAL with what changed and what to do about it. */
+int agent_info_check(const Mesos__V1__AgentInfo *old, const Mesos__V1__AgentInfo *fresh,
+    bool additive, struct error *err);
 
 /* ---- core_master.c ---- */
 /* After frameworks went: is a forced leave or a forgotten id complete? */

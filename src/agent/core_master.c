@@ -17,57 +17,6 @@ static Mesos__V1__AgentInfo *unpack_info(const struct agent_bytes *b, struct are
     return (Mesos__V1__AgentInfo *)m;
 }
 
-/* Every element of `a` is in `b` too. */
-static bool attributes_within(const Mesos__V1__AgentInfo *a, const Mesos__V1__AgentInfo *b)
-{
-    for (size_t i = 0; i < a->n_attributes; i++) {
-        bool found = false;
-        for (size_t k = 0; k < b->n_attributes && !found; k++)
-            found = wire_equal(&a->attributes[i]->base, &b->attributes[k]->base);
-        if (!found)
-            return false;
-    }
-    return true;
-}
-
-/* Scalars may grow; everything else must stay as it is. */
-static bool resources_within(const Mesos__V1__AgentInfo *a, const Mesos__V1__AgentInfo *b)
-{
-    for (size_t i = 0; i < a->n_resources; i++) {
-        const Mesos__V1__Resource *old = a->resources[i];
-        bool found = false;
-        for (size_t k = 0; k < b->n_resources && !found; k++) {
-            Mesos__V1__Resource fresh = *b->resources[k];
-            if (old->scalar && fresh.scalar && fresh.scalar->value >= old->scalar->value)
-                fresh.scalar = old->scalar;
-            found = wire_equal(&old->base, &fresh.base);
-        }
-        if (!found)
-            return false;
-    }
-    return true;
-}
-
-static int check_info(struct agent_core *core, const Mesos__V1__AgentInfo *old,
-    const Mesos__V1__AgentInfo *fresh, struct error *err)
-{
-    const char *what = NULL;
-    if (!streq(old->hostname, fresh->hostname))
-        what = "hostname";
-    else if (old->port != fresh->port)
-        what = "port";
-    else if (!attributes_within(old, fresh) || (!core->additive && !attributes_within(fresh, old)))
-        what = "attributes";
-    else if (!resources_within(old, fresh) || (!core->additive && !resources_within(fresh, old)))
-        what = "resources";
-    if (!what)
-        return 0;
-    return error_set(err, -EINVAL,
-        "the agent's %s changed since it registered as %s; start it as before, or (which ends its "
-        "tasks) remove agent.db from its work_dir so that it registers as a new agent",
-        what, old->id ? old->id->value : "?");
-}
-
 int agent_core_start(struct agent_core *core, const struct agent_now *now, struct error *err)
 {
     agent_core_begin(core, now);
@@ -75,7 +24,7 @@ int agent_core_start(struct agent_core *core, const struct agent_now *now, struc
     Mesos__V1__AgentInfo *old = unpack_info(&core->stored_info, &arena);
     Mesos__V1__AgentInfo *fresh = unpack_info(&core->info, &arena);
     if (old && old->id && fresh) {
-        int r = check_info(core, old, fresh, err);
+        int r = agent_info_check(old, fresh, core->additive, err);
         if (r < 0)
             return r;
         fresh->id = old->id;
@@ -83,6 +32,8 @@ int agent_core_start(struct agent_core *core, const struct agent_now *now, struc
         core->id = xstrdup(old->id->value);
     }
     bool rebooted = core->stored_boot_id && !streq(core->stored_boot_id, core->boot_id);
+    if (!core->stored_boot_id || rebooted)
+        core->contact_us = now->boot_us; /* another clock; nothing lives to be fenced */
     agent_record_dirty(core, &core->record);
     core->recovering = true;
     MAP_FOREACH (entry, &core->frameworks) {
@@ -120,6 +71,7 @@ int agent_core_start(struct agent_core *core, const struct agent_now *now, struc
         agent_framework_maybe_remove(core, entry->value);
     if (waiting)
         agent_core_timer_start(core, &core->recovery_timer, core->reregistration_timeout_us);
+    agent_lease_check(core);
     agent_core_check_recovered(core);
     return 0;
 }
@@ -145,6 +97,7 @@ void agent_core_check_empty(struct agent_core *core)
         agent_core_effect(core, AGENT_EXIT)->message = xstrdup(core->leaving_message);
     } else if (core->forgetting) {
         core->forgetting = false;
+        agent_core_set_drain(core, NULL); /* it was the old id that drained */
         _cleanup_arena_ struct arena arena = ARENA_INIT;
         Mesos__V1__AgentInfo *info = unpack_info(&core->info, &arena);
         if (info) {
@@ -205,15 +158,25 @@ static Mesos__V1__Task *task_message(const struct agent_task *t, struct arena *a
     return task;
 }
 
-static void send_register(struct agent_core *core)
+const Mesos__V1__AgentInfo__Capability__Type *agent_core_capabilities(size_t *ret_n)
 {
-    _cleanup_arena_ struct arena arena = ARENA_INIT;
     static const Mesos__V1__AgentInfo__Capability__Type capabilities[] = {
         MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__MULTI_ROLE,
         MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__HIERARCHICAL_ROLE,
         MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__RESERVATION_REFINEMENT,
+        MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__AGENT_DRAINING,
         MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__TASK_RESOURCE_LIMITS,
     };
+    *ret_n = ARRAY_SIZE(capabilities);
+    return capabilities;
+}
+
+static void send_register(struct agent_core *core)
+{
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    size_t n_capabilities;
+    const Mesos__V1__AgentInfo__Capability__Type *capabilities = agent_core_capabilities(
+        &n_capabilities);
     Dcos__Internal__Register r = DCOS__INTERNAL__REGISTER__INIT;
     r.agent_info = unpack_info(&core->info, &arena);
     r.version = core->version;
@@ -221,10 +184,9 @@ static void send_register(struct agent_core *core)
     r.ip = core->ip;
     r.has_epoch = true;
     r.epoch = core->epoch;
-    r.n_capabilities = ARRAY_SIZE(capabilities);
-    r.capabilities = arena_new_array(
-        &arena, Mesos__V1__AgentInfo__Capability *, ARRAY_SIZE(capabilities));
-    for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)
+    r.n_capabilities = n_capabilities;
+    r.capabilities = arena_new_array(&arena, Mesos__V1__AgentInfo__Capability *, n_capabilities);
+    for (size_t i = 0; i < n_capabilities; i++)
         r.capabilities[i] = capability(&arena, capabilities[i]);
     r.frameworks = arena_new_array(&arena, Mesos__V1__FrameworkInfo *, map_size(&core->frameworks));
     r.executors = arena_new_array(&arena, Mesos__V1__ExecutorInfo *, map_size(&core->containers));
@@ -270,6 +232,11 @@ static void send_register(struct agent_core *core)
             .len = AGENT_UUID_SIZE, .data = s->forwarded_uuid};
         r.update_states[r.n_update_states++] = state;
     }
+    r.oversubscribed = resources_to_wire(&core->oversubscribed, 0, &arena, &r.n_oversubscribed);
+    ProtobufCMessage *drain;
+    if (core->draining && wire_unpack(&mesos__v1__drain_config__descriptor, &arena,
+                              core->drain_config.p, core->drain_config.n, &drain, NULL) >= 0)
+        r.drain_config = (Mesos__V1__DrainConfig *)drain;
     Dcos__Internal__AgentRecord record = DCOS__INTERNAL__AGENT_RECORD__INIT;
     record.register_ = &r;
     agent_core_to_master(core, &record);
@@ -332,6 +299,13 @@ static void handle_registered(struct agent_core *core, const Dcos__Internal__Reg
         if (f)
             agent_framework_shutdown(core, f);
     }
+    int64_t lease_us = MAX(r->lease_us, INT64_C(0));
+    if (lease_us != core->lease_us) {
+        core->lease_us = lease_us;
+        agent_record_dirty(core, &core->record);
+    }
+    agent_lease_renew(core);
+    agent_core_set_drain(core, r->drain_config);
     MAP_FOREACH (entry, &core->streams) {
         struct agent_stream *s = entry->value;
         s->retry_us = AGENT_RETRY_MIN_US;
@@ -408,6 +382,11 @@ void agent_core_master_record(
     }
     /* Whatever it says, it lives. */
     agent_core_timer_start(core, &core->link_timer, core->ping_timeout_us);
+    /* Before anything counts as contact: a record may have waited here while the machine slept. */
+    if (agent_lease_over(core))
+        agent_lease_check(core);
+    if (core->link == AGENT_REGISTERED_LINK)
+        agent_lease_renew(core);
     if (m->hello) {
         if (m->hello->major != LINK_MAJOR)
             agent_core_relink(core, "the master speaks another version of the agent protocol");
@@ -446,6 +425,8 @@ void agent_core_master_record(
         agent_core_reconcile(core, m->reconcile);
     else if (m->update_framework)
         handle_update_framework(core, m->update_framework);
+    else if (m->drain_agent)
+        agent_core_set_drain(core, m->drain_agent->config);
     else if (m->shutdown_agent)
         leave(core, m->shutdown_agent->message ? m->shutdown_agent->message
                                                : "the master told the agent to shut down");

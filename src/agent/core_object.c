@@ -132,6 +132,7 @@ struct agent_executor *agent_executor_add(struct agent_core *core, struct agent_
         info->shutdown_grace_period->nanoseconds >= 0)
         e->shutdown_grace_us = info->shutdown_grace_period->nanoseconds / NSEC_PER_USEC;
     agent_resources_sum(info->resources, info->n_resources, &e->cpus_milli, &e->mem_milli);
+    e->fenced = agent_labels_fence(info->labels);
     list_init(&e->tasks);
     list_init(&e->completed_tasks);
     list_init(&e->node);
@@ -184,6 +185,7 @@ void agent_executor_limits(const struct agent_executor *e, struct agent_limits *
             continue;
         sum.cpus_milli += t->cpus_milli;
         sum.mem_milli += t->mem_milli;
+        sum.cpus_revocable = sum.cpus_revocable || t->cpus_revocable;
         cpu_limited = cpu_limited || t->cpu_limit_milli;
         mem_limited = mem_limited || t->mem_limit_milli;
         cpu_free = cpu_free || t->cpu_limit_milli < 0;
@@ -279,10 +281,16 @@ void agent_task_describe(
         else if (streq(l->key, "mem"))
             t->mem_limit_milli = to_milli(l->value->value);
     }
-    t->kill_grace_us = 0;
+    t->kill_grace_us = -1;
+    t->fenced = agent_labels_fence(info->labels);
+    t->cpus_revocable = false;
+    for (size_t i = 0; i < info->n_resources; i++)
+        if (info->resources[i]->revocable && streq(info->resources[i]->name, "cpus"))
+            t->cpus_revocable = true;
     if (info->kill_policy && info->kill_policy->grace_period &&
         info->kill_policy->grace_period->has_nanoseconds)
-        t->kill_grace_us = info->kill_policy->grace_period->nanoseconds / NSEC_PER_USEC;
+        t->kill_grace_us = MAX(
+            info->kill_policy->grace_period->nanoseconds / NSEC_PER_USEC, INT64_C(0));
     /* The command executor must outlive the grace that its task was promised. */
     if (t->executor->command && t->kill_grace_us > 0)
         t->executor->shutdown_grace_us = MAX(t->executor->shutdown_grace_us,

@@ -139,6 +139,11 @@ void agent_core_run_task(struct agent_core *core, const Dcos__Internal__RunTask 
             STATUS_REASON(AGENT_REMOVED), "The agent is leaving the cluster");
         return;
     }
+    if (core->draining) {
+        refuse(core, f, r, executor_id, agent_core_lost_or(f, TASK_STATE(DROPPED)),
+            STATUS_REASON(AGENT_DRAINING), "The agent is draining");
+        return;
+    }
     const char *fault = description_fault(core, task);
     if (fault) {
         refuse(core, f, r, custom ? executor_id : NULL, TASK_STATE(ERROR),
@@ -187,6 +192,8 @@ void agent_core_run_task(struct agent_core *core, const Dcos__Internal__RunTask 
     struct agent_task *t = agent_task_add(core, e, task->task_id->value);
     agent_task_set_info(core, t, task);
     agent_record_dirty(core, &t->record);
+    if (e->fenced || t->fenced)
+        agent_lease_watch(core);
     if (fresh) {
         struct agent_effect *launch = agent_core_effect(core, AGENT_LAUNCH);
         launch->framework_id = xstrdup(f->id);
@@ -224,6 +231,11 @@ void agent_core_run_task_group(struct agent_core *core, const Dcos__Internal__Ru
             .reason = STATUS_REASON(TASK_GROUP_INVALID),
             .message = "This agent does not run task groups (pods)",
         };
+        if (core->draining) {
+            s.state = agent_core_lost_or(f, TASK_STATE(DROPPED));
+            s.reason = STATUS_REASON(AGENT_DRAINING);
+            s.message = "The agent is draining";
+        }
         agent_core_agent_update(core, &s);
     }
     if (r->launch_executor)
@@ -290,12 +302,18 @@ void agent_core_kill_task(struct agent_core *core, const Dcos__Internal__KillTas
         agent_core_agent_update(core, &s);
         return;
     }
+    agent_task_kill(core, t, k->kill_policy);
+}
+
+void agent_task_kill(
+    struct agent_core *core, struct agent_task *t, const Mesos__V1__KillPolicy *policy)
+{
     struct agent_executor *e = t->executor;
     if (t->phase == AGENT_TASK_TERMINATED || e->state >= AGENT_EXECUTOR_TERMINATING)
         return;
     if (t->phase == AGENT_TASK_QUEUED) {
         struct agent_core_status s = {
-            .framework_id = f->id,
+            .framework_id = t->framework->id,
             .task_id = t->id,
             .executor_id = e->id,
             .state = TASK_STATE(KILLED),
@@ -310,14 +328,16 @@ void agent_core_kill_task(struct agent_core *core, const Dcos__Internal__KillTas
     }
     if (!e->connected) {
         t->kill_pending = true;
-        if (k->kill_policy)
-            agent_bytes_pack(&t->kill_policy, &k->kill_policy->base);
+        if (policy)
+            agent_bytes_pack(&t->kill_policy, &policy->base);
         agent_record_dirty(core, &t->record);
         return;
     }
     Mesos__V1__Executor__Event__Kill kill = MESOS__V1__EXECUTOR__EVENT__KILL__INIT;
-    kill.task_id = k->task_id;
-    kill.kill_policy = k->kill_policy;
+    Mesos__V1__TaskID task_id = MESOS__V1__TASK_ID__INIT;
+    task_id.value = t->id;
+    kill.task_id = &task_id;
+    kill.kill_policy = (Mesos__V1__KillPolicy *)(uintptr_t)policy;
     Mesos__V1__Executor__Event event = MESOS__V1__EXECUTOR__EVENT__INIT;
     event.type = MESOS__V1__EXECUTOR__EVENT__TYPE__KILL;
     event.kill = &kill;

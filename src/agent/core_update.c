@@ -194,6 +194,7 @@ static void count_terminal(struct agent_core *core, Mesos__V1__TaskState state)
         c->tasks_lost++;
         break;
     case TASK_STATE(GONE):
+    case TASK_STATE(GONE_BY_OPERATOR):
         c->tasks_gone++;
         break;
     case TASK_STATE(DROPPED):
@@ -213,6 +214,9 @@ static bool status_take(struct agent_core *core, const char *framework_id, const
 {
     if (t && agent_state_terminal(t->state))
         return false;
+    Mesos__V1__TaskStatus drained;
+    status = agent_drain_status(
+        core, t ? t->framework : agent_framework_get(core, framework_id), status, &drained);
     struct agent_bytes packed = {0};
     agent_bytes_pack(&packed, &status->base);
     struct agent_stream *s = agent_core_stream(core, framework_id, status->task_id->value);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "wire/codec.h"
 
 /* The rules of the reference: leave a gigabyte of memory and five of disk to the system, or half
  * where there is little. Sizes in megabytes. */
@@ -98,6 +99,55 @@ int host_resources(const char *text, const char *default_role, const char *work_
         return error_prefix(err, r, "--resources");
     }
     resources_move(ret, &all);
+    return 0;
+}
+
+int host_oversubscribed(const char *text, struct resources *ret, struct error *err)
+{
+    if (!text)
+        return 0;
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    _cleanup_buf_ struct buf given = BUF_INIT;
+    _cleanup_resources_ struct resources plain = RESOURCES_INIT;
+    int r = load_text(text, &given, err);
+    if (r >= 0)
+        r = resources_parse(str_trim(buf_str(&given)), "*", &plain, err);
+    size_t n = 0;
+    Mesos__V1__Resource **list = NULL;
+    if (r >= 0)
+        list = resources_to_wire(&plain, 0, &arena, &n);
+    for (size_t i = 0; i < n && r >= 0; i++) {
+        list[i]->revocable = arena_new(&arena, Mesos__V1__Resource__RevocableInfo);
+        mesos__v1__resource__revocable_info__init(list[i]->revocable);
+        if (list[i]->n_reservations || list[i]->disk)
+            r = error_set(err, -EINVAL, "'%s' is reserved or a disk of its own", list[i]->name);
+    }
+    if (r >= 0)
+        r = resources_from_wire(list, n, ret, err);
+    return r < 0 ? error_prefix(err, r, "--oversubscribed_resources") : 0;
+}
+
+int host_domain(
+    const char *text, struct arena *arena, Mesos__V1__DomainInfo **ret, struct error *err)
+{
+    *ret = NULL;
+    if (!text)
+        return 0;
+    _cleanup_buf_ struct buf given = BUF_INIT;
+    ProtobufCMessage *m = NULL;
+    int r = load_text(text, &given, err);
+    if (r >= 0)
+        r = wire_parse_json(&mesos__v1__domain_info__descriptor, arena, given.p, given.n, &m, err);
+    if (r >= 0)
+        r = wire_check_required(m, err);
+    if (r < 0)
+        return error_prefix(err, r, "--domain");
+    Mesos__V1__DomainInfo *d = (Mesos__V1__DomainInfo *)m;
+    if (!d->fault_domain || !d->fault_domain->region->name[0] || !d->fault_domain->zone->name[0])
+        return error_set(err, -EINVAL,
+            "--domain wants a fault domain with the names of a region and a zone, such as "
+            "{\"fault_domain\":{\"region\":{\"name\":\"eu\"},\"zone\":{\"name\":\"a\"}}}");
+    *ret = d;
     return 0;
 }
 

@@ -74,6 +74,7 @@ static void to_limits(
     agent_executor_limits(e, &limits);
     *ret = (struct container_limits){
         .cpus_milli = limits.cpus_milli,
+        .cpus_revocable = limits.cpus_revocable && a->settings.revocable_cpu_low_priority,
         .cpu_limit_milli = limits.cpu_limit_milli,
         .mem_bytes = limits.mem_milli * (1024 * 1024) / 1000,
         .mem_limit_bytes = limits.mem_limit_milli > 0

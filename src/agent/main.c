@@ -47,6 +47,12 @@ static size_t define_flags(struct agent_settings *s, struct flag *out)
         {"resources", FLAG_STRING, &s->resources, NULL, "TEXT",
             "such as \"cpus:2;mem:1024;ports:[31000-32000]\", JSON, or file://PATH; what is not "
             "named is detected"},
+        {"oversubscribed_resources", FLAG_STRING, &s->oversubscribed_resources, NULL, "TEXT",
+            "offered on top of --resources as revocable, such as \"cpus:2\""},
+        {"revocable_cpu_low_priority", FLAG_BOOL, &s->revocable_cpu_low_priority, "true", NULL,
+            "containers with revocable cpus get the processor only when others leave it"},
+        {"domain", FLAG_STRING, &s->domain, NULL, "JSON",
+            "fault domain of this machine, or file://PATH"},
         {"default_role", FLAG_STRING, &s->default_role, "*", "ROLE",
             "role of resources without one"},
         {"attributes", FLAG_STRING, &s->attributes, NULL, "TEXT",
@@ -70,7 +76,7 @@ static size_t define_flags(struct agent_settings *s, struct flag *out)
         {"recovery_timeout", FLAG_DURATION, &s->recovery_timeout_us, "15mins", "DURATION",
             "how long executors wait for a lost agent"},
         {"reconfiguration_policy", FLAG_STRING, &s->reconfiguration_policy, "equal", "POLICY",
-            "\"equal\", or \"additive\": resources and attributes may be added"},
+            "\"equal\", or \"additive\": resources, attributes and a domain may be added"},
         {"registration_backoff_factor", FLAG_DURATION, &s->registration_backoff_us, "1secs",
             "DURATION", "longest pause between attempts to reach the master"},
         {"fetcher_cache_dir", FLAG_STRING, &s->fetcher_cache_dir, NULL, "DIR",
@@ -147,11 +153,17 @@ static int make_core(struct agent *a, struct error *err)
     if (!additive && !streq(s->reconfiguration_policy, "equal"))
         return error_set(err, -EINVAL, "--reconfiguration_policy is \"equal\" or \"additive\"");
     _cleanup_arena_ struct arena arena = ARENA_INIT;
-    struct resources resources = RESOURCES_INIT;
+    _cleanup_resources_ struct resources resources = RESOURCES_INIT;
     int r = host_resources(s->resources, s->default_role, a->work_dir, &resources, err);
     if (r < 0)
         return r;
+    _cleanup_resources_ struct resources oversubscribed = RESOURCES_INIT;
     Mesos__V1__AgentInfo info = MESOS__V1__AGENT_INFO__INIT;
+    r = host_oversubscribed(s->oversubscribed_resources, &oversubscribed, err);
+    if (r >= 0)
+        r = host_domain(s->domain, &arena, &info.domain, err);
+    if (r < 0)
+        return r;
     info.hostname = a->hostname;
     info.has_port = true;
     info.port = a->port;
@@ -163,10 +175,8 @@ static int make_core(struct agent *a, struct error *err)
     if (s->attributes) {
         r = attributes_parse(
             str_of(s->attributes), &arena, &info.attributes, &info.n_attributes, err);
-        if (r < 0) {
-            resources_done(&resources);
+        if (r < 0)
             return error_prefix(err, r, "--attributes");
-        }
     }
     struct buf boot_id = BUF_INIT;
     host_boot_id(&boot_id);
@@ -178,13 +188,13 @@ static int make_core(struct agent *a, struct error *err)
         .ip = s->ip,
         .executor_program = executor,
         .additive = additive,
+        .oversubscribed = &oversubscribed,
         .executor_registration_timeout_us = s->executor_registration_timeout_us,
         .executor_reregistration_timeout_us = s->executor_reregistration_timeout_us,
         .executor_shutdown_grace_us = s->executor_shutdown_grace_us,
     };
     a->core = agent_core_new(&options);
     buf_done(&boot_id);
-    resources_done(&resources);
     return 0;
 }
 

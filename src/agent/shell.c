@@ -36,6 +36,7 @@ void agent_now(struct agent_now *ret)
 {
     ret->mono_us = clock_monotonic_us();
     ret->wall_us = clock_realtime_us();
+    ret->boot_us = clock_boottime_us();
     random_bytes(ret->entropy, sizeof(ret->entropy));
 }
 
@@ -102,7 +103,8 @@ static void release(struct deferred *d)
             break;
         list_remove(&p->node);
         VEC_FOREACH (e, &p->out.effects)
-            carry_out(a, e);
+            if (!e->urgent)
+                carry_out(a, e);
         agent_output_done(&p->out);
         free(p);
         /* Carrying out may have told the core something. */
@@ -171,6 +173,9 @@ void agent_pump(struct agent *a)
         store_output(a, p);
         if (!p->commits)
             loop_defer(a->loop, &a->release);
+        VEC_FOREACH (e, &p->out.effects)
+            if (e->urgent)
+                carry_out(a, e);
     }
     int64_t deadline = agent_core_next_deadline(a->core);
     if (deadline == INT64_MAX)

@@ -15,6 +15,8 @@ void view_state(struct agent *a, struct json_writer *w);
 Mesos__V1__FrameworkInfo *view_framework_info(const struct agent_framework *f, struct arena *arena);
 Mesos__V1__ExecutorInfo *view_executor_info(const struct agent_executor *e, struct arena *arena);
 Mesos__V1__AgentInfo *view_agent_info(const struct agent *a, struct arena *arena);
+/* NULL when the agent does not drain. */
+Mesos__V1__DrainConfig *view_drain_config(const struct agent *a, struct arena *arena);
 /* With the newest state and status. */
 Mesos__V1__Task *view_task(const struct agent_task *t, struct arena *arena);
 /* Adds what the executor and its tasks hold now. */

@@ -389,6 +389,14 @@ static void handle(struct agent *a, struct http_request *req, const Call *call)
     case MESOS__V1__AGENT__CALL__TYPE__GET_AGENT:
         r.type = MESOS__V1__AGENT__RESPONSE__TYPE__GET_AGENT;
         agent.agent_info = view_agent_info(a, arena);
+        agent.drain_config = view_drain_config(a, arena);
+        if (agent.drain_config) {
+            agent.estimated_drain_start_time = arena_new(arena, Mesos__V1__TimeInfo);
+            mesos__v1__time_info__init(agent.estimated_drain_start_time);
+            agent.estimated_drain_start_time->has_nanoseconds = true;
+            agent.estimated_drain_start_time->nanoseconds = a->core->drain_start_wall_us *
+                                                            NSEC_PER_USEC;
+        }
         r.get_agent = &agent;
         break;
     default:

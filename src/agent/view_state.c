@@ -369,6 +369,31 @@ static void write_agent_resources(
     resources_done(&used);
 }
 
+Mesos__V1__DrainConfig *view_drain_config(const struct agent *a, struct arena *arena)
+{
+    ProtobufCMessage *m;
+    const struct agent_bytes *b = &a->core->drain_config;
+    if (!a->core->draining ||
+        wire_unpack(&mesos__v1__drain_config__descriptor, arena, b->p, b->n, &m, NULL) < 0)
+        return NULL;
+    return (Mesos__V1__DrainConfig *)m;
+}
+
+static void write_drain(const struct agent *a, struct json_writer *w, struct arena *arena)
+{
+    const Mesos__V1__DrainConfig *config = view_drain_config(a, arena);
+    if (!config)
+        return;
+    jw_key(w, "drain_config");
+    jw_begin_object(w);
+    if (config->max_grace_period)
+        write_message(w, "max_grace_period", &config->max_grace_period->base);
+    jw_field_bool(w, "mark_gone", config->has_mark_gone && config->mark_gone);
+    jw_end_object(w);
+    jw_field_i64(
+        w, "estimated_drain_start_time_seconds", a->core->drain_start_wall_us / USEC_PER_SEC);
+}
+
 void view_state(struct agent *a, struct json_writer *w)
 {
     _cleanup_arena_ struct arena arena = ARENA_INIT;
@@ -385,11 +410,16 @@ void view_state(struct agent *a, struct json_writer *w)
     jw_field_string(w, "hostname", a->hostname);
     jw_key(w, "capabilities");
     jw_begin_array(w);
-    static const char *const capabilities[] = {
-        "MULTI_ROLE", "HIERARCHICAL_ROLE", "RESERVATION_REFINEMENT", "TASK_RESOURCE_LIMITS"};
-    for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)
-        jw_string(w, capabilities[i]);
+    size_t n_capabilities;
+    const Mesos__V1__AgentInfo__Capability__Type *capabilities = agent_core_capabilities(
+        &n_capabilities);
+    for (size_t i = 0; i < n_capabilities; i++)
+        jw_string(w, wire_enum_name(&mesos__v1__agent_info__capability__type__descriptor,
+                         (int)capabilities[i]));
     jw_end_array(w);
+    if (info && info->domain)
+        write_message(w, "domain", &info->domain->base);
+    write_drain(a, w, &arena);
     if (info) {
         write_agent_resources(a, w, info);
         jw_key(w, "resource_providers");

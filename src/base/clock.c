@@ -23,6 +23,11 @@ int64_t clock_monotonic_us(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+int64_t clock_boottime_us(void)
+{
+    return read_clock(CLOCK_BOOTTIME);
+}
+
 void time_format_rfc3339(int64_t us, char ret[TIME_TEXT_SIZE])
 {
     us = MIN(MAX(us, 0), INT64_C(253402300799) * USEC_PER_SEC);

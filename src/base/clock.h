@@ -15,6 +15,8 @@ enum { TIME_TEXT_SIZE = 32, DURATION_TEXT_SIZE = 48 };
 
 int64_t clock_realtime_us(void);
 int64_t clock_monotonic_us(void);
+/* Monotonic too, and goes on while the machine is suspended. */
+int64_t clock_boottime_us(void);
 
 /* "2026-11-22T17:25:24.123Z", UTC, years 1970 to 9999 (others are clamped). */
 void time_format_rfc3339(int64_t us, char ret[TIME_TEXT_SIZE]);

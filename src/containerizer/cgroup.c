@@ -293,14 +293,14 @@ size_t cgroup_dirs(const struct cgroup_fs *fs, const char *id, char *ret[CGROUP_
     return n;
 }
 
-int64_t cgroup_cpu_shares(int64_t cpus_milli)
+int64_t cgroup_cpu_shares(int64_t cpus_milli, bool revocable)
 {
-    return MAX(cpus_milli * 1024 / 1000, INT64_C(2));
+    return MAX(cpus_milli * (revocable ? 10 : 1024) / 1000, INT64_C(2));
 }
 
-int64_t cgroup_cpu_weight(int64_t cpus_milli)
+int64_t cgroup_cpu_weight(int64_t cpus_milli, bool revocable)
 {
-    int64_t w = cpus_milli / 10;
+    int64_t w = cpus_milli / (revocable ? 1000 : 10);
     return w < 1 ? 1 : w > 10000 ? 10000 : w;
 }
 

@@ -85,8 +85,10 @@ int64_t cgroup_mem_limit(const struct cgroup_fs *fs, const char *id);
 int64_t cgroup_mem_peak(const struct cgroup_fs *fs, const char *id);
 
 /* The numbers behind the limits. */
-int64_t cgroup_cpu_shares(int64_t cpus_milli);   /* v1: max(1024 per cpu, 2) */
-int64_t cgroup_cpu_weight(int64_t cpus_milli);   /* v2: 100 per cpu, 1..10000 */
+/* v1: 1024 per cpu, 10 per revocable one, at least 2. */
+int64_t cgroup_cpu_shares(int64_t cpus_milli, bool revocable);
+/* v2: 100 per cpu, 1 per revocable one, 1..10000. */
+int64_t cgroup_cpu_weight(int64_t cpus_milli, bool revocable);
 int64_t cgroup_cpu_quota_us(int64_t cpus_milli); /* per 100 ms: max(100 ms per cpu, 1 ms) */
 /* "key N" line of a flat keyed file; -1 when absent. */
 int64_t cgroup_keyed(struct str text, const char *key);

@@ -56,7 +56,9 @@ static int set_cpu(const struct cgroup_fs *fs, const char *id, const struct cont
     bool v2 = fs->unified_only;
     if (l->cpus_milli > 0)
         r = write_number(fs, CGROUP_CPU, id, v2 ? "cpu.weight" : "cpu.shares",
-            v2 ? cgroup_cpu_weight(l->cpus_milli) : cgroup_cpu_shares(l->cpus_milli), err);
+            v2 ? cgroup_cpu_weight(l->cpus_milli, l->cpus_revocable)
+               : cgroup_cpu_shares(l->cpus_milli, l->cpus_revocable),
+            err);
     int64_t quota = l->cpu_limit_milli;
     if (quota == 0 && cpu_quota)
         quota = l->cpus_milli;

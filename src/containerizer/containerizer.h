@@ -34,6 +34,7 @@ enum {
 
 struct container_limits {
     int64_t cpus_milli;      /* -> cpu.shares / cpu.weight; 0 = leave alone */
+    bool cpus_revocable;     /* a hundredth of the shares: others come first */
     int64_t cpu_limit_milli; /* -> CFS quota; 0 = none, < 0 = explicitly unlimited */
     int64_t mem_bytes;       /* requested: soft limit; 0 = leave alone */
     int64_t mem_limit_bytes; /* hard limit; 0 = mem_bytes, < 0 = unlimited */

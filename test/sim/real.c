@@ -16,7 +16,7 @@ struct sim_real *real_new(void)
 
 void real_now(struct world *w, const struct sim_agent *a, struct agent_now *ret)
 {
-    ret->mono_us = w->now - a->booted;
+    ret->mono_us = ret->boot_us = w->now - a->booted;
     ret->wall_us = w->now + a->wall_error;
     rng_bytes(&w->rng, ret->entropy, sizeof(ret->entropy));
 }

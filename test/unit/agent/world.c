@@ -23,12 +23,34 @@ static struct agent_core *make_core(const struct world *w)
     cpus.has_type = true;
     cpus.type = MESOS__V1__VALUE__TYPE__SCALAR;
     cpus.scalar = &scalar;
-    info.hostname = (char *)(uintptr_t) "a1";
+    info.hostname = (char *)(uintptr_t)(w->hostname ? w->hostname : "a1");
     info.has_port = true;
     info.port = 5051;
     info.n_resources = 1;
     info.resources = resources;
+    Mesos__V1__Value__Text text = MESOS__V1__VALUE__TEXT__INIT;
+    Mesos__V1__Attribute attribute = MESOS__V1__ATTRIBUTE__INIT, *attributes[] = {&attribute};
+    if (w->attribute) {
+        text.value = (char *)(uintptr_t)w->attribute;
+        attribute.name = (char *)(uintptr_t) "rack";
+        attribute.has_type = true;
+        attribute.type = MESOS__V1__VALUE__TYPE__TEXT;
+        attribute.text = &text;
+        info.n_attributes = 1;
+        info.attributes = attributes;
+    }
+    Mesos__V1__DomainInfo domain = MESOS__V1__DOMAIN_INFO__INIT;
+    Mesos__V1__DomainInfo__FaultDomain fault = MESOS__V1__DOMAIN_INFO__FAULT_DOMAIN__INIT;
+    Mesos__V1__DomainInfo__FaultDomain__RegionInfo region =
+        MESOS__V1__DOMAIN_INFO__FAULT_DOMAIN__REGION_INFO__INIT;
+    if (w->region) {
+        region.name = (char *)(uintptr_t)w->region;
+        fault.region = &region;
+        domain.fault_domain = &fault;
+        info.domain = &domain;
+    }
     struct agent_core_options o = {
+        .additive = w->additive,
         .info = &info,
         .version = "1.11.0",
         .boot_id = w->boot_id,
@@ -51,6 +73,7 @@ void world_start(struct world *w)
     *w = (struct world){.boot_id = "boot-1", .cpus = 4, .epoch = 5};
     w->now.mono_us = 1000 * USEC_PER_SEC;
     w->now.wall_us = INT64_C(1700000000) * USEC_PER_SEC;
+    w->now.boot_us = 5000 * USEC_PER_SEC;
     w->core = make_core(w);
     assert_int_equal(agent_core_start(w->core, world_now(w), NULL), 0);
     world_drain(w);
@@ -152,10 +175,12 @@ void world_advance(struct world *w, int64_t us)
         int64_t step = MAX(next - w->now.mono_us, INT64_C(0));
         w->now.mono_us += step;
         w->now.wall_us += step;
+        w->now.boot_us += step;
         agent_core_tick(w->core, world_now(w));
         world_drain(w);
     }
     w->now.wall_us += end - w->now.mono_us;
+    w->now.boot_us += end - w->now.mono_us;
     w->now.mono_us = end;
 }
 
@@ -246,6 +271,9 @@ void world_register(struct world *w)
     registered.master_id = (char *)(uintptr_t) "M";
     registered.has_ping_timeout_us = true;
     registered.ping_timeout_us = INT64_C(1000000) * USEC_PER_SEC; /* out of the way */
+    registered.has_lease_us = w->lease_us > 0;
+    registered.lease_us = w->lease_us;
+    registered.drain_config = (Mesos__V1__DrainConfig *)(uintptr_t)w->drain;
     Dcos__Internal__MasterRecord r = DCOS__INTERNAL__MASTER_RECORD__INIT;
     r.registered = &registered;
     world_master(w, &r);
@@ -287,6 +315,21 @@ void world_run(struct world *w, const char *task, const char *executor, bool par
     t.name = (char *)(uintptr_t) "t";
     t.task_id = &task_id;
     t.agent_id = &agent_id;
+    Mesos__V1__Label label = MESOS__V1__LABEL__INIT, *label_list[] = {&label};
+    Mesos__V1__Labels labels = MESOS__V1__LABELS__INIT;
+    label.key = (char *)(uintptr_t)AGENT_FENCING_LABEL;
+    label.value = (char *)(uintptr_t) "true";
+    labels.n_labels = 1;
+    labels.labels = label_list;
+    if (w->fencing)
+        t.labels = &labels;
+    Mesos__V1__DurationInfo grace = MESOS__V1__DURATION_INFO__INIT;
+    Mesos__V1__KillPolicy policy = MESOS__V1__KILL_POLICY__INIT;
+    grace.has_nanoseconds = true;
+    grace.nanoseconds = w->grace_s * USEC_PER_SEC * NSEC_PER_USEC;
+    policy.grace_period = &grace;
+    if (w->grace_s)
+        t.kill_policy = &policy;
     if (executor) {
         info.executor_id = &executor_id;
         info.command = &command;

@@ -16,6 +16,15 @@ struct world {
     double cpus;
     enum { LAUNCH_UNSAID, LAUNCH_NEW, LAUNCH_KNOWN } launch_executor; /* of world_run() */
     uint64_t epoch;
+    /* Of agent_core_options. */
+    bool additive;
+    const char *hostname, *attribute, *region; /* NULL = none, or the usual hostname */
+    /* Of the next tasks. */
+    bool fencing;
+    int64_t grace_s; /* kill policy; 0 = none */
+    /* Of the next registration. */
+    int64_t lease_us;
+    const Mesos__V1__DrainConfig *drain;
 };
 
 void world_start(struct world *w);

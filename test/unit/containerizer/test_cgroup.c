@@ -268,12 +268,15 @@ static void test_v2_nested_root(void **state)
 
 static void test_numbers(void **state)
 {
-    assert_int_equal(cgroup_cpu_shares(1), 2);
-    assert_int_equal(cgroup_cpu_shares(100), 102);
-    assert_int_equal(cgroup_cpu_shares(1000), 1024);
-    assert_int_equal(cgroup_cpu_weight(1), 1);
-    assert_int_equal(cgroup_cpu_weight(500), 50);
-    assert_int_equal(cgroup_cpu_weight(1000000), 10000);
+    assert_int_equal(cgroup_cpu_shares(1, false), 2);
+    assert_int_equal(cgroup_cpu_shares(100, false), 102);
+    assert_int_equal(cgroup_cpu_shares(1000, false), 1024);
+    assert_int_equal(cgroup_cpu_shares(2000, true), 20);
+    assert_int_equal(cgroup_cpu_shares(100, true), 2);
+    assert_int_equal(cgroup_cpu_weight(3000, true), 3);
+    assert_int_equal(cgroup_cpu_weight(1, false), 1);
+    assert_int_equal(cgroup_cpu_weight(500, false), 50);
+    assert_int_equal(cgroup_cpu_weight(1000000, false), 10000);
     assert_int_equal(cgroup_cpu_quota_us(1), 1000);
     assert_int_equal(cgroup_cpu_quota_us(250), 25000);
     assert_int_equal(cgroup_keyed(str_of("a 1\nab 2\nb x\n"), "ab"), 2);
