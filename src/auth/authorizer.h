@@ -9,8 +9,8 @@
  * authorizer interface.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "base/buf.h"
+#include "base/error.h"
 
 /* One claim of a token. */
 struct auth_claim {
@@ -78,13 +78,49 @@ enum auth_action {
     AUTH_DRAIN_AGENT = 51,              /* any */
     AUTH_DEACTIVATE_AGENT = 52,         /* any */
     AUTH_REACTIVATE_AGENT = 53,         /* any */
+    /* Ours: rules of their own in the file, one action with two objects in Mesos' interface. 19 and
+     * 22 ask for the user of the parent, these for the user of the command. */
+    AUTH_LAUNCH_NESTED_CONTAINER_AS = 54,
+    AUTH_LAUNCH_NESTED_CONTAINER_SESSION_AS = 55,
     AUTH_ACTIONS
 };
 
-struct authorizer;
+/*
+ * Rules from the document of the flag --acls, as Mesos' local authorizer reads it:
+ *
+ *     {"permissive": false,
+ *      "view_tasks": [{"principals": {"values": ["ops"]}, "users": {"type": "ANY"}}, ...], ...}
+ *
+ * The rules of an action are tried in order. The first that fits both subject and object decides;
+ * where none fits, `permissive` does (true unless given). ANY and NONE fit everybody and
+ * everything, ANY permits and NONE refuses; values fit who or what they name. Who has no principal,
+ * and an object that is not known, fit only ANY and NONE. Among roles "a/%" names all below a.
+ *
+ * Differences: a key that is not one of the format is an error here, since a misspelt rule would
+ * silently not be one.
+ */
+struct authorizer; /* immutable once made */
 
-/* `object` NULL: any object. A NULL authorizer permits everything. */
+enum {
+    AUTHORIZER_TEXT_MAX = 1024 * 1024,
+    AUTHORIZER_VALUES_MAX = 10000, /* of one rule, and rules of one action */
+};
+
+/* -EBADMSG or -EINVAL with where and why: "/view_tasks/0/users: ...". */
+int authorizer_new(const char *text, size_t n, struct authorizer **ret, struct error *err);
+void authorizer_free(struct authorizer *a);
+DEFINE_CLEANUP(struct authorizer *, authorizer_free)
+
+/* `object` NULL: any object. A NULL authorizer permits everything. Pure: the same answer each time.
+ */
 bool authorizer_permits(const struct authorizer *a, const struct auth_subject *who,
     enum auth_action action, const char *object);
+/* Whether the subject may do it to every object there can be. */
+bool authorizer_permits_all(
+    const struct authorizer *a, const struct auth_subject *who, enum auth_action action);
+/* Appends text that is the same for subjects who are permitted the same in all of the actions: what
+ * one of them is shown can be shown to the other. Nothing for a NULL authorizer. */
+void authorizer_same(const struct authorizer *a, const struct auth_subject *who,
+    const enum auth_action *actions, size_t n, struct buf *out);
 
 #endif
