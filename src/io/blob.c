@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/alloc.h"
 #include "io/stream.h"
@@ -8,8 +9,7 @@
 struct blob *blob_new(const void *p, size_t n)
 {
     struct blob *b = xmalloc(sizeof(*b) + n);
-    b->refs = 1;
-    b->n = n;
+    *b = (struct blob){.refs = 1, .n = n};
     if (n)
         memcpy(b->p, p, n);
     return b;
@@ -23,7 +23,11 @@ struct blob *blob_ref(struct blob *b)
 
 void blob_unref(struct blob *b)
 {
-    if (b && --b->refs == 0)
+    if (!b || --b->refs > 0)
+        return;
+    if (b->mapped)
+        munmap(b, b->mapped);
+    else
         free(b);
 }
 

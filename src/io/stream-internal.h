@@ -43,7 +43,8 @@ extern int (*stream_tls_default_client)(struct tls_context **ret, struct error *
 struct stream_segment {
     struct stream_segment *next;
     struct blob *blob; /* or NULL: the bytes are in data */
-    size_t n, cap;
+    size_t off;        /* where what is left begins */
+    size_t n, cap;     /* bytes that are left; room in data */
     char data[];
 };
 

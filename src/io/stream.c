@@ -17,6 +17,7 @@ enum {
     FLUSH_NOW = 256 * 1024, /* more than this does not wait for the end of the turn */
     FLUSH_IOV_MAX = 64,
 };
+static const size_t FLUSH_STEP = 512 * 1024; /* of one stream in one turn of the loop */
 
 int (*stream_tls_default_client)(struct tls_context **ret, struct error *err);
 
@@ -257,29 +258,75 @@ static void on_written(uv_write_t *req, int status)
         stream_kick(s);
 }
 
-static const char *segment_data(const struct stream_segment *seg)
+static char *segment_data(struct stream_segment *seg)
 {
-    return seg->blob ? seg->blob->p : seg->data;
+    return (seg->blob ? seg->blob->p : seg->data) + seg->off;
 }
 
-/* Queues everything as one libuv request, from `skip` bytes on. */
-static void write_rest(struct stream *s, size_t skip)
+/* The first `sent` bytes of the queue are gone. */
+static void consume(struct stream *s, size_t sent)
+{
+    s->out_n -= sent;
+    while (s->out_head && sent >= s->out_head->n) {
+        struct stream_segment *seg = s->out_head;
+        sent -= seg->n;
+        s->out_head = seg->next;
+        seg->next = NULL;
+        free_segments(seg);
+    }
+    if (s->out_head) {
+        s->out_head->off += sent;
+        s->out_head->n -= sent;
+    } else {
+        s->out_tail = NULL;
+    }
+}
+
+/* Keeps `n` bytes of a shared segment and gives the rest a segment behind it. */
+static void split(struct stream *s, struct stream_segment *seg, size_t n)
+{
+    struct stream_segment *rest = xmalloc(sizeof(*rest));
+    *rest = (struct stream_segment){
+        .next = seg->next,
+        .blob = blob_ref(seg->blob),
+        .off = seg->off + n,
+        .n = seg->n - n,
+        .cap = seg->n - n,
+    };
+    seg->n = seg->cap = n;
+    seg->next = rest;
+    if (s->out_tail == seg)
+        s->out_tail = rest;
+}
+
+/* Hands about a step's worth to libuv, which goes on when the socket takes more. */
+static void write_step(struct stream *s)
 {
     unsigned n = 0;
-    for (struct stream_segment *seg = s->out_head; seg; seg = seg->next)
+    size_t total = 0;
+    struct stream_segment *last = NULL;
+    for (struct stream_segment *seg = s->out_head; seg && total < FLUSH_STEP; seg = seg->next) {
+        if (seg->blob && seg->n > FLUSH_STEP)
+            split(s, seg, FLUSH_STEP);
+        total += seg->n;
+        last = seg;
         n++;
+    }
     uv_buf_t *bufs = xnew_array(uv_buf_t, n);
     n = 0;
-    for (struct stream_segment *seg = s->out_head; seg; seg = seg->next) {
-        char *p = (char *)(uintptr_t)segment_data(seg);
-        bufs[n++] = uv_buf_init(p + skip, (unsigned)(seg->n - skip));
-        skip = 0;
+    for (struct stream_segment *seg = s->out_head;; seg = seg->next) {
+        bufs[n++] = uv_buf_init(segment_data(seg), (unsigned)seg->n);
+        if (seg == last)
+            break;
     }
     struct write_request *w = xnew(struct write_request);
     w->uv.data = w;
     w->segments = s->out_head;
-    s->out_head = s->out_tail = NULL;
-    s->out_n = 0;
+    s->out_head = last->next;
+    last->next = NULL;
+    if (!s->out_head)
+        s->out_tail = NULL;
+    s->out_n -= total;
     int r = uv_write(&w->uv, &s->uv.stream, bufs, n, on_written);
     free(bufs); /* libuv copied the vector */
     if (r < 0) {
@@ -289,42 +336,32 @@ static void write_rest(struct stream *s, size_t skip)
     }
 }
 
+/* One step at a time: a reader that is as fast as we are would otherwise hold the loop for as long
+ * as its document lasts. What is left goes on in the next turn, or when libuv is through. */
 static void flush(struct stream *s)
 {
-    while (s->out_head && !s->error) {
-        size_t skip = 0;
-        if (uv_stream_get_write_queue_size(&s->uv.stream) == 0) {
-            uv_buf_t bufs[FLUSH_IOV_MAX];
-            unsigned n = 0;
-            size_t total = 0;
-            for (struct stream_segment *seg = s->out_head; seg && n < FLUSH_IOV_MAX;
-                 seg = seg->next) {
-                bufs[n++] = uv_buf_init((char *)(uintptr_t)segment_data(seg), (unsigned)seg->n);
-                total += seg->n;
-            }
-            int r = uv_try_write(&s->uv.stream, bufs, n);
-            if (r < 0 && r != UV_EAGAIN) {
-                fail(s, r);
-                return;
-            }
-            size_t sent = r > 0 ? (size_t)r : 0;
-            bool all = sent == total;
-            s->out_n -= sent;
-            while (s->out_head && sent >= s->out_head->n) {
-                struct stream_segment *seg = s->out_head;
-                sent -= seg->n;
-                s->out_head = seg->next;
-                seg->next = NULL;
-                free_segments(seg);
-            }
-            if (!s->out_head)
-                s->out_tail = NULL;
-            if (all)
-                continue;
-            skip = sent;
-        }
-        write_rest(s, skip);
+    if (!s->out_head || s->error || uv_stream_get_write_queue_size(&s->uv.stream) > 0)
+        return;
+    uv_buf_t bufs[FLUSH_IOV_MAX];
+    unsigned n = 0;
+    size_t total = 0;
+    for (struct stream_segment *seg = s->out_head;
+         seg && n < FLUSH_IOV_MAX && total < FLUSH_STEP; seg = seg->next) {
+        size_t take = MIN(seg->n, FLUSH_STEP - total);
+        bufs[n++] = uv_buf_init(segment_data(seg), (unsigned)take);
+        total += take;
     }
+    int r = uv_try_write(&s->uv.stream, bufs, n);
+    if (r < 0 && r != UV_EAGAIN) {
+        fail(s, r);
+        return;
+    }
+    size_t sent = r > 0 ? (size_t)r : 0;
+    consume(s, sent);
+    if (sent < total)
+        write_step(s);
+    else if (s->out_head)
+        stream_kick(s);
 }
 
 static struct stream_segment *segment_new(struct stream *s, size_t cap)
@@ -353,9 +390,9 @@ void stream_transport_write(struct stream *s, const void *p, size_t n)
     if (s->closing || s->error || n == 0)
         return;
     struct stream_segment *seg = s->out_tail;
-    if (!seg || seg->cap - seg->n < n)
+    if (!seg || seg->cap - seg->off - seg->n < n)
         seg = segment_new(s, MAX(n, (size_t)SEGMENT_MIN));
-    memcpy(seg->data + seg->n, p, n);
+    memcpy(seg->data + seg->off + seg->n, p, n);
     seg->n += n;
     queued_more(s, n);
 }

@@ -22,6 +22,7 @@ struct tls_context;
 struct blob {
     unsigned refs;
     size_t n;
+    size_t mapped; /* bytes of the mapping it lives in; 0 = on the heap */
     char p[];
 };
 struct blob *blob_new(const void *p, size_t n); /* refs = 1 */
