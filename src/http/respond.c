@@ -46,6 +46,17 @@ bool http_responded(const struct http_request *req)
     return x->begun || !x->conn || x->conn->broken;
 }
 
+bool http_request_gone(const struct http_request *req)
+{
+    const struct exchange *x = (const struct exchange *)req;
+    return !x->conn || x->conn->broken;
+}
+
+void http_respond_limit(struct http_request *req, size_t queued_max)
+{
+    ((struct exchange *)req)->stream_buffer_max = queued_max;
+}
+
 static bool status_without_body(int status)
 {
     return status < 200 || status == 204 || status == 304;
@@ -220,7 +231,8 @@ static bool writable(struct exchange *x)
     struct http_conn *c = x->conn;
     if (!c || !c->stream || !x->streaming || x->ended || x->no_body_out)
         return false;
-    if (stream_write_queued(c->stream) > c->server->options.stream_buffer_max) {
+    size_t max = x->stream_buffer_max ? x->stream_buffer_max : c->server->options.stream_buffer_max;
+    if (stream_write_queued(c->stream) > max) {
         conn_break(c); /* a reader too slow to keep */
         return false;
     }

@@ -59,6 +59,7 @@ struct exchange {
     bool close_told;
     bool params_parsed;
     bool content_encoding_set;
+    size_t stream_buffer_max; /* 0 = the server's */
     /* routing */
     const struct http_route *route;
     void *route_userdata;

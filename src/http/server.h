@@ -117,7 +117,10 @@ void http_respond_abort(struct http_request *req);
 /* Bytes queued to the peer; with on_drain set the callback tells when they are gone. */
 size_t http_respond_queued(const struct http_request *req);
 void http_respond_on_drain(struct http_request *req, void (*fn)(struct http_request *req));
-bool http_responded(const struct http_request *req); /* answer begun or connection gone */
+bool http_responded(const struct http_request *req);    /* answer begun or connection gone */
+bool http_request_gone(const struct http_request *req); /* connection gone */
+/* Instead of stream_buffer_max, for this streaming answer. */
+void http_respond_limit(struct http_request *req, size_t queued_max);
 
 /* ---- routing by table ---- */
 /*

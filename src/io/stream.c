@@ -345,8 +345,8 @@ static void flush(struct stream *s)
     uv_buf_t bufs[FLUSH_IOV_MAX];
     unsigned n = 0;
     size_t total = 0;
-    for (struct stream_segment *seg = s->out_head;
-         seg && n < FLUSH_IOV_MAX && total < FLUSH_STEP; seg = seg->next) {
+    for (struct stream_segment *seg = s->out_head; seg && n < FLUSH_IOV_MAX && total < FLUSH_STEP;
+         seg = seg->next) {
         size_t take = MIN(seg->n, FLUSH_STEP - total);
         bufs[n++] = uv_buf_init(segment_data(seg), (unsigned)take);
         total += take;

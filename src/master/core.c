@@ -172,6 +172,11 @@ void master_core_operator_events(struct master_core *core, bool wanted)
     core->operator_events = wanted;
 }
 
+uint64_t master_core_operator_events_made(const struct master_core *core)
+{
+    return core->operator_events_made;
+}
+
 static bool view_task(const struct task *t,
     bool (*fn)(const struct master_task_view *task, void *userdata), void *userdata)
 {

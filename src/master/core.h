@@ -99,6 +99,8 @@ int master_core_teardown(
     struct master_core *core, const char *framework_id, int64_t now_us, struct error *err);
 /* Whether effects of type EFFECT_OPERATOR_EVENT are made; off at first. */
 void master_core_operator_events(struct master_core *core, bool wanted);
+/* How many of these effects were made so far, whether they are taken yet or not. */
+uint64_t master_core_operator_events_made(const struct master_core *core);
 
 /* ---- time ---- */
 int64_t master_core_next_deadline(const struct master_core *core); /* INT64_MAX = none */

@@ -22,6 +22,7 @@ enum { RESTORE_PAGE = 1000 };
 struct options {
     const char *ip, *hostname, *work_dir, *store, *cluster, *ready_file, *logging_level;
     uint16_t port;
+    int64_t operators_max;
     int64_t ping_timeout, max_ping_timeouts, reregister_timeout, allocation_interval, offer_timeout,
         max_completed_frameworks, max_completed_tasks, max_unreachable_tasks;
     bool root_submissions, filter_gpu_resources;
@@ -195,7 +196,7 @@ static int parse_options(struct options *o, struct flag *flags, size_t n, int ar
     }
     if (o->ping_timeout <= 0 || o->max_ping_timeouts <= 0 || o->reregister_timeout <= 0 ||
         o->allocation_interval <= 0 || o->offer_timeout < 0 || o->max_completed_frameworks < 0 ||
-        o->max_completed_tasks < 0 || o->max_unreachable_tasks < 0) {
+        o->max_completed_tasks < 0 || o->max_unreachable_tasks < 0 || o->operators_max <= 0) {
         fprintf(stderr, "dcos-master: times and limits must be positive\n");
         return -EINVAL;
     }
@@ -257,7 +258,7 @@ static int start(struct shell *s, const struct options *o, struct error *err)
     if (r < 0)
         return error_prefix(err, r, "store");
     /* Agents report everything that runs on them in one record, and peers may read slowly. */
-    const struct http_server_options http = {.stream_buffer_max = 64 * 1024 * 1024};
+    const struct http_server_options http = {.stream_buffer_max = 2 * PEER_QUEUE_MAX};
     s->server = http_server_new(s->loop, &http, handle, s);
     r = http_server_listen(s->server, o->ip, o->port, NULL, &s->port, err);
     if (r < 0)
@@ -285,7 +286,7 @@ static void stop(struct shell *s)
     if (s->server)
         http_server_free(s->server);
     shell_forget_promises(s);
-    operator_http_done(s);
+    documents_free(s->documents);
     if (s->store)
         store_close(s->store);
     master_core_free(core);
@@ -323,6 +324,8 @@ int main(int argc, char **argv)
             "let frameworks run as root"},
         {"filter_gpu_resources", FLAG_BOOL, &o.filter_gpu_resources, "true", NULL,
             "keep agents with GPUs for frameworks that know them"},
+        {"max_operator_event_stream_subscribers", FLAG_I64, &o.operators_max, "1000", "N",
+            "operators that follow events; one more ends the oldest one's stream"},
         {"logging_level", FLAG_STRING, &o.logging_level, "INFO", "LEVEL",
             "error, warning, info or debug"},
         {"ready_file", FLAG_STRING, &o.ready_file, NULL, "PATH",
@@ -337,18 +340,17 @@ int main(int argc, char **argv)
         .n_flags = ARRAY_SIZE(flags),
         .cluster = o.cluster,
         .version = MESOS_VERSION,
+        .operators_max = (size_t)o.operators_max,
         .ready_file = o.ready_file};
     s.loop = loop_new();
     list_init(&s.dirty);
     list_init(&s.operators);
-    list_init(&s.waiting);
     list_init(&s.promises);
     deferred_init(&s.wake, shell_pump);
-    deferred_init(&s.answer, operator_http_answer);
-    timer_init(&s.rendered_timer, s.loop, operator_http_forget);
+    s.documents = documents_new(&s);
     timer_init(&s.timer, s.loop, on_timer);
     timer_init(&s.standby_timer, s.loop, on_standby);
-    timer_init(&s.operator_heartbeat, s.loop, operator_api_heartbeat);
+    timer_init(&s.operator_heartbeat, s.loop, operator_stream_heartbeat);
     struct loop_signal *term = loop_signal_new(s.loop, SIGTERM, on_signal, &s);
     struct loop_signal *intr = loop_signal_new(s.loop, SIGINT, on_signal, &s);
     signal(SIGPIPE, SIG_IGN);

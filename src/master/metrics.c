@@ -220,7 +220,9 @@ void each_metric(
     put(&e, "master/frameworks_inactive", (double)c.frameworks_disconnected);
     put(&e, "master/outstanding_offers", (double)c.offers);
     put(&e, "master/operator_event_stream_subscribers", (double)s->n_operators);
-    put(&e, "master/http_cache_hits", (double)s->http_cache_hits);
+    struct documents_stats documents;
+    documents_stats(s->documents, &documents);
+    put(&e, "master/http_cache_hits", (double)documents.hits);
     /* One thread, no queues between actors. */
     put(&e, "allocator/event_queue_dispatches", 0);
     put(&e, "allocator/mesos/event_queue_dispatches", 0);
@@ -240,9 +242,9 @@ static void write_one(const char *name, double value, void *userdata)
     jw_field_double(userdata, name, value);
 }
 
-void write_metrics(struct shell *s, struct http_request *req, struct json_writer *w)
+void write_metrics(const struct operator_call *c, struct json_writer *w)
 {
     jw_begin_object(w);
-    each_metric(s, write_one, w);
+    each_metric(c->s, write_one, w);
     jw_end_object(w);
 }

@@ -8,12 +8,7 @@
 /*
  * The endpoints people and tools read: /state and its kin. Every one exists under /master/ too, and
  * with the old suffix .json.
- *
- * Documents are rendered after the events of the loop's turn; everyone who asks for the same one
- * while nothing changed gets the same bytes.
  */
-
-#define RENDERED_KEEP_US USEC_PER_SEC
 
 struct endpoint {
     const char *path;
@@ -47,127 +42,46 @@ static bool callback_valid(struct str name)
     return name.n > 0 && name.n <= 256;
 }
 
-static void respond(struct http_request *req, struct blob *body)
+struct asked {
+    struct operator_call call;
+    document write;
+    struct str callback; /* of jsonp; the script is made with the document, which may be large */
+};
+
+static void write_document(struct shell *s, void *subject, struct json_writer *w)
 {
-    struct str callback = http_request_param(req, "jsonp");
-    if (!callback.p) {
-        http_respond_blob(req, 200, "application/json", body);
-        return;
+    const struct asked *a = subject;
+    (void)s;
+    if (a->callback.p) {
+        buf_append(w->out, a->callback.p, a->callback.n);
+        buf_putc(w->out, '(');
     }
-    if (!callback_valid(callback)) {
+    a->write(&a->call, w);
+    if (a->callback.p)
+        buf_putc(w->out, ')');
+}
+
+static void ask(struct shell *s, struct http_request *req, const struct endpoint *e)
+{
+    struct asked *a = arena_new(&req->arena, struct asked);
+    a->call = (struct operator_call){.s = s, .req = req, .json = true, .path = str_of(e->path)};
+    a->write = e->write;
+    a->callback = http_request_param(req, "jsonp");
+    if (a->callback.p && !callback_valid(a->callback)) {
         http_respond_text(req, 400, "The jsonp callback is not a name");
         return;
     }
-    _cleanup_buf_ struct buf script = BUF_INIT;
-    buf_append(&script, callback.p, callback.n);
-    buf_putc(&script, '(');
-    buf_append(&script, body->p, body->n);
-    buf_putc(&script, ')');
-    http_respond(req, 200, "text/javascript", script.p, script.n);
-}
-
-static struct rendered *find_rendered(struct shell *s, const char *key)
-{
-    uint64_t version = master_core_version(s->core);
-    for (size_t i = 0; i < RENDERED_MAX; i++)
-        if (s->rendered[i].key && s->rendered[i].version == version &&
-            streq(s->rendered[i].key, key))
-            return &s->rendered[i];
-    return NULL;
-}
-
-static void forget(struct rendered *r)
-{
-    free(r->key);
-    blob_unref(r->body);
-    *r = (struct rendered){0};
-}
-
-static struct blob *render(struct shell *s, struct http_request *req, document write)
-{
-    struct buf body = BUF_INIT;
-    struct json_writer w;
-    blob_begin(&body);
-    jw_init(&w, &body);
-    write(s, req, &w);
-    return blob_end(&body);
-}
-
-static void answer(struct asking *q)
-{
-    struct shell *s = q->shell;
-    struct http_request *req = q->req;
-    /* The host part of nothing: path and query say it all. */
-    char *key = arena_printf(
-        &req->arena, "%p " STR_FMT, (void *)(uintptr_t)q->write, STR_ARG(req->query));
-    struct rendered *r = find_rendered(s, key);
-    if (r) {
-        s->http_cache_hits++;
-    } else {
-        r = &s->rendered[s->next_rendered++ % RENDERED_MAX];
-        forget(r);
-        *r = (struct rendered){
-            .key = xstrdup(key),
-            .version = master_core_version(s->core),
-            .body = render(s, req, q->write),
-        };
-    }
-    if (r->body->n > RENDERED_BYTES_MAX)
-        timer_start(&s->rendered_timer, RENDERED_KEEP_US);
-    respond(req, r->body);
-}
-
-/* Memory of large documents is held only while they are asked for. */
-void operator_http_forget(struct timer *t)
-{
-    struct shell *s = container_of(t, struct shell, rendered_timer);
-    for (size_t i = 0; i < RENDERED_MAX; i++)
-        if (s->rendered[i].key && s->rendered[i].body->n > RENDERED_BYTES_MAX)
-            forget(&s->rendered[i]);
-}
-
-void operator_http_answer(struct deferred *d)
-{
-    struct shell *s = container_of(d, struct shell, answer);
-    struct asking *q;
-    while ((q = list_first(&s->waiting, struct asking, node))) {
-        list_remove(&q->node);
-        if (!http_responded(q->req))
-            answer(q);
-        http_request_unref(q->req);
-        free(q);
-    }
-}
-
-void operator_http_done(struct shell *s)
-{
-    deferred_cancel(&s->answer);
-    timer_stop(&s->rendered_timer);
-    struct asking *q;
-    while ((q = list_first(&s->waiting, struct asking, node))) {
-        list_remove(&q->node);
-        http_request_unref(q->req);
-        free(q);
-    }
-    for (size_t i = 0; i < RENDERED_MAX; i++)
-        forget(&s->rendered[i]);
-}
-
-static void ask(struct shell *s, struct http_request *req, document write)
-{
-    struct asking *q = xnew(struct asking);
-    *q = (struct asking){.shell = s, .req = req, .write = write};
-    list_init(&q->node);
-    http_request_ref(req);
-    list_push(&s->waiting, &q->node);
-    loop_defer(s->loop, &s->answer);
-}
-
-static void answer_now(struct shell *s, struct http_request *req, document write)
-{
-    struct blob *body = render(s, req, write);
-    respond(req, body);
-    blob_unref(body);
+    const struct document_order order = {
+        .key = arena_printf(&req->arena, "%s?" STR_FMT, e->path, STR_ARG(req->query)),
+        .content_type = a->callback.p ? "text/javascript" : "application/json",
+        .conditional = !e->changes,
+        .write = write_document,
+        .subject = a,
+    };
+    if (e->changes)
+        documents_answer_now(s->documents, req, &order);
+    else
+        documents_ask(s->documents, req, &order);
 }
 
 /* ---- those that are no documents ---- */
@@ -301,10 +215,7 @@ void operator_http_handle(struct http_request *req, void *userdata)
             return;
         if (!e->local && !shell_require_leader(s, req))
             return;
-        if (e->changes)
-            answer_now(s, req, e->write);
-        else
-            ask(s, req, e->write);
+        ask(s, req, e);
         return;
     }
     http_respond_text(req, 404, "Not Found");

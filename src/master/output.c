@@ -147,5 +147,6 @@ void send_error(struct master_core *core, uint64_t stream, const char *message)
 
 void send_operator_event(struct master_core *core, const Mesos__V1__Master__Event *e)
 {
+    core->operator_events_made++;
     put_effect(core, EFFECT_OPERATOR_EVENT, 0, &e->base);
 }

@@ -70,6 +70,7 @@ struct peer *peer_new(struct shell *s, enum peer_kind kind, struct http_request 
     p->kind = kind;
     p->req = req;
     p->json = json;
+    p->queue_max = PEER_QUEUE_MAX;
     list_init(&p->dirty);
     list_init(&p->node);
     recordio_decoder_init(&p->decoder, WIRE_MESSAGE_MAX);
@@ -89,9 +90,7 @@ void peer_free(struct peer *p)
     struct shell *s = p->shell;
     umap_remove(&s->peers, p->id);
     list_remove(&p->dirty);
-    list_remove(&p->node);
-    if (p->kind == PEER_OPERATOR && --s->n_operators == 0 && s->core)
-        master_core_operator_events(s->core, false);
+    operator_stream_leave(p);
     buf_done(&p->out);
     recordio_decoder_done(&p->decoder);
     p->req->on_close = NULL;
@@ -100,12 +99,33 @@ void peer_free(struct peer *p)
     free(p);
 }
 
+/* Nothing is sent to it any more, and the connection goes. */
+static void cut_off(struct peer *p, size_t queued)
+{
+    static const char *const kinds[] = {
+        [PEER_AGENT] = "an agent's link",
+        [PEER_SCHEDULER] = "a framework's stream",
+        [PEER_OPERATOR] = "an operator's stream",
+    };
+    log_warn("%s is cut off, its peer reads too slowly peer=%llu queued_bytes=%zu limit=%zu",
+        kinds[p->kind], (unsigned long long)p->id, queued, p->queue_max);
+    p->ended = true;
+    buf_done(&p->out);
+    list_remove(&p->dirty);
+    operator_stream_leave(p);
+    http_respond_abort(p->req);
+}
+
 void peer_send(struct peer *p, const void *bytes, size_t n)
 {
     if (p->ended)
         return;
     recordio_append(&p->out, bytes, n);
-    if (list_empty(&p->dirty))
+    if (p->holding && p->out.n > p->queue_max) {
+        cut_off(p, p->out.n);
+        return;
+    }
+    if (!p->holding && list_empty(&p->dirty))
         list_push(&p->shell->dirty, &p->dirty);
 }
 
@@ -117,8 +137,10 @@ static void hand_over(struct peer *p, bool end)
     struct buf out = p->out;
     p->out = (struct buf)BUF_INIT;
     list_remove(&p->dirty);
-    if (end)
+    if (end) {
         p->ended = true;
+        operator_stream_leave(p);
+    }
     http_request_ref(req);
     if (out.n)
         http_respond_write(req, out.p, out.n);
@@ -130,7 +152,11 @@ static void hand_over(struct peer *p, bool end)
 
 void peer_flush(struct peer *p)
 {
-    hand_over(p, false);
+    size_t queued = http_respond_queued(p->req);
+    if (queued > p->queue_max)
+        cut_off(p, queued);
+    else
+        hand_over(p, false);
 }
 
 void peer_end(struct peer *p)
@@ -165,7 +191,7 @@ static void send_scheduler(struct peer *p, const struct master_effect *e)
 static void carry_out(struct shell *s, const struct master_effect *e)
 {
     if (e->type == EFFECT_OPERATOR_EVENT) {
-        operator_api_event(s, e->data, e->n);
+        operator_stream_event(s, e->data, e->n);
         return;
     }
     struct peer *p = umap_get(&s->peers, e->peer);

@@ -14,6 +14,7 @@
 #include "io/loop.h"
 #include "json/writer.h"
 #include "master/core.h"
+#include "master/documents.h"
 #include "master/umap.h"
 #include "store/store.h"
 
@@ -29,24 +30,12 @@ struct peer {
     struct list dirty;               /* in shell.dirty while out holds something */
     struct list node;                /* operators: in shell.operators */
     struct recordio_decoder decoder; /* agents only */
+    size_t queue_max;                /* bytes that may wait for the peer before it is cut off */
+    /* Operators: the snapshot that comes first is not there yet, `out` waits for it. Events up to
+     * number `seen` are part of it. */
+    bool holding;
+    uint64_t seen;
     enum peer_kind { PEER_AGENT, PEER_SCHEDULER, PEER_OPERATOR } kind;
-};
-
-/* A rendered answer of an operator endpoint, shared by all who ask while nothing changed. */
-struct rendered {
-    char *key; /* path and query */
-    uint64_t version;
-    struct blob *body;
-};
-enum { RENDERED_MAX = 8, RENDERED_BYTES_MAX = 4 * 1024 * 1024 /* larger ones are soon dropped */ };
-
-/* A request whose answer is rendered once the events at hand are through, so that those who ask at
- * the same time share it. */
-struct asking {
-    struct list node;
-    struct shell *shell;
-    struct http_request *req; /* referenced */
-    void (*write)(struct shell *s, struct http_request *req, struct json_writer *w);
 };
 
 /* An answer that waits until what it tells is durable. */
@@ -98,15 +87,11 @@ struct shell {
     struct umap peers;
     struct list dirty;
     struct list operators;
-    size_t n_operators;
+    size_t n_operators, operators_max;
+    uint64_t operator_events; /* carried out */
     struct timer operator_heartbeat;
     struct list promises; /* struct promise, in order of `after` */
-    struct list waiting;  /* struct asking */
-    struct deferred answer;
-    struct rendered rendered[RENDERED_MAX];
-    size_t next_rendered;
-    struct timer rendered_timer; /* drops the large ones */
-    uint64_t http_cache_hits;
+    struct documents *documents;
     const char *ready_file;
     struct timer standby_timer;
     int failure; /* exit code once the loop stops */
@@ -133,6 +118,7 @@ static inline bool shell_ready(const struct shell *s)
 bool shell_require_leader(struct shell *s, struct http_request *req);
 
 struct peer *peer_new(struct shell *s, enum peer_kind kind, struct http_request *req, bool json);
+enum { PEER_QUEUE_MAX = 64 * 1024 * 1024 };
 /* Queues one record; sent when the current batch of effects is through. */
 void peer_send(struct peer *p, const void *bytes, size_t n);
 void peer_flush(struct peer *p);
@@ -143,24 +129,25 @@ void peer_free(struct peer *p);
 void agent_link_handle(struct http_request *req, void *userdata);
 void scheduler_http_handle(struct http_request *req, void *userdata);
 void operator_http_handle(struct http_request *req, void *userdata); /* every other path */
-void operator_http_answer(struct deferred *d);
-void operator_http_forget(struct timer *t);
-void operator_http_done(struct shell *s);
-void operator_api_handle(struct http_request *req, void *userdata); /* POST /api/v1 */
-void operator_api_event(struct shell *s, const void *bytes, size_t n);
-void operator_api_heartbeat(struct timer *t);
+void operator_api_handle(struct http_request *req, void *userdata);  /* POST /api/v1 */
+/* The stream of events (operator_stream.c). */
+void operator_subscribe(struct operator_call *c);
+void operator_stream_event(struct shell *s, const void *bytes, size_t n);
+void operator_stream_heartbeat(struct timer *t);
+void operator_stream_leave(struct peer *p); /* counts no more; harmless when it did not */
 
-/* ---- documents of the operator endpoints (state_json.c, metrics.c) ---- */
-typedef void (*document)(struct shell *s, struct http_request *req, struct json_writer *w);
-void write_state(struct shell *s, struct http_request *req, struct json_writer *w);
-void write_state_summary(struct shell *s, struct http_request *req, struct json_writer *w);
-void write_slaves(struct shell *s, struct http_request *req, struct json_writer *w);
-void write_frameworks(struct shell *s, struct http_request *req, struct json_writer *w);
-void write_tasks(struct shell *s, struct http_request *req, struct json_writer *w);
-void write_roles(struct shell *s, struct http_request *req, struct json_writer *w);
-void write_metrics(struct shell *s, struct http_request *req, struct json_writer *w);
-void write_flags(struct shell *s, struct http_request *req, struct json_writer *w);
-void write_version(struct shell *s, struct http_request *req, struct json_writer *w);
+/* ---- documents of the operator endpoints (state_json.c, state_lists.c, metrics.c) ---- */
+/* Read the core as it is; who asks is in the call. */
+typedef void (*document)(const struct operator_call *c, struct json_writer *w);
+void write_state(const struct operator_call *c, struct json_writer *w);
+void write_state_summary(const struct operator_call *c, struct json_writer *w);
+void write_slaves(const struct operator_call *c, struct json_writer *w);
+void write_frameworks(const struct operator_call *c, struct json_writer *w);
+void write_tasks(const struct operator_call *c, struct json_writer *w);
+void write_roles(const struct operator_call *c, struct json_writer *w);
+void write_metrics(const struct operator_call *c, struct json_writer *w);
+void write_flags(const struct operator_call *c, struct json_writer *w);
+void write_version(const struct operator_call *c, struct json_writer *w);
 /* Each metric in order. */
 void each_metric(
     struct shell *s, void (*fn)(const char *name, double value, void *userdata), void *userdata);
@@ -169,8 +156,15 @@ void each_metric(
 /* Fills the answer for a call that only reads; false when the type is not one of those. */
 bool fill_response(struct shell *s, Mesos__V1__Master__Call__Type type, struct arena *arena,
     Mesos__V1__Master__Response *ret);
-void fill_get_state(
-    struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetState *ret);
+
+/* ---- the large answers, object by object (state_v1_lists.c) ---- */
+/* GET_STATE, GET_TASKS, GET_EXECUTORS, GET_FRAMEWORKS, GET_AGENTS. */
+bool is_list_call(Mesos__V1__Master__Call__Type type);
+/* The whole response, in the form that the caller wants. */
+void write_list_response(
+    const struct operator_call *c, Mesos__V1__Master__Call__Type type, struct json_writer *w);
+/* The SUBSCRIBED event. */
+void write_subscribed(const struct operator_call *c, double heartbeat_s, struct json_writer *w);
 
 /* ---- calls that do something: one function each, by subject (operator_*.c) ---- */
 

@@ -303,6 +303,7 @@ struct master_core {
     struct list fresh_frameworks;
 
     bool operator_events;
+    uint64_t operator_events_made;
     struct master_stats stats;
 
     struct master_mutation *mutations, **mutations_tail;

@@ -443,12 +443,12 @@ static void write_framework_lists(struct shell *s, struct json_writer *w, struct
     jw_end_array(w);
 }
 
-void write_state(struct shell *s, struct http_request *req, struct json_writer *w)
+void write_state(const struct operator_call *c, struct json_writer *w)
 {
-    const struct master_core *core = s->core;
+    const struct master_core *core = c->s->core;
     jw_begin_object(w);
-    write_state_head(s, w);
-    write_flag_object(s, w);
+    write_state_head(c->s, w);
+    write_flag_object(c->s, w);
     jw_key(w, "slaves");
     jw_begin_array(w);
     MAP_FOREACH (e, &core->agents) {
@@ -461,16 +461,16 @@ void write_state(struct shell *s, struct http_request *req, struct json_writer *
     }
     jw_end_array(w);
     write_recovered(w, core);
-    write_framework_lists(s, w, (struct str){0});
+    write_framework_lists(c->s, w, (struct str){0});
     empty_array(w, "orphan_tasks");
     empty_array(w, "unregistered_frameworks");
     jw_end_object(w);
 }
 
-void write_frameworks(struct shell *s, struct http_request *req, struct json_writer *w)
+void write_frameworks(const struct operator_call *c, struct json_writer *w)
 {
     jw_begin_object(w);
-    write_framework_lists(s, w, http_request_param(req, "framework_id"));
+    write_framework_lists(c->s, w, http_request_param(c->req, "framework_id"));
     empty_array(w, "unregistered_frameworks");
     jw_end_object(w);
 }
@@ -493,10 +493,10 @@ static void field_wire_resources(struct json_writer *w, const char *key, const s
     jw_end_array(w);
 }
 
-void write_slaves(struct shell *s, struct http_request *req, struct json_writer *w)
+void write_slaves(const struct operator_call *c, struct json_writer *w)
 {
-    const struct master_core *core = s->core;
-    struct str only = http_request_param(req, "slave_id");
+    const struct master_core *core = c->s->core;
+    struct str only = http_request_param(c->req, "slave_id");
     jw_begin_object(w);
     jw_key(w, "slaves");
     jw_begin_array(w);
@@ -581,9 +581,9 @@ static void write_summary(struct json_writer *w, const struct summary *sum, cons
     jw_end_array(w);
 }
 
-void write_state_summary(struct shell *s, struct http_request *req, struct json_writer *w)
+void write_state_summary(const struct operator_call *c, struct json_writer *w)
 {
-    const struct master_core *core = s->core;
+    const struct master_core *core = c->s->core;
     struct map by_agent = MAP_INIT;
     struct summary *frameworks = xnew_array(struct summary, map_size(&core->frameworks) + 1);
     size_t n = 0;
@@ -591,9 +591,9 @@ void write_state_summary(struct shell *s, struct http_request *req, struct json_
         summarise_framework(&by_agent, &frameworks[n++], e->value);
 
     jw_begin_object(w);
-    jw_field_string(w, "hostname", s->hostname);
-    if (s->cluster)
-        jw_field_string(w, "cluster", s->cluster);
+    jw_field_string(w, "hostname", c->s->hostname);
+    if (c->s->cluster)
+        jw_field_string(w, "cluster", c->s->cluster);
     jw_key(w, "slaves");
     jw_begin_array(w);
     MAP_FOREACH (e, &core->agents) {
@@ -631,17 +631,17 @@ void write_state_summary(struct shell *s, struct http_request *req, struct json_
 
 /* ---- small ones ---- */
 
-void write_flags(struct shell *s, struct http_request *req, struct json_writer *w)
+void write_flags(const struct operator_call *c, struct json_writer *w)
 {
     jw_begin_object(w);
-    write_flag_object(s, w);
+    write_flag_object(c->s, w);
     jw_end_object(w);
 }
 
-void write_version(struct shell *s, struct http_request *req, struct json_writer *w)
+void write_version(const struct operator_call *c, struct json_writer *w)
 {
     jw_begin_object(w);
-    write_build(s, w);
-    jw_field_string(w, "version", s->version);
+    write_build(c->s, w);
+    jw_field_string(w, "version", c->s->version);
     jw_end_object(w);
 }

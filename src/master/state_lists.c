@@ -64,13 +64,13 @@ static size_t number_param(struct http_request *req, const char *name, size_t fa
     return text.p && parse_u64(text, &v) == 0 ? (size_t)v : fallback;
 }
 
-void write_tasks(struct shell *s, struct http_request *req, struct json_writer *w)
+void write_tasks(const struct operator_call *c, struct json_writer *w)
 {
-    const struct master_core *core = s->core;
-    struct str only_framework = http_request_param(req, "framework_id");
-    struct str only_task = http_request_param(req, "task_id");
-    struct str order = http_request_param(req, "order");
-    size_t limit = number_param(req, "limit", 100), offset = number_param(req, "offset", 0);
+    const struct master_core *core = c->s->core;
+    struct str only_framework = http_request_param(c->req, "framework_id");
+    struct str only_task = http_request_param(c->req, "task_id");
+    struct str order = http_request_param(c->req, "order");
+    size_t limit = number_param(c->req, "limit", 100), offset = number_param(c->req, "offset", 0);
     struct rows rows = {0};
     MAP_FOREACH (e, &core->frameworks) {
         const struct framework *f = e->value;
@@ -214,16 +214,16 @@ size_t role_names(const struct master_core *core, struct arena *arena, const cha
     return n;
 }
 
-void write_roles(struct shell *s, struct http_request *req, struct json_writer *w)
+void write_roles(const struct operator_call *c, struct json_writer *w)
 {
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     const char **names;
-    size_t n = role_names(s->core, &arena, &names);
+    size_t n = role_names(c->s->core, &arena, &names);
     jw_begin_object(w);
     jw_key(w, "roles");
     jw_begin_array(w);
     for (size_t i = 0; i < n; i++)
-        write_role(w, s->core, names[i]);
+        write_role(w, c->s->core, names[i]);
     jw_end_array(w);
     jw_end_object(w);
 }

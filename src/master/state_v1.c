@@ -2,7 +2,8 @@
 #include "master/shell.h"
 #include "master/state_json.h"
 
-/* Answers of the v1 operator API, as messages: JSON or protobuf is made of them later. */
+/* The small answers of the v1 operator API, as messages: JSON or protobuf is made of them later.
+ * The large ones are in state_v1_lists.c. */
 
 typedef Mesos__V1__Master__Response Response;
 
@@ -10,110 +11,11 @@ typedef Mesos__V1__Master__Response Response;
     type *var = arena_alloc((arena), sizeof(*var));                                                \
     init(var)
 
-/* ---- tasks ---- */
-
-static void fill_get_tasks(
-    struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetTasks *ret)
-{
-    const struct master_core *core = s->core;
-    VEC(Mesos__V1__Task *) active = {0}, unreachable = {0}, completed = {0};
-    MAP_FOREACH (e, &core->frameworks) {
-        const struct framework *f = e->value;
-        size_t pos = 0;
-        struct map_entry *te;
-        while ((te = map_next(&f->tasks, &pos)))
-            vec_push(&active, task_to_wire(te->value, arena));
-        LIST_FOREACH (t, &f->unreachable, struct task, place_node)
-            vec_push(&unreachable, task_to_wire(t, arena));
-        LIST_FOREACH (t, &f->completed, struct task, place_node)
-            vec_push(&completed, task_to_wire(t, arena));
-    }
-    LIST_FOREACH (f, &core->completed_frameworks, struct framework, node) {
-        LIST_FOREACH (t, &f->completed, struct task, place_node)
-            vec_push(&completed, task_to_wire(t, arena));
-    }
 #define TAKE(vec, field)                                                                           \
     ret->n_##field = (vec).n;                                                                      \
     ret->field = (vec).n ? arena_memdup(arena, (vec).items, (vec).n * sizeof(*(vec).items))        \
                          : NULL;                                                                   \
     vec_done(&(vec))
-    TAKE(active, tasks);
-    TAKE(unreachable, unreachable_tasks);
-    TAKE(completed, completed_tasks);
-}
-
-/* ---- executors, frameworks, agents ---- */
-
-static void fill_get_executors(
-    struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetExecutors *ret)
-{
-    const struct master_core *core = s->core;
-    VEC(Mesos__V1__Master__Response__GetExecutors__Executor *) list = {0};
-    MAP_FOREACH (e, &core->frameworks) {
-        const struct framework *f = e->value;
-        LIST_FOREACH (x, &f->executors, struct executor, framework_node) {
-            NEW(arena, w, Mesos__V1__Master__Response__GetExecutors__Executor,
-                mesos__v1__master__response__get_executors__executor__init);
-            ProtobufCMessage *m;
-            unpack_into(&mesos__v1__executor_info__descriptor, x->info, arena, &m);
-            w->executor_info = (Mesos__V1__ExecutorInfo *)m;
-            w->agent_id = x->agent->info->id;
-            vec_push(&list, w);
-        }
-    }
-    TAKE(list, executors);
-}
-
-static void fill_get_frameworks(
-    struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetFrameworks *ret)
-{
-    const struct master_core *core = s->core;
-    VEC(Mesos__V1__Master__Response__GetFrameworks__Framework *) live = {0}, completed = {0};
-    MAP_FOREACH (e, &core->frameworks)
-        vec_push(&live, framework_to_wire(e->value, arena));
-    LIST_FOREACH (f, &core->completed_frameworks, struct framework, node)
-        vec_push(&completed, framework_to_wire(f, arena));
-    TAKE(live, frameworks);
-    TAKE(completed, completed_frameworks);
-}
-
-static void fill_get_agents(
-    struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetAgents *ret)
-{
-    const struct master_core *core = s->core;
-    VEC(Mesos__V1__Master__Response__GetAgents__Agent *) agents = {0};
-    VEC(Mesos__V1__AgentInfo *) recovered = {0};
-    MAP_FOREACH (e, &core->agents) {
-        const struct agent *a = e->value;
-        if (a->state == AGENT_REGISTERED)
-            vec_push(&agents, agent_to_wire(a, arena));
-        else
-            vec_push(&recovered, a->info);
-    }
-    TAKE(agents, agents);
-    TAKE(recovered, recovered_agents);
-}
-
-void fill_get_state(
-    struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetState *ret)
-{
-    NEW(arena, tasks, Mesos__V1__Master__Response__GetTasks,
-        mesos__v1__master__response__get_tasks__init);
-    NEW(arena, executors, Mesos__V1__Master__Response__GetExecutors,
-        mesos__v1__master__response__get_executors__init);
-    NEW(arena, frameworks, Mesos__V1__Master__Response__GetFrameworks,
-        mesos__v1__master__response__get_frameworks__init);
-    NEW(arena, agents, Mesos__V1__Master__Response__GetAgents,
-        mesos__v1__master__response__get_agents__init);
-    fill_get_tasks(s, arena, tasks);
-    fill_get_executors(s, arena, executors);
-    fill_get_frameworks(s, arena, frameworks);
-    fill_get_agents(s, arena, agents);
-    ret->get_tasks = tasks;
-    ret->get_executors = executors;
-    ret->get_frameworks = frameworks;
-    ret->get_agents = agents;
-}
 
 /* ---- roles ---- */
 
@@ -256,46 +158,6 @@ bool fill_response(
         w->has_level = true;
         ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_LOGGING_LEVEL;
         ret->get_logging_level = w;
-        return true;
-    }
-    case MESOS__V1__MASTER__CALL__TYPE__GET_STATE: {
-        NEW(arena, w, Mesos__V1__Master__Response__GetState,
-            mesos__v1__master__response__get_state__init);
-        fill_get_state(s, arena, w);
-        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_STATE;
-        ret->get_state = w;
-        return true;
-    }
-    case MESOS__V1__MASTER__CALL__TYPE__GET_AGENTS: {
-        NEW(arena, w, Mesos__V1__Master__Response__GetAgents,
-            mesos__v1__master__response__get_agents__init);
-        fill_get_agents(s, arena, w);
-        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_AGENTS;
-        ret->get_agents = w;
-        return true;
-    }
-    case MESOS__V1__MASTER__CALL__TYPE__GET_FRAMEWORKS: {
-        NEW(arena, w, Mesos__V1__Master__Response__GetFrameworks,
-            mesos__v1__master__response__get_frameworks__init);
-        fill_get_frameworks(s, arena, w);
-        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_FRAMEWORKS;
-        ret->get_frameworks = w;
-        return true;
-    }
-    case MESOS__V1__MASTER__CALL__TYPE__GET_EXECUTORS: {
-        NEW(arena, w, Mesos__V1__Master__Response__GetExecutors,
-            mesos__v1__master__response__get_executors__init);
-        fill_get_executors(s, arena, w);
-        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_EXECUTORS;
-        ret->get_executors = w;
-        return true;
-    }
-    case MESOS__V1__MASTER__CALL__TYPE__GET_TASKS: {
-        NEW(arena, w, Mesos__V1__Master__Response__GetTasks,
-            mesos__v1__master__response__get_tasks__init);
-        fill_get_tasks(s, arena, w);
-        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_TASKS;
-        ret->get_tasks = w;
         return true;
     }
     case MESOS__V1__MASTER__CALL__TYPE__GET_ROLES: {
