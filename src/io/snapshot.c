@@ -17,7 +17,7 @@
 #include "base/file.h"
 #include "io/loop-internal.h"
 
-enum { OUT = 3, DONE = 4, CHILD_NICE = 5 };
+enum { OUT = 3, DONE = 4, CHILD_NICE = 2 };
 
 struct snapshot {
     struct loop *loop;

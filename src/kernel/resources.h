@@ -200,6 +200,9 @@ void resources_format(const struct resources *r, struct buf *out);
 /* The object of /state: {"cpus":2.0,"gpus":0.0,"mem":512.0,"disk":0.0,"ports":"[31000-32000]"}; the
  * four are always there, sets read "{a, b}", revocable ones are "<name>_revocable". */
 void resources_write_state(struct json_writer *w, const struct resources *r);
+/* Only those that fit. */
+void resources_write_state_if(struct json_writer *w, const struct resources *r,
+    resource_predicate keep, const void *userdata);
 void resource_set_format(const struct resource_set *set, struct buf *out);
 
 /* ---- kinds ---- */

@@ -319,7 +319,8 @@ static void put_entries(struct json_writer *w, const struct state_entry *e, size
     jw_string_n(w, buf_cstr(&text), text.n);
 }
 
-void resources_write_state(struct json_writer *w, const struct resources *r)
+void resources_write_state_if(
+    struct json_writer *w, const struct resources *r, resource_predicate keep, const void *userdata)
 {
     static const char *const always[] = {"cpus", "disk", "gpus", "mem"};
     enum { ON_STACK = 16 };
@@ -331,7 +332,7 @@ void resources_write_state(struct json_writer *w, const struct resources *r)
         list[n++] = (struct state_entry){.name = always[i]};
     RESOURCES_FOREACH(x, r)
     {
-        bool repeat = false;
+        bool repeat = keep && !keep(x, userdata);
         for (const struct resource *k = r->items; x->kind->shared && k < x; k++)
             repeat = repeat || resource_equal(k, x);
         if (!repeat)
@@ -346,4 +347,9 @@ void resources_write_state(struct json_writer *w, const struct resources *r)
     jw_end_object(w);
     if (list != few)
         free(list);
+}
+
+void resources_write_state(struct json_writer *w, const struct resources *r)
+{
+    resources_write_state_if(w, r, NULL, NULL);
 }

@@ -10,7 +10,7 @@
 #include "master/shell.h"
 #include "master/state.h"
 
-enum { FLUSH_BYTES = 1024 * 1024, TAG_SIZE = 64 };
+enum { FLUSH_BYTES = 256 * 1024, TAG_SIZE = 64 };
 #define RENDERED_KEEP_US USEC_PER_SEC
 
 /* One who waits. */

@@ -152,24 +152,30 @@ static void write_agent_identity(struct json_writer *w, const struct agent *a)
         field_message(w, "domain", &a->info->domain->base);
 }
 
+/* The resources of an agent that fit, in one form or the other. Nothing is copied on the way, not
+ * even a reference taken: in the frozen copy of the process that would copy the page. */
+typedef void (*field_if)(struct json_writer *w, const char *key, const struct resources *r,
+    resource_predicate keep, const void *userdata);
+
+static void field_resources_if(struct json_writer *w, const char *key, const struct resources *r,
+    resource_predicate keep, const void *userdata)
+{
+    jw_key(w, key);
+    resources_write_state_if(w, r, keep, userdata);
+}
+
 /* What is reserved, by role, and what is not; `field` decides on the form of the resources. */
 static void write_reservations(struct json_writer *w, const struct agent *a, const char *reserved,
-    const char *unreserved,
-    void (*field)(struct json_writer *w, const char *key, const struct resources *r))
+    const char *unreserved, field_if field)
 {
     struct role_list roles;
     reserved_roles(&a->total, &roles);
     jw_key(w, reserved);
     jw_begin_object(w);
-    for (size_t i = 0; i < roles.n; i++) {
-        _cleanup_resources_ struct resources r = RESOURCES_INIT;
-        resources_filter(&a->total, resource_is_reserved_to, roles.items[i], &r);
-        field(w, roles.items[i], &r);
-    }
+    for (size_t i = 0; i < roles.n; i++)
+        field(w, roles.items[i], &a->total, resource_is_reserved_to, roles.items[i]);
     jw_end_object(w);
-    _cleanup_resources_ struct resources rest = RESOURCES_INIT;
-    resources_filter(&a->total, resource_is_unreserved, NULL, &rest);
-    field(w, unreserved, &rest);
+    field(w, unreserved, &a->total, resource_is_unreserved, NULL);
 }
 
 static void write_agent_fields(struct json_writer *w, const struct agent *a)
@@ -184,7 +190,7 @@ static void write_agent_fields(struct json_writer *w, const struct agent *a)
     field_resources(w, "resources", &a->total);
     field_resources(w, "used_resources", &a->used);
     field_resources(w, "offered_resources", &a->offered);
-    write_reservations(w, a, "reserved_resources", "unreserved_resources", field_resources);
+    write_reservations(w, a, "reserved_resources", "unreserved_resources", field_resources_if);
     jw_field_bool(w, "active", agent_connected(a));
     jw_field_bool(w, "deactivated", false);
     jw_field_string(w, "version", a->version);
@@ -493,6 +499,14 @@ static void field_wire_resources(struct json_writer *w, const char *key, const s
     jw_end_array(w);
 }
 
+static void field_wire_resources_if(struct json_writer *w, const char *key,
+    const struct resources *r, resource_predicate keep, const void *userdata)
+{
+    _cleanup_resources_ struct resources some = RESOURCES_INIT;
+    resources_filter(r, keep, userdata, &some);
+    field_wire_resources(w, key, &some);
+}
+
 void write_slaves(const struct operator_call *c, struct json_writer *w)
 {
     const struct master_core *core = c->s->core;
@@ -507,7 +521,7 @@ void write_slaves(const struct operator_call *c, struct json_writer *w)
         jw_begin_object(w);
         write_agent_fields(w, a);
         write_reservations(
-            w, a, "reserved_resources_full", "unreserved_resources_full", field_wire_resources);
+            w, a, "reserved_resources_full", "unreserved_resources_full", field_wire_resources_if);
         field_wire_resources(w, "used_resources_full", &a->used);
         field_wire_resources(w, "offered_resources_full", &a->offered);
         jw_end_object(w);
