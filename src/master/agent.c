@@ -23,6 +23,12 @@ struct agent *core_agent_new(struct master_core *core, const char *id)
     list_init(&a->offers);
     list_init(&a->filters);
     list_init(&a->dirty);
+    list_init(&a->removal_node);
+    list_init(&a->machine_node);
+    list_init(&a->inverse_offers);
+    list_init(&a->inverse_answers);
+    list_init(&a->inverse_node);
+    node_timers_init(a);
     a->ping_timer.fn = ping_due;
     a->reregister_timer.fn = reregister_due;
     map_put(&core->agents, a->id->text, a);
@@ -32,9 +38,14 @@ struct agent *core_agent_new(struct master_core *core, const char *id)
 void core_agent_free(struct master_core *core, struct agent *a)
 {
     filters_clear_agent(core, a);
+    inverse_forget_agent(core, a);
     core_timer_stop(core, &a->ping_timer);
     core_timer_stop(core, &a->reregister_timer);
+    core_timer_stop(core, &a->drain_timer);
     list_remove(&a->dirty);
+    list_remove(&a->removal_node);
+    list_remove(&a->machine_node);
+    list_remove(&a->inverse_node);
     resources_done(&a->total);
     resources_done(&a->available);
     resources_done(&a->used);
@@ -111,25 +122,24 @@ void agent_start_pings(struct master_core *core, struct agent *a)
     ping_due(core, &a->ping_timer, core->now);
 }
 
-/* Goes on while the agent has no link: an agent that is away answers no pings either. */
+/* Goes on while the agent has no link: an agent that is away answers no pings either. The next one
+ * is sent only when the last was answered (see Ping in internal.proto). */
 static void ping_due(struct master_core *core, struct core_timer *t, int64_t now_us)
 {
     struct agent *a = container_of(t, struct agent, ping_timer);
+    core_timer_start(core, t, now_us + core->config.agent_ping_timeout_us);
     if (a->missed_pings >= core->config.max_agent_ping_timeouts) {
-        core->stats.slave_unreachable_scheduled++;
-        core->stats.slave_unreachable_completed++;
-        core->stats.slave_removals_unhealthy++;
-        agent_mark_unreachable(core, a);
+        removal_schedule(core, a); /* may be its end */
         return;
     }
-    a->missed_pings++;
+    if (a->missed_pings++ > 0)
+        return;
     Dcos__Internal__Ping ping = DCOS__INTERNAL__PING__INIT;
     ping.has_sequence = true;
     ping.sequence = ++a->ping_sequence;
     Dcos__Internal__MasterRecord rec = DCOS__INTERNAL__MASTER_RECORD__INIT;
     rec.ping = &ping;
     send_agent(core, a, &rec);
-    core_timer_start(core, t, now_us + core->config.agent_ping_timeout_us);
 }
 
 void agent_wait_reregister(struct master_core *core, struct agent *a)
@@ -143,11 +153,7 @@ static void reregister_due(struct master_core *core, struct core_timer *t, int64
     struct agent *a = container_of(t, struct agent, reregister_timer);
     if (agent_connected(a))
         return;
-    core->stats.slave_unreachable_scheduled++;
-    core->stats.slave_unreachable_completed++;
-    if (a->state == AGENT_RECOVERED)
-        core->stats.recovery_slave_removals++;
-    agent_mark_unreachable(core, a);
+    removal_schedule(core, a);
 }
 
 /* ---- leaving ---- */
@@ -159,6 +165,12 @@ static void rescind_offers(struct master_core *core, struct agent *a)
         offer_discard(core, o, true);
 }
 
+void agent_withdraw(struct master_core *core, struct agent *a)
+{
+    rescind_offers(core, a);
+    inverse_rescind_agent(core, a);
+}
+
 static void remove_executors(struct master_core *core, struct agent *a)
 {
     struct executor *e;
@@ -167,18 +179,24 @@ static void remove_executors(struct master_core *core, struct agent *a)
 }
 
 /* Ends a task that will not be heard of again, and tells its framework. */
-static void lose_task(struct master_core *core, struct task *t,
+static void lose_task_as(struct master_core *core, struct task *t, Mesos__V1__TaskState state,
     Mesos__V1__TaskStatus__Reason reason, const char *message)
 {
     if (!task_state_is_terminal((Mesos__V1__TaskState)t->state)) {
         _cleanup_arena_ struct arena arena = ARENA_INIT;
-        Mesos__V1__TaskStatus *status = task_status_new(&arena, t->id,
-            MESOS__V1__TASK_STATE__TASK_LOST, MESOS__V1__TASK_STATUS__SOURCE__SOURCE_MASTER,
-            (int)reason, message, t->agent_id->text, core->now);
+        Mesos__V1__TaskStatus *status = task_status_new(&arena, t->id, state,
+            MESOS__V1__TASK_STATUS__SOURCE__SOURCE_MASTER, (int)reason, message, t->agent_id->text,
+            core->now);
         task_transition(core, t, status->state, status);
         send_master_update(core, t->framework, status);
     }
     task_complete(core, t);
+}
+
+static void lose_task(struct master_core *core, struct task *t,
+    Mesos__V1__TaskStatus__Reason reason, const char *message)
+{
+    lose_task_as(core, t, MESOS__V1__TASK_STATE__TASK_LOST, reason, message);
 }
 
 void agent_disconnect(struct master_core *core, struct agent *a)
@@ -186,7 +204,7 @@ void agent_disconnect(struct master_core *core, struct agent *a)
     struct link *l = umap_get(&core->links, a->link);
     if (l)
         l->agent = NULL;
-    rescind_offers(core, a);
+    agent_withdraw(core, a);
     a->link = 0;
     list_remove(&a->dirty);
     core->change++;
@@ -207,7 +225,8 @@ static void agent_drop(struct master_core *core, struct agent *a)
         struct link *l = umap_get(&core->links, a->link);
         if (l)
             l->agent = NULL;
-        close_link(core, a->link);
+        if (!l || !l->refused)
+            close_link(core, a->link);
         a->link = 0;
     }
     if (a->state == AGENT_REGISTERED)
@@ -259,9 +278,8 @@ static void make_task_unreachable(struct master_core *core, struct task *t)
 void agent_mark_unreachable(struct master_core *core, struct agent *a)
 {
     core->stats.slave_removals++;
-    registry_put_lost_agent(core, a, core->now);
-    remember_lost_agent(core, a->id->text, core->now);
-    rescind_offers(core, a);
+    registry_put_lost_agent(core, remember_lost_agent(core, a->id->text, core->now, &a->node));
+    agent_withdraw(core, a);
     struct task *t;
     while ((t = list_first(&a->tasks, struct task, agent_node)))
         make_task_unreachable(core, t);
@@ -275,7 +293,7 @@ void agent_remove(struct master_core *core, struct agent *a)
 {
     core->stats.slave_removals++;
     registry_delete_agent(core, a->id->text);
-    rescind_offers(core, a);
+    agent_withdraw(core, a);
     struct task *t;
     while ((t = list_first(&a->tasks, struct task, agent_node)))
         lose_task(
@@ -286,17 +304,81 @@ void agent_remove(struct master_core *core, struct agent *a)
     agent_drop(core, a);
 }
 
+/* Ends a task on an agent that is gone. Frameworks that do not know the state were told that the
+ * task is lost when its agent became unreachable. */
+static void task_gone(struct master_core *core, struct task *t)
+{
+    bool aware = framework_is(t->framework, FRAMEWORK_PARTITION_AWARE);
+    lose_task_as(core, t,
+        task_state_for(MESOS__V1__TASK_STATE__TASK_GONE_BY_OPERATOR, t->framework->capabilities),
+        aware ? MESOS__V1__TASK_STATUS__REASON__REASON_AGENT_REMOVED_BY_OPERATOR
+              : MESOS__V1__TASK_STATUS__REASON__REASON_AGENT_REMOVED,
+        "Agent has been marked gone");
+}
+
+void agent_mark_gone(struct master_core *core, struct agent *a)
+{
+    core->stats.slave_removals++;
+    registry_put_gone_agent(core, remember_gone_agent(core, a->id->text, core->now));
+    registry_delete_agent(core, a->id->text);
+    agent_withdraw(core, a);
+    struct task *t;
+    while ((t = list_first(&a->tasks, struct task, agent_node)))
+        task_gone(core, t);
+    remove_executors(core, a);
+    broadcast_agent_failure(core, a->id->text);
+    operator_agent_removed(core, a->id->text);
+    struct link *l = agent_connected(a) ? umap_get(&core->links, a->link) : NULL;
+    if (l) {
+        send_shutdown_agent(core, l->id, "Agent has been marked gone");
+        link_refuse(core, l, "Agent has been marked gone", true);
+    }
+    agent_drop(core, a);
+}
+
+void lost_agent_mark_gone(struct master_core *core, struct lost_agent *lost)
+{
+    registry_put_gone_agent(core, remember_gone_agent(core, lost->id, core->now));
+    registry_delete_agent(core, lost->id);
+    MAP_FOREACH (e, &core->frameworks) {
+        struct framework *f = e->value;
+        LIST_FOREACH_SAFE (t, &f->unreachable, struct task, place_node) {
+            if (streq(t->agent_id->text, lost->id))
+                task_gone(core, t);
+        }
+    }
+    map_remove(&core->lost, lost->id);
+    free(lost);
+    core->change++;
+}
+
 /* ---- records from links ---- */
 
-static void refuse(struct master_core *core, struct link *l, const char *message)
+void send_shutdown_agent(struct master_core *core, uint64_t link, const char *message)
+{
+    Dcos__Internal__ShutdownAgent shutdown = DCOS__INTERNAL__SHUTDOWN_AGENT__INIT;
+    shutdown.message = (char *)(uintptr_t)message;
+    Dcos__Internal__MasterRecord rec = DCOS__INTERNAL__MASTER_RECORD__INIT;
+    rec.shutdown_agent = &shutdown;
+    send_link(core, link, &rec);
+}
+
+void link_refuse(struct master_core *core, struct link *l, const char *message, bool forget)
 {
     Dcos__Internal__Refused refused = DCOS__INTERNAL__REFUSED__INIT;
     refused.message = (char *)(uintptr_t)message;
+    refused.has_forget = forget;
+    refused.forget = forget;
     Dcos__Internal__MasterRecord rec = DCOS__INTERNAL__MASTER_RECORD__INIT;
     rec.refused = &refused;
     send_link(core, l->id, &rec);
     close_link(core, l->id);
     l->refused = true;
+}
+
+static void refuse(struct master_core *core, struct link *l, const char *message)
+{
+    link_refuse(core, l, message, false);
 }
 
 static void greet(struct master_core *core, struct link *l, const Dcos__Internal__Hello *hello)
@@ -380,9 +462,12 @@ void master_core_agent_record(
         return;
     }
     if (rec->register_) {
-        const char *why = agent_register(core, l, rec->register_);
-        if (why)
-            refuse(core, l, why);
+        struct refusal why = {0};
+        if (agent_register(core, l, rec->register_, &why))
+            return;
+        if (why.shutdown)
+            send_shutdown_agent(core, l->id, why.message);
+        link_refuse(core, l, why.message, why.forget);
         return;
     }
     struct agent *a = l->agent;
@@ -398,6 +483,7 @@ void master_core_agent_record(
         to_framework(core, a, rec->message);
     } else if (rec->pong) {
         a->missed_pings = 0;
+        removal_cancel(core, a);
     } else if (rec->unregister) {
         core->stats.messages_unregister_slave++;
         core->stats.slave_removals_unregistered++;

@@ -16,7 +16,7 @@ enum { MIN_CPUS_MILLI = 10, MIN_MEM_MILLI = 32000 };
 
 void mark_dirty(struct master_core *core, struct agent *a)
 {
-    if (!agent_connected(a) || a->state != AGENT_REGISTERED || !list_empty(&a->dirty))
+    if (!agent_active(a) || !list_empty(&a->dirty))
         return;
     list_push(&core->dirty, &a->dirty);
     if (!heap_contains(&core->allocate_timer.node))

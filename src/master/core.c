@@ -10,9 +10,13 @@
 void master_config_defaults(struct master_config *c)
 {
     *c = (struct master_config){
-        .agent_ping_timeout_us = 15 * USEC_PER_SEC,
-        .max_agent_ping_timeouts = 5,
+        .agent_ping_timeout_us = 2 * USEC_PER_SEC,
+        .max_agent_ping_timeouts = 4,
         .agent_reregister_timeout_us = 600 * USEC_PER_SEC,
+        .recovery_agent_removal_limit = 100,
+        .registry_gc_interval_us = 900 * USEC_PER_SEC,
+        .registry_max_agent_age_us = 14 * 24 * 3600 * USEC_PER_SEC,
+        .registry_max_agent_count = 102400,
         .allocation_interval_us = USEC_PER_SEC,
         .allocation_delay_us = USEC_PER_MSEC,
         .heartbeat_interval_us = 15 * USEC_PER_SEC,
@@ -49,6 +53,9 @@ struct master_core *master_core_new(const struct master_config *config)
     list_init(&core->dirty);
     list_init(&core->fresh_frameworks);
     core->allocate_timer.fn = allocate_due;
+    loss_init(core);
+    maintenance_init(core);
+    inverse_init(core);
     core->root.name = xstrdup("");
     return core;
 }
@@ -68,6 +75,9 @@ void master_core_free(struct master_core *core)
         core_agent_free(core, e->value);
     MAP_FOREACH (e, &core->lost)
         free(e->value);
+    MAP_FOREACH (e, &core->gone)
+        free(e->value);
+    maintenance_done(core);
     MAP_FOREACH (e, &core->removed)
         free(e->value);
     MAP_FOREACH (e, &core->stats.task_reasons)
@@ -76,6 +86,7 @@ void master_core_free(struct master_core *core)
     map_done(&core->agents);
     map_done(&core->addresses);
     map_done(&core->lost);
+    map_done(&core->gone);
     map_done(&core->removed);
     map_done(&core->offers);
     map_done(&core->stats.task_reasons);
@@ -149,8 +160,7 @@ void master_core_start(
     size_t n = strnlen(master_id, sizeof(core->master_id) - 1);
     memcpy(core->master_id, master_id, n);
     core->master_id[n] = '\0';
-    MAP_FOREACH (e, &core->agents)
-        agent_wait_reregister(core, e->value);
+    loss_start(core);
     /* Nobody knows how long a framework has been away: it gets its own time, and no less than the
      * agents get, so that a failover of ours does not cost it its tasks. */
     MAP_FOREACH (e, &core->frameworks) {
@@ -230,6 +240,8 @@ void master_core_counts(const struct master_core *core, struct master_counts *re
             ret->agents_connected++;
         else
             ret->agents_disconnected++;
+        if (agent_active(a))
+            ret->agents_active++;
     }
     MAP_FOREACH (e, &core->frameworks) {
         const struct framework *f = e->value;
@@ -260,7 +272,7 @@ static void check_agent(const struct agent *a)
         resources_add(&used, &e->resources);
     }
     LIST_FOREACH (o, &a->offers, struct offer, agent_node) {
-        assert(o->agent == a && o->framework->connected && agent_connected(a));
+        assert(o->agent == a && o->framework->connected && agent_active(a));
         resources_add(&offered, &o->resources);
     }
     assert(resources_equal(&used, &a->used));

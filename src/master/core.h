@@ -32,24 +32,32 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "wire/internal.pb-c.h"
+#include "wire/maintenance.pb-c.h"
 #include "wire/master.pb-c.h"
 #include "wire/scheduler.pb-c.h"
 
+struct arena;
 struct master_core;
 
 struct master_config {
-    int64_t agent_ping_timeout_us;       /* 15 s */
-    unsigned max_agent_ping_timeouts;    /* 5 */
-    int64_t agent_reregister_timeout_us; /* 10 min */
-    int64_t allocation_interval_us;      /* 1 s: retry of what filters held back */
-    int64_t allocation_delay_us;         /* 1 ms: events that free resources are batched so long */
-    int64_t offer_timeout_us;            /* 0 = offers never expire */
-    int64_t heartbeat_interval_us;       /* 15 s, on scheduler and operator streams */
-    size_t max_completed_frameworks;     /* 50 */
-    size_t max_completed_tasks;          /* 1000, per framework */
-    size_t max_unreachable_tasks;        /* 1000, per framework */
-    bool root_submissions;               /* true */
-    bool filter_gpu_resources;           /* true */
+    int64_t agent_ping_timeout_us;         /* 2 s */
+    unsigned max_agent_ping_timeouts;      /* 4 */
+    int64_t agent_reregister_timeout_us;   /* 10 min */
+    int64_t agent_removal_interval_us;     /* 0: agents that do not answer are given up at once;
+                                              else one after so long */
+    unsigned recovery_agent_removal_limit; /* 100 percent of the agents known at the start */
+    int64_t registry_gc_interval_us;       /* 15 min */
+    int64_t registry_max_agent_age_us; /* 2 weeks: how long the unreachable and gone are known */
+    size_t registry_max_agent_count;   /* 102,400 of each */
+    int64_t allocation_interval_us;    /* 1 s: retry of what filters held back */
+    int64_t allocation_delay_us;       /* 1 ms: events that free resources are batched so long */
+    int64_t offer_timeout_us;          /* 0 = offers never expire */
+    int64_t heartbeat_interval_us;     /* 15 s, on scheduler and operator streams */
+    size_t max_completed_frameworks;   /* 50 */
+    size_t max_completed_tasks;        /* 1000, per framework */
+    size_t max_unreachable_tasks;      /* 1000, per framework */
+    bool root_submissions;             /* true */
+    bool filter_gpu_resources;         /* true */
     /* What SUBSCRIBED tells about this master; copied. */
     const char *hostname, *ip, *version;
     uint16_t port;
@@ -102,9 +110,38 @@ void master_core_operator_events(struct master_core *core, bool wanted);
 /* How many of these effects were made so far, whether they are taken yet or not. */
 uint64_t master_core_operator_events_made(const struct master_core *core);
 
+/* Of these, DEACTIVATE, REACTIVATE and DRAIN answer -ENOENT for an unknown agent and -EINVAL for
+ * one whose state does not allow it; MARK_AGENT_GONE answers 0 for an agent that is gone already.
+ */
+int master_core_deactivate_agent(
+    struct master_core *core, const char *agent_id, int64_t now_us, struct error *err);
+int master_core_reactivate_agent(
+    struct master_core *core, const char *agent_id, int64_t now_us, struct error *err);
+/* `max_grace_ns` < 0: as the tasks ask for. */
+int master_core_drain_agent(struct master_core *core, const char *agent_id, int64_t max_grace_ns,
+    bool mark_gone, int64_t now_us, struct error *err);
+int master_core_mark_agent_gone(
+    struct master_core *core, const char *agent_id, int64_t now_us, struct error *err);
+
+/* Maintenance; -EINVAL with the reason, and then nothing changed. */
+int master_core_update_schedule(struct master_core *core,
+    const Mesos__V1__Maintenance__Schedule *schedule, int64_t now_us, struct error *err);
+int master_core_start_maintenance(struct master_core *core, Mesos__V1__MachineID *const *machines,
+    size_t n, int64_t now_us, struct error *err);
+int master_core_stop_maintenance(struct master_core *core, Mesos__V1__MachineID *const *machines,
+    size_t n, int64_t now_us, struct error *err);
+/* Lives until the schedule changes; never NULL. */
+const Mesos__V1__Maintenance__Schedule *master_core_schedule(const struct master_core *core);
+/* In the arena, with parts that live until the schedule changes. */
+Mesos__V1__Maintenance__ClusterStatus *master_core_maintenance_status(
+    const struct master_core *core, struct arena *arena);
+
 /* ---- time ---- */
 int64_t master_core_next_deadline(const struct master_core *core); /* INT64_MAX = none */
 void master_core_tick(struct master_core *core, int64_t now_us);
+/* Why this master must not go on (recovery_agent_removal_limit), or NULL. To be asked after
+ * master_core_tick(); the process must end then, without carrying out anything more. */
+const char *master_core_failure(const struct master_core *core);
 
 /* ---- outputs ---- */
 struct master_mutation {
@@ -163,6 +200,7 @@ void master_core_each_executor(const struct master_core *core,
 /* Connected (registered) agents, recovered and unreachable ones. */
 struct master_counts {
     size_t agents_connected, agents_disconnected, agents_recovered, agents_unreachable;
+    size_t agents_active; /* connected and not deactivated */
     size_t frameworks_connected, frameworks_disconnected;
     size_t tasks, offers;
 };

@@ -105,6 +105,8 @@ struct framework *core_framework_new(struct master_core *core, const Mesos__V1__
     list_init(&f->completed);
     list_init(&f->executors);
     list_init(&f->offers);
+    list_init(&f->inverse_offers);
+    list_init(&f->inverse_answers);
     list_init(&f->node);
     list_init(&f->fresh);
     list_init(&f->fresh_node);
@@ -135,6 +137,7 @@ void core_framework_free(struct master_core *core, struct framework *f)
         core_task_free(e->value);
     free_tasks(&f->unreachable);
     free_tasks(&f->completed);
+    inverse_forget_framework(core, f);
     struct offer *o;
     while ((o = list_first(&f->offers, struct offer, framework_node))) {
         struct resources gone = RESOURCES_INIT;
@@ -267,6 +270,7 @@ static void take_over_stream(struct master_core *core, struct framework *f)
     struct offer *o;
     while ((o = list_first(&f->offers, struct offer, framework_node)))
         offer_discard(core, o, false);
+    inverse_discard_framework(core, f);
     umap_remove(&core->streams, f->stream);
     send_error(core, f->stream, "Framework failed over");
     f->connected = false;
@@ -324,6 +328,7 @@ void master_core_subscribe(struct master_core *core, uint64_t stream, const char
     else
         operator_framework_updated(core, f);
     mark_all_dirty(core);
+    inverse_wake_all(core);
 }
 
 /* ---- going ---- */
@@ -354,6 +359,7 @@ static void deactivate(struct master_core *core, struct framework *f)
     struct offer *o;
     while ((o = list_first(&f->offers, struct offer, framework_node)))
         offer_discard(core, o, false);
+    inverse_discard_framework(core, f);
     MAP_FOREACH (e, &f->clients) {
         filters_clear_client(core, e->value);
         client_refresh(core, e->value);
@@ -405,6 +411,7 @@ void framework_remove(struct master_core *core, struct framework *f)
     uint64_t stream = f->stream;
     if (f->connected)
         deactivate(core, f);
+    inverse_forget_framework(core, f);
     core_timer_stop(core, &f->failover_timer);
     registry_put_framework(core, f, core->now);
     remember_removed_framework(core, f->id->text);

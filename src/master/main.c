@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "master/node_options.h"
 #include "master/shell.h"
 
 /* Options and wiring of dcos-master. */
@@ -24,7 +25,11 @@ struct options {
     uint16_t port;
     int64_t operators_max;
     int64_t ping_timeout, max_ping_timeouts, reregister_timeout, allocation_interval, offer_timeout,
-        max_completed_frameworks, max_completed_tasks, max_unreachable_tasks;
+        max_completed_frameworks, max_completed_tasks, max_unreachable_tasks, gc_interval,
+        max_agent_age, max_agent_count;
+    const char *removal_rate, *removal_limit;
+    int64_t removal_interval; /* of the rate */
+    unsigned removal_percent; /* of the limit */
     bool root_submissions, filter_gpu_resources;
 };
 
@@ -34,6 +39,12 @@ static void on_timer(struct timer *t)
     if (!shell_ready(s))
         return;
     master_core_tick(s->core, shell_now(s));
+    if (master_core_failure(s->core)) {
+        log_error("cannot go on error=%s", master_core_failure(s->core));
+        s->failure = 1;
+        loop_stop(s->loop);
+        return;
+    }
     shell_wake(s);
 }
 
@@ -196,8 +207,14 @@ static int parse_options(struct options *o, struct flag *flags, size_t n, int ar
     }
     if (o->ping_timeout <= 0 || o->max_ping_timeouts <= 0 || o->reregister_timeout <= 0 ||
         o->allocation_interval <= 0 || o->offer_timeout < 0 || o->max_completed_frameworks < 0 ||
-        o->max_completed_tasks < 0 || o->max_unreachable_tasks < 0 || o->operators_max <= 0) {
+        o->max_completed_tasks < 0 || o->max_unreachable_tasks < 0 || o->gc_interval <= 0 ||
+        o->max_agent_age <= 0 || o->max_agent_count < 0 || o->operators_max <= 0) {
         fprintf(stderr, "dcos-master: times and limits must be positive\n");
+        return -EINVAL;
+    }
+    if ((o->removal_rate && removal_rate_parse(o->removal_rate, &o->removal_interval, &err) < 0) ||
+        percent_parse(o->removal_limit, &o->removal_percent, &err) < 0) {
+        fprintf(stderr, "dcos-master: %s\n", err.msg);
         return -EINVAL;
     }
     return 0;
@@ -210,6 +227,11 @@ static void make_core(struct shell *s, const struct options *o)
     c.agent_ping_timeout_us = o->ping_timeout;
     c.max_agent_ping_timeouts = (unsigned)o->max_ping_timeouts;
     c.agent_reregister_timeout_us = o->reregister_timeout;
+    c.agent_removal_interval_us = o->removal_interval;
+    c.recovery_agent_removal_limit = o->removal_percent;
+    c.registry_gc_interval_us = o->gc_interval;
+    c.registry_max_agent_age_us = o->max_agent_age;
+    c.registry_max_agent_count = (size_t)o->max_agent_count;
     c.allocation_interval_us = o->allocation_interval;
     c.offer_timeout_us = o->offer_timeout;
     c.max_completed_frameworks = (size_t)o->max_completed_frameworks;
@@ -304,10 +326,21 @@ int main(int argc, char **argv)
         {"store", FLAG_STRING, &o.store, NULL, "URL",
             "where state is kept; default sqlite:<work_dir>/master.db"},
         {"cluster", FLAG_STRING, &o.cluster, NULL, "NAME", "name of the cluster, for people"},
-        {"agent_ping_timeout", FLAG_DURATION, &o.ping_timeout, "15secs", "DURATION",
+        {"agent_ping_timeout", FLAG_DURATION, &o.ping_timeout, "2secs", "DURATION",
             "time an agent has to answer a ping"},
-        {"max_agent_ping_timeouts", FLAG_I64, &o.max_ping_timeouts, "5", "N",
+        {"max_agent_ping_timeouts", FLAG_I64, &o.max_ping_timeouts, "4", "N",
             "missed pings after which an agent is unreachable"},
+        {"agent_removal_rate_limit", FLAG_STRING, &o.removal_rate, NULL, "N/DURATION",
+            "how many agents may become unreachable in what time; unset: no limit"},
+        {"recovery_agent_removal_limit", FLAG_STRING, &o.removal_limit, "100%", "PERCENT",
+            "share of the known agents that may be missing after a fail-over; with more the master "
+            "ends"},
+        {"registry_gc_interval", FLAG_DURATION, &o.gc_interval, "15mins", "DURATION",
+            "how often old unreachable and gone agents are forgotten"},
+        {"registry_max_agent_age", FLAG_DURATION, &o.max_agent_age, "2weeks", "DURATION",
+            "how long unreachable and gone agents are known"},
+        {"registry_max_agent_count", FLAG_I64, &o.max_agent_count, "102400", "N",
+            "how many unreachable and how many gone agents are known"},
         {"agent_reregister_timeout", FLAG_DURATION, &o.reregister_timeout, "10mins", "DURATION",
             "time known agents have to come back after a fail-over of the master"},
         {"allocation_interval", FLAG_DURATION, &o.allocation_interval, "1secs", "DURATION",

@@ -136,7 +136,8 @@ static void put_messages(const struct emit *e, const struct master_stats *st)
         {"master/slave_removals/reason_unhealthy", (double)st->slave_removals_unhealthy},
         {"master/slave_removals/reason_unregistered", (double)st->slave_removals_unregistered},
         {"master/slave_removals/reason_registered", (double)st->slave_removals_registered},
-        /* Agents are not ordered to end, and operations of frameworks are refused. */
+        /* Agents that do not answer are not told to end, and operations of frameworks are refused.
+         */
         {"master/slave_shutdowns_scheduled", 0},
         {"master/slave_shutdowns_completed", 0},
         {"master/slave_shutdowns_canceled", 0},
@@ -211,8 +212,9 @@ void each_metric(
     put(&e, "master/elected", s->leading);
     put(&e, "master/slaves_connected", (double)c.agents_connected);
     put(&e, "master/slaves_disconnected", (double)c.agents_disconnected);
-    put(&e, "master/slaves_active", (double)c.agents_connected);
-    put(&e, "master/slaves_inactive", (double)c.agents_disconnected);
+    put(&e, "master/slaves_active", (double)c.agents_active);
+    put(&e, "master/slaves_inactive",
+        (double)(c.agents_connected + c.agents_disconnected - c.agents_active));
     put(&e, "master/slaves_unreachable", (double)c.agents_unreachable);
     put(&e, "master/frameworks_connected", (double)c.frameworks_connected);
     put(&e, "master/frameworks_disconnected", (double)c.frameworks_disconnected);

@@ -42,6 +42,7 @@ struct offer *core_offer_new(
     core->stats.offers_made++;
     core->change++;
 
+    inverse_wake(core, a);
     list_push(&f->fresh, &o->fresh_node);
     if (list_empty(&f->fresh_node))
         list_push(&core->fresh_frameworks, &f->fresh_node);
@@ -97,6 +98,21 @@ void offer_discard(struct master_core *core, struct offer *o, bool rescind)
 
 /* ---- the message ---- */
 
+Mesos__V1__URL *agent_url(const struct agent *a, struct arena *arena)
+{
+    Mesos__V1__URL *url = arena_alloc(arena, sizeof(*url));
+    mesos__v1__url__init(url);
+    url->scheme = (char *)(uintptr_t) "http";
+    url->path = (char *)(uintptr_t) "/slave(1)";
+    url->address = arena_alloc(arena, sizeof(*url->address));
+    mesos__v1__address__init(url->address);
+    url->address->hostname = a->info->hostname;
+    url->address->ip = (char *)(uintptr_t)a->ip;
+    url->address->has_port = true;
+    url->address->port = a->info->has_port ? a->info->port : 5051;
+    return url;
+}
+
 Mesos__V1__Offer *offer_to_wire(const struct offer *o, struct arena *arena)
 {
     const struct agent *a = o->agent;
@@ -110,16 +126,9 @@ Mesos__V1__Offer *offer_to_wire(const struct offer *o, struct arena *arena)
     w->agent_id = a->info->id;
     w->hostname = a->info->hostname;
     w->domain = a->info->domain;
-    w->url = arena_alloc(arena, sizeof(*w->url));
-    mesos__v1__url__init(w->url);
-    w->url->scheme = (char *)(uintptr_t) "http";
-    w->url->path = (char *)(uintptr_t) "/slave(1)";
-    w->url->address = arena_alloc(arena, sizeof(*w->url->address));
-    mesos__v1__address__init(w->url->address);
-    w->url->address->hostname = a->info->hostname;
-    w->url->address->ip = (char *)(uintptr_t)a->ip;
-    w->url->address->has_port = true;
-    w->url->address->port = a->info->has_port ? a->info->port : 5051;
+    w->url = agent_url(a, arena);
+    if (a->machine)
+        w->unavailability = a->machine->unavailability;
     unsigned flags = 0;
     if (!framework_is(f, FRAMEWORK_RESERVATION_REFINEMENT))
         flags |= RESOURCES_OLD_FORMAT;

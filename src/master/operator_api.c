@@ -65,6 +65,15 @@ static const struct {
 } calls[] = {
     {MESOS__V1__MASTER__CALL__TYPE__SUBSCRIBE, operator_subscribe},
     {MESOS__V1__MASTER__CALL__TYPE__TEARDOWN, teardown},
+    {MESOS__V1__MASTER__CALL__TYPE__DRAIN_AGENT, operator_drain_agent},
+    {MESOS__V1__MASTER__CALL__TYPE__DEACTIVATE_AGENT, operator_deactivate_agent},
+    {MESOS__V1__MASTER__CALL__TYPE__REACTIVATE_AGENT, operator_reactivate_agent},
+    {MESOS__V1__MASTER__CALL__TYPE__MARK_AGENT_GONE, operator_mark_agent_gone},
+    {MESOS__V1__MASTER__CALL__TYPE__UPDATE_MAINTENANCE_SCHEDULE, operator_update_schedule},
+    {MESOS__V1__MASTER__CALL__TYPE__START_MAINTENANCE, operator_start_maintenance},
+    {MESOS__V1__MASTER__CALL__TYPE__STOP_MAINTENANCE, operator_stop_maintenance},
+    {MESOS__V1__MASTER__CALL__TYPE__GET_MAINTENANCE_SCHEDULE, operator_get_schedule},
+    {MESOS__V1__MASTER__CALL__TYPE__GET_MAINTENANCE_STATUS, operator_get_maintenance_status},
 };
 
 /* The field that must be there and is not, or NULL. */

@@ -39,6 +39,7 @@ void master_info_init(
     ret->address->port = core->config.port;
     static const Mesos__V1__MasterInfo__Capability__Type types[] = {
         MESOS__V1__MASTER_INFO__CAPABILITY__TYPE__AGENT_UPDATE,
+        MESOS__V1__MASTER_INFO__CAPABILITY__TYPE__AGENT_DRAINING,
     };
     ret->capabilities = arena_new_array(
         arena, Mesos__V1__MasterInfo__Capability *, ARRAY_SIZE(types));
@@ -58,8 +59,12 @@ Mesos__V1__Master__Response__GetAgents__Agent *agent_to_wire(
     mesos__v1__master__response__get_agents__agent__init(w);
     w->agent_info = a->info;
     w->has_active = true;
-    w->active = agent_connected(a);
+    w->active = agent_active(a);
     w->has_deactivated = true;
+    w->deactivated = a->node.deactivated;
+    w->drain_info = node_drain_info(&a->node, arena);
+    if (w->drain_info)
+        w->estimated_drain_start_time = time_new(arena, a->drain_started_us);
     w->version = (char *)(uintptr_t)a->version;
     w->pid = arena_printf(arena, "slave(1)@%s", a->address);
     w->registered_time = time_new(arena, a->registered_us);
@@ -93,6 +98,12 @@ Mesos__V1__Master__Response__GetFrameworks__Framework *framework_to_wire(
     w->offers = arena_new_array(arena, Mesos__V1__Offer *, n + 1);
     LIST_FOREACH (o, &f->offers, struct offer, framework_node)
         w->offers[w->n_offers++] = offer_to_wire(o, arena);
+    n = 0;
+    LIST_FOREACH (o, &f->inverse_offers, struct inverse_offer, framework_node)
+        n++;
+    w->inverse_offers = arena_new_array(arena, Mesos__V1__InverseOffer *, n + 1);
+    LIST_FOREACH (o, &f->inverse_offers, struct inverse_offer, framework_node)
+        w->inverse_offers[w->n_inverse_offers++] = inverse_to_wire(o, arena);
     return w;
 }
 

@@ -148,6 +148,10 @@ static const struct action {
     {"/health", ANY_METHOD, .local = true, .handle = health},
     {"/redirect", ANY_METHOD, .local = true, .handle = redirect_to_leader},
     {"/teardown", POST, .handle = teardown},
+    {"/maintenance/schedule", GET | POST, .handle = maintenance_schedule_endpoint},
+    {"/maintenance/status", GET, .handle = maintenance_status_endpoint},
+    {"/machine/down", POST, .handle = machine_down_endpoint},
+    {"/machine/up", POST, .handle = machine_up_endpoint},
 };
 
 static bool method_fits(struct http_request *req, unsigned methods)

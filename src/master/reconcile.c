@@ -64,6 +64,11 @@ void reconcile_task(
             "Reconciliation: Task is unreachable", lost->unreachable_us);
         return;
     }
+    if (agent_id && map_get(&core->gone, agent_id)) {
+        answer(core, f, task_id, agent_id, MESOS__V1__TASK_STATE__TASK_GONE_BY_OPERATOR,
+            "Reconciliation: Task is gone, its agent has been marked gone", 0);
+        return;
+    }
     answer(core, f, task_id, agent_id, MESOS__V1__TASK_STATE__TASK_UNKNOWN,
         "Reconciliation: Task is unknown", 0);
 }

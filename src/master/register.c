@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/parse.h"
 #include "master/state.h"
 #include "wire/codec.h"
 
@@ -192,6 +193,11 @@ static void send_registered(struct merge *m)
     registered.has_ping_timeout_us = true;
     registered.ping_timeout_us = core->config.agent_ping_timeout_us *
                                  core->config.max_agent_ping_timeouts;
+    registered.has_lease_us = true;
+    registered.lease_us = lease_us(core);
+    Mesos__V1__DrainInfo *drain = node_drain_info(&m->a->node, &m->arena);
+    if (drain)
+        registered.drain_config = drain->config;
     registered.removed_frameworks = m->removed.items;
     registered.n_removed_frameworks = m->removed.n;
     Dcos__Internal__MasterRecord rec = DCOS__INTERNAL__MASTER_RECORD__INIT;
@@ -253,20 +259,106 @@ static bool same_attributes(const Mesos__V1__AgentInfo *a, const Mesos__V1__Agen
     return true;
 }
 
-/* Finds or makes the agent's record; *ret_store tells whether the registry must change. */
-static struct agent *identify(struct master_core *core, struct link *l,
-    const Dcos__Internal__Register *reg, bool *ret_announce)
+/* ---- who may register ---- */
+
+static const char *id_of(const Dcos__Internal__Register *reg)
 {
-    const char *id = reg->agent_info->id && reg->agent_info->id->value ? reg->agent_info->id->value
-                                                                       : "";
+    const Mesos__V1__AgentID *id = reg->agent_info->id;
+    return id && id->value ? id->value : "";
+}
+
+static const char *ip_of(const Dcos__Internal__Register *reg)
+{
+    return reg->ip && reg->ip[0] ? reg->ip : reg->agent_info->hostname;
+}
+
+/* "1.11.0", "1.11", "2.0.0-dev": the major number must be 1 or more. */
+static bool version_fits(const char *version)
+{
+    struct str rest = str_of(version ? version : ""), part;
+    rest.n = strcspn(rest.p, "-+");
+    size_t n = 0;
+    bool fits = false;
+    while (str_split(&rest, '.', &part)) {
+        uint32_t number;
+        if (++n > 3 || parse_u32(part, &number) < 0)
+            return false;
+        if (n == 1)
+            fits = number >= 1;
+    }
+    return fits;
+}
+
+/* Why an agent with this description cannot take part, or NULL. */
+static const char *check_info(
+    const struct master_core *core, const struct link *l, const Dcos__Internal__Register *reg)
+{
+    const Mesos__V1__AgentInfo *info = reg->agent_info;
+    if (l->agent)
+        return "The link already has an agent";
+    if (!info || !info->hostname || info->hostname[0] == '\0' || strlen(info->hostname) > 255)
+        return "The agent has no hostname";
+    if (id_of(reg)[0] && id_validate(id_of(reg), NULL) < 0)
+        return "The agent's id is malformed";
+    if (reg->has_epoch && reg->epoch > core->epoch)
+        return "The agent has seen a newer master";
+    if (!version_fits(reg->version))
+        return "The agent's version is not a number of at least 1.0.0";
+    return NULL;
+}
+
+/* The rules about places and past lives. */
+static bool may_register(
+    struct master_core *core, const Dcos__Internal__Register *reg, struct refusal *ret)
+{
+    const char *id = id_of(reg);
+    const struct machine *m = machine_find(core, reg->agent_info->hostname, ip_of(reg));
+    if (m && m->down) {
+        *ret = (struct refusal){
+            .message = "The agent's machine is down for maintenance", .shutdown = true};
+        return false;
+    }
+    if (id[0] && map_get(&core->gone, id)) {
+        *ret = (struct refusal){
+            .message = "Agent has been marked gone", .shutdown = true, .forget = true};
+        return false;
+    }
+    const struct agent *a = id[0] ? map_get(&core->agents, id) : NULL;
+    if (a && a->state == AGENT_REGISTERED &&
+        (!streq(a->info->hostname, reg->agent_info->hostname) || !streq(a->ip, ip_of(reg)))) {
+        *ret = (struct refusal){.message = "Another host uses the agent's id", .shutdown = true};
+        return false;
+    }
+    return true;
+}
+
+/* An agent without id at the address of one that is connected: the answer to its registration was
+ * lost, so it gets the same one again. */
+static struct agent *find_retry(struct master_core *core, const Dcos__Internal__Register *reg)
+{
+    char address[sizeof(((struct agent *)NULL)->address)];
+    const Mesos__V1__AgentInfo *info = reg->agent_info;
+    snprintf(address, sizeof(address), "%s:%d", ip_of(reg), info->has_port ? info->port : 5051);
+    struct agent *a = map_get(&core->addresses, address);
+    return a && agent_connected(a) && streq(a->info->hostname, info->hostname) ? a : NULL;
+}
+
+/* Finds or makes the agent's record. */
+static struct agent *identify(
+    struct master_core *core, const Dcos__Internal__Register *reg, bool *ret_announce)
+{
+    const char *id = id_of(reg);
     *ret_announce = false;
     if (id[0] == '\0') {
         core->stats.messages_register_slave++;
+        struct agent *a = find_retry(core, reg);
+        if (a)
+            return a;
         core->stats.slave_registrations++;
         char fresh[128];
         snprintf(fresh, sizeof(fresh), "%s-S%llu", core->master_id,
             (unsigned long long)core->next_agent++);
-        struct agent *a = core_agent_new(core, fresh);
+        a = core_agent_new(core, fresh);
         a->registered_us = core->now;
         return a;
     }
@@ -275,35 +367,46 @@ static struct agent *identify(struct master_core *core, struct link *l,
     struct agent *a = map_get(&core->agents, id);
     if (a)
         return a;
-    struct lost_agent *lost = map_remove(&core->lost, id);
-    *ret_announce = lost != NULL;
-    free(lost);
     a = core_agent_new(core, id);
     a->registered_us = core->now;
+    struct lost_agent *lost = map_remove(&core->lost, id);
+    if (lost) {
+        a->node = lost->node;
+        *ret_announce = true;
+        free(lost);
+    }
     return a;
 }
 
-const char *agent_register(
-    struct master_core *core, struct link *l, const Dcos__Internal__Register *reg)
+/* A drained agent has nothing to do; one that drains may have ended everything while it was away.
+ */
+static void resume_draining(struct master_core *core, struct agent *a, bool was_registered)
+{
+    if (a->node.drain == DRAIN_NONE)
+        return;
+    if (!was_registered)
+        a->drain_started_us = core->now;
+    node_check_drained(core, a);
+}
+
+bool agent_register(struct master_core *core, struct link *l, const Dcos__Internal__Register *reg,
+    struct refusal *ret)
 {
     const Mesos__V1__AgentInfo *info = reg->agent_info;
     _cleanup_resources_ struct resources total = RESOURCES_INIT;
-    if (l->agent)
-        return "The link already has an agent";
-    if (!info || !info->hostname || info->hostname[0] == '\0' || strlen(info->hostname) > 255)
-        return "The agent has no hostname";
-    if (info->id && info->id->value && info->id->value[0] && id_validate(info->id->value, NULL) < 0)
-        return "The agent's id is malformed";
-    if (resources_from_wire(info->resources, info->n_resources, &total, NULL) < 0)
-        return "The agent's resources are invalid";
-    if (reg->has_epoch && reg->epoch > core->epoch)
-        return "The agent has seen a newer master";
+    ret->message = check_info(core, l, reg);
+    if (ret->message)
+        return false;
+    if (resources_from_wire(info->resources, info->n_resources, &total, NULL) < 0) {
+        ret->message = "The agent's resources are invalid";
+        return false;
+    }
+    if (!may_register(core, reg, ret))
+        return false;
 
     struct merge m = {.core = core, .reg = reg};
-    struct agent *a = m.a = identify(core, l, reg, &m.announce);
+    struct agent *a = m.a = identify(core, reg, &m.announce);
     bool was_registered = a->state == AGENT_REGISTERED;
-    if (was_registered && !streq(a->info->hostname, info->hostname))
-        return "Another host uses the agent's id";
     if (agent_connected(a)) {
         /* The agent dialled again before its old connection was seen to end. */
         uint64_t old = a->link;
@@ -311,15 +414,19 @@ const char *agent_register(
         close_link(core, old);
     }
     core_timer_stop(core, &a->reregister_timer);
+    removal_cancel(core, a);
     bool store = !a->info;
     if (a->info) {
-        if (!same_attributes(a->info, info))
+        if (!same_attributes(a->info, info)) {
             filters_clear_agent(core, a);
+            inverse_clear_filters(core, a);
+        }
         store = !wire_equal(&a->info->base, &info->base) || !streq(a->version, reg->version);
     }
     agent_set_info(a, info, reg->version, reg->capabilities, reg->n_capabilities);
-    a->ip = arena_strdup(&a->arena, reg->ip && reg->ip[0] ? reg->ip : info->hostname);
+    a->ip = arena_strdup(&a->arena, ip_of(reg));
     agent_set_address(core, a);
+    machine_assign(core, a);
     if (store)
         registry_put_agent(core, a);
     a->link = l->id;
@@ -328,7 +435,7 @@ const char *agent_register(
         a->state = AGENT_REGISTERED;
         core->n_recovered--;
     }
-    if (!was_registered || (info->id && info->id->value && info->id->value[0]))
+    if (!was_registered || id_of(reg)[0])
         a->reregistered_us = a->registered_us == core->now ? 0 : core->now;
 
     merge_frameworks(&m);
@@ -343,9 +450,11 @@ const char *agent_register(
     if (!was_registered)
         operator_agent_added(core, a);
     mark_dirty(core, a);
+    inverse_wake(core, a);
+    resume_draining(core, a, was_registered);
 
     vec_done(&m.removed);
     map_done(&m.reported);
     arena_done(&m.arena);
-    return NULL;
+    return true;
 }

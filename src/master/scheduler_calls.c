@@ -152,6 +152,7 @@ static void revive(struct master_core *core, struct framework *f, char *const *r
         client_refresh(core, c);
     }
     mark_all_dirty(core);
+    inverse_revive(core, f);
     core->change++;
 }
 
@@ -257,6 +258,8 @@ static void reconcile_operations(struct master_core *core, struct framework *f,
             status.state = MESOS__V1__OPERATION_STATE__OPERATION_RECOVERING;
         else if (has_id(agent_id) && map_get(&core->lost, agent_id))
             status.state = MESOS__V1__OPERATION_STATE__OPERATION_UNREACHABLE;
+        else if (has_id(agent_id) && map_get(&core->gone, agent_id))
+            status.state = MESOS__V1__OPERATION_STATE__OPERATION_GONE_BY_OPERATOR;
         Mesos__V1__Scheduler__Event__UpdateOperationStatus update =
             MESOS__V1__SCHEDULER__EVENT__UPDATE_OPERATION_STATUS__INIT;
         update.status = &status;
@@ -338,11 +341,19 @@ int master_core_call(struct master_core *core, const char *stream_id, const Call
         return 202;
     case MESOS__V1__SCHEDULER__CALL__TYPE__UPDATE_FRAMEWORK:
         return update_framework(core, f, call->update_framework, err);
+    case MESOS__V1__SCHEDULER__CALL__TYPE__ACCEPT_INVERSE_OFFERS:
+        handle_inverse_answer(core, f, call->accept_inverse_offers->inverse_offer_ids,
+            call->accept_inverse_offers->n_inverse_offer_ids, call->accept_inverse_offers->filters,
+            true);
+        return 202;
+    case MESOS__V1__SCHEDULER__CALL__TYPE__DECLINE_INVERSE_OFFERS:
+        handle_inverse_answer(core, f, call->decline_inverse_offers->inverse_offer_ids,
+            call->decline_inverse_offers->n_inverse_offer_ids,
+            call->decline_inverse_offers->filters, false);
+        return 202;
     case MESOS__V1__SCHEDULER__CALL__TYPE__REQUEST:
     case MESOS__V1__SCHEDULER__CALL__TYPE__ACKNOWLEDGE_OPERATION_STATUS:
-    case MESOS__V1__SCHEDULER__CALL__TYPE__ACCEPT_INVERSE_OFFERS:
-    case MESOS__V1__SCHEDULER__CALL__TYPE__DECLINE_INVERSE_OFFERS:
-        return 202; /* the allocator takes no requests; there are no operations or inverse offers */
+        return 202; /* the allocator takes no requests; there are no operations */
     default:
         return error_set(err, 501, "Unknown call");
     }

@@ -178,6 +178,23 @@ void operator_respond(struct operator_call *c, const Mesos__V1__Master__Response
  * (master_core_last_mutation) is durable, and has the loop carry out what the core decided. */
 void operator_done(struct operator_call *c, uint64_t before, int status);
 
+/* operator_nodes.c */
+void operator_drain_agent(struct operator_call *c);
+void operator_deactivate_agent(struct operator_call *c);
+void operator_reactivate_agent(struct operator_call *c);
+void operator_mark_agent_gone(struct operator_call *c);
+
+/* operator_maintenance.c */
+void operator_update_schedule(struct operator_call *c);
+void operator_start_maintenance(struct operator_call *c);
+void operator_stop_maintenance(struct operator_call *c);
+void operator_get_schedule(struct operator_call *c);
+void operator_get_maintenance_status(struct operator_call *c);
+void maintenance_schedule_endpoint(struct operator_call *c);
+void maintenance_status_endpoint(struct operator_call *c);
+void machine_down_endpoint(struct operator_call *c);
+void machine_up_endpoint(struct operator_call *c);
+
 /* Checks 5, 6 and 8 of the scheduler API, shared with the operator API: method, content type.
  * Answers itself when it returns false. */
 bool api_check_head(struct http_request *req, bool *ret_json);

@@ -24,11 +24,10 @@
 
 enum { LINK_MAJOR = 1, LINK_MINOR = 0 };
 enum {
-    UNREACHABLE_AGENTS_MAX = 102400, /* remembered unreachable agents, oldest go first */
-    REMOVED_FRAMEWORKS_MAX = 1000,   /* remembered ids of removed frameworks */
-    TASK_STATUSES_MAX = 32,          /* kept per task, oldest go first */
-    QUANTITIES_MAX = 16,             /* scalar names that count for fairness */
-    OFFERS_PER_EVENT = 50,           /* offers in one OFFERS event */
+    REMOVED_FRAMEWORKS_MAX = 1000, /* remembered ids of removed frameworks */
+    TASK_STATUSES_MAX = 32,        /* kept per task, oldest go first */
+    QUANTITIES_MAX = 16,           /* scalar names that count for fairness */
+    OFFERS_PER_EVENT = 50,         /* offers in one OFFERS event */
 };
 
 /* ---- small shared things ---- */
@@ -118,6 +117,15 @@ struct filter {
 
 /* ---- agents ---- */
 
+/* What operators decided about an agent; the registry keeps it with the agent. */
+struct node_state {
+    bool deactivated; /* gets no offers */
+    enum node_drain { DRAIN_NONE, DRAIN_RUNS, DRAIN_DONE } drain;
+    bool mark_gone; /* once it is drained */
+    bool has_grace;
+    int64_t grace_ns; /* longest time that killed tasks get */
+};
+
 enum agent_state {
     AGENT_RECOVERED,  /* from the registry, not back yet */
     AGENT_REGISTERED, /* `connected` tells whether it has a link now */
@@ -146,11 +154,56 @@ struct agent {
     struct core_timer ping_timer;
     struct core_timer reregister_timer;
     struct list dirty; /* in core->dirty: something may be offered */
+    struct node_state node;
+    int64_t drain_started_us;
+    struct core_timer drain_timer; /* looks whether it is drained */
+    struct list removal_node;      /* in core->removals: to be given up, in its turn */
+    struct machine *machine;       /* that the maintenance schedule names, or NULL */
+    struct list machine_node;      /* in machine->agents */
+    struct list inverse_offers, inverse_answers;
+    struct list inverse_node; /* in core->inverse_dirty: frameworks to be asked */
 };
 
 struct lost_agent {
     int64_t unreachable_us;
+    struct node_state node;
     char id[];
+};
+
+struct gone_agent {
+    int64_t gone_us;
+    char id[];
+};
+
+/* ---- maintenance (maintenance.c, inverse.c) ---- */
+
+/* A machine of the schedule. */
+struct machine {
+    Mesos__V1__MachineID *id; /* this and the next in core->schedule_arena */
+    Mesos__V1__Unavailability *unavailability;
+    bool down;
+    struct list agents;
+    char key[]; /* hostname in lower case and address */
+};
+
+/* The question to a framework whether an agent may go away. */
+struct inverse_offer {
+    char id[80];
+    struct framework *framework;
+    struct agent *agent;
+    bool sent;
+    struct core_timer timer;
+    struct list framework_node, agent_node;
+};
+
+/* A framework's last answer for an agent. */
+struct inverse_answer {
+    struct framework *framework;
+    struct agent *agent;
+    bool accepted;
+    int64_t at_us;
+    struct core_timer filter; /* runs: it is not asked again yet */
+    struct list framework_node, agent_node;
 };
 
 struct executor {
@@ -210,6 +263,7 @@ struct framework {
     size_t n_unreachable, n_completed;
     struct list executors, offers;
     size_t n_offers;
+    struct list inverse_offers, inverse_answers;
     struct resources used, offered;
     struct core_timer failover_timer, heartbeat_timer;
     struct list node; /* in core->completed_frameworks */
@@ -273,6 +327,7 @@ struct master_core {
     struct map agents;     /* registered and recovered, by id */
     struct map addresses;  /* registered agents by "ip:port" */
     struct map lost;       /* unreachable, by id: struct lost_agent */
+    struct map gone;       /* marked gone, by id: struct gone_agent */
     struct map frameworks; /* live, by id */
     struct map removed;    /* ids of removed frameworks: char * */
     struct list completed_frameworks;
@@ -301,6 +356,23 @@ struct master_core {
     uint32_t n_client_slots, n_agent_slots;
     size_t n_custom_min; /* clients with minimal sets of their own */
     struct list fresh_frameworks;
+
+    /* losing agents (loss.c) */
+    size_t n_known_at_start;         /* that had to come back after the failover */
+    struct core_timer absence_timer; /* and by when */
+    struct list removals;            /* agents that wait for agent_removal_interval_us */
+    struct core_timer removal_timer;
+    int64_t next_removal_us;
+    struct core_timer gc_timer;
+    const char *failure; /* master_core_failure */
+
+    /* maintenance */
+    struct arena schedule_arena;
+    Mesos__V1__Maintenance__Schedule *schedule; /* NULL: none */
+    struct map machines;                        /* of the schedule, by key */
+    struct map inverse_offers;                  /* by id */
+    struct list inverse_dirty;
+    struct core_timer inverse_timer;
 
     bool operator_events;
     uint64_t operator_events_made;
@@ -335,11 +407,16 @@ void send_operator_event(struct master_core *core, const Mesos__V1__Master__Even
 
 /* ---- registry.c ---- */
 void registry_put_agent(struct master_core *core, const struct agent *a);
-void registry_put_lost_agent(struct master_core *core, const struct agent *a, int64_t since_us);
+void registry_put_lost_agent(struct master_core *core, const struct lost_agent *l);
 void registry_delete_agent(struct master_core *core, const char *id);
+void registry_put_gone_agent(struct master_core *core, const struct gone_agent *g);
+void registry_delete_gone_agent(struct master_core *core, const char *id);
+void registry_put_maintenance(struct master_core *core);
 void registry_put_framework(
     struct master_core *core, const struct framework *f, int64_t removed_us);
-void remember_lost_agent(struct master_core *core, const char *id, int64_t since_us);
+struct lost_agent *remember_lost_agent(
+    struct master_core *core, const char *id, int64_t since_us, const struct node_state *node);
+struct gone_agent *remember_gone_agent(struct master_core *core, const char *id, int64_t since_us);
 void remember_removed_framework(struct master_core *core, const char *id);
 
 /* ---- agent.c ---- */
@@ -353,7 +430,15 @@ void agent_set_info(struct agent *a, const Mesos__V1__AgentInfo *info, const cha
 void agent_set_total(struct master_core *core, struct agent *a, const struct resources *total);
 void agent_disconnect(struct master_core *core, struct agent *a);
 void agent_mark_unreachable(struct master_core *core, struct agent *a);
-void agent_remove(struct master_core *core, struct agent *a); /* graceful leave */
+void agent_remove(struct master_core *core, struct agent *a); /* planned: its tasks are lost */
+/* An operator says that it will not come back; its tasks are gone. It is told to end. */
+void agent_mark_gone(struct master_core *core, struct agent *a);
+void lost_agent_mark_gone(struct master_core *core, struct lost_agent *lost);
+/* Takes its offers and inverse offers back. */
+void agent_withdraw(struct master_core *core, struct agent *a);
+void send_shutdown_agent(struct master_core *core, uint64_t link, const char *message);
+/* Ends the link with a reason. `forget`: the agent must give up its id. */
+void link_refuse(struct master_core *core, struct link *l, const char *message, bool forget);
 /* Puts it into core->addresses; an agent that was there and is away is removed: its work folder was
  * lost and it came back under a new id. */
 void agent_set_address(struct master_core *core, struct agent *a);
@@ -363,13 +448,66 @@ static inline bool agent_connected(const struct agent *a)
 {
     return a->link != 0;
 }
+/* Whether it counts as active, and its resources may be offered. */
+static inline bool agent_active(const struct agent *a)
+{
+    return agent_connected(a) && a->state == AGENT_REGISTERED && !a->node.deactivated;
+}
 /* FAILURE {agent_id} to every connected framework. */
 void broadcast_agent_failure(struct master_core *core, const char *agent_id);
 
 /* ---- register.c ---- */
-/* NULL, or why the agent is refused. */
-const char *agent_register(
-    struct master_core *core, struct link *l, const Dcos__Internal__Register *reg);
+struct refusal {
+    const char *message;
+    bool shutdown; /* the agent must end what it runs */
+    bool forget;   /* and give up its id */
+};
+/* False: refused, for the reason given. */
+bool agent_register(struct master_core *core, struct link *l, const Dcos__Internal__Register *reg,
+    struct refusal *ret);
+
+/* ---- nodes.c: what operators decide about agents ---- */
+/* NULL when it neither drains nor is drained. */
+Mesos__V1__DrainInfo *node_drain_info(const struct node_state *node, struct arena *arena);
+void node_state_restore(
+    struct node_state *node, bool deactivated, const Mesos__V1__DrainInfo *drain_info);
+/* Tasks or operations of the agent ended: if it drains, it may be done. Looked at a moment later.
+ */
+void node_check_drained(struct master_core *core, struct agent *a);
+void node_timers_init(struct agent *a);
+
+/* ---- loss.c: agents that do not answer ---- */
+void loss_init(struct master_core *core);
+void loss_start(struct master_core *core);
+/* Frees the agent when nothing limits the rate of removals. */
+void removal_schedule(struct master_core *core, struct agent *a);
+void removal_cancel(struct master_core *core, struct agent *a); /* it answered */
+/* How long an agent may be unsure before it ends fenced tasks (Registered.lease_us). */
+int64_t lease_us(const struct master_core *core);
+
+/* ---- maintenance.c, inverse.c ---- */
+void maintenance_init(struct master_core *core);
+void maintenance_done(struct master_core *core);
+int maintenance_restore(struct master_core *core, const Dcos__Internal__RegistryMaintenance *rec);
+/* The schedule's machine with this name and address, or NULL. */
+struct machine *machine_find(const struct master_core *core, const char *hostname, const char *ip);
+void machine_assign(struct master_core *core, struct agent *a); /* after its address changed */
+/* Something of a framework came to the agent: it may have to be asked. */
+void inverse_wake(struct master_core *core, struct agent *a);
+void inverse_init(struct master_core *core);
+/* The framework is connected (again): all agents on scheduled machines are looked at. */
+void inverse_wake_all(struct master_core *core);
+void inverse_rescind_agent(struct master_core *core, struct agent *a);
+/* Answers and filters are forgotten as well: the unavailability changed, or the agent goes. */
+void inverse_forget_agent(struct master_core *core, struct agent *a);
+void inverse_clear_filters(struct master_core *core, struct agent *a);
+/* The framework's stream ended: nobody is told. */
+void inverse_discard_framework(struct master_core *core, struct framework *f);
+void inverse_forget_framework(struct master_core *core, struct framework *f);
+void inverse_revive(struct master_core *core, struct framework *f);
+void handle_inverse_answer(struct master_core *core, struct framework *f,
+    Mesos__V1__OfferID *const *ids, size_t n, const Mesos__V1__Filters *filters, bool accepted);
+Mesos__V1__InverseOffer *inverse_to_wire(const struct inverse_offer *o, struct arena *arena);
 
 /* ---- framework.c ---- */
 struct framework *core_framework_new(
@@ -439,6 +577,8 @@ struct offer *core_offer_new(
     struct master_core *core, struct client *c, struct agent *a, struct resources *take_resources);
 /* Takes the offer back: resources are available again; RESCIND is sent when `rescind`. */
 void offer_discard(struct master_core *core, struct offer *o, bool rescind);
+/* Where the agent's API is, as offers and inverse offers tell. */
+Mesos__V1__URL *agent_url(const struct agent *a, struct arena *arena);
 /* As its framework sees it. */
 Mesos__V1__Offer *offer_to_wire(const struct offer *o, struct arena *arena);
 /* Ends the offer without making its resources available: they go to *ret, still charged to nobody.

@@ -191,10 +191,17 @@ static void write_agent_fields(struct json_writer *w, const struct agent *a)
     field_resources(w, "used_resources", &a->used);
     field_resources(w, "offered_resources", &a->offered);
     write_reservations(w, a, "reserved_resources", "unreserved_resources", field_resources_if);
-    jw_field_bool(w, "active", agent_connected(a));
-    jw_field_bool(w, "deactivated", false);
+    jw_field_bool(w, "active", agent_active(a));
+    jw_field_bool(w, "deactivated", a->node.deactivated);
     jw_field_string(w, "version", a->version);
     write_capabilities(w, a);
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    const Mesos__V1__DrainInfo *drain = node_drain_info(&a->node, &arena);
+    if (drain) {
+        field_message(w, "drain_info", &drain->base);
+        if (a->drain_started_us)
+            field_time(w, "estimated_drain_start_time_seconds", a->drain_started_us);
+    }
 }
 
 static void write_recovered(struct json_writer *w, const struct master_core *core)
@@ -402,9 +409,11 @@ static void write_state_head(struct shell *s, struct json_writer *w)
     jw_key(w, "capabilities");
     jw_begin_array(w);
     jw_string(w, "AGENT_UPDATE");
+    jw_string(w, "AGENT_DRAINING");
     jw_end_array(w);
-    jw_field_double(w, "activated_slaves", (double)counts.agents_connected);
-    jw_field_double(w, "deactivated_slaves", (double)counts.agents_disconnected);
+    jw_field_double(w, "activated_slaves", (double)counts.agents_active);
+    jw_field_double(w, "deactivated_slaves",
+        (double)(counts.agents_connected + counts.agents_disconnected - counts.agents_active));
     jw_field_double(w, "unreachable_slaves", (double)counts.agents_unreachable);
     jw_field_string(w, "leader", pid);
     jw_key(w, "leader_info");

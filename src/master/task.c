@@ -74,6 +74,7 @@ void task_add_active(struct master_core *core, struct task *t)
         resources_add(&t->agent->used, &t->resources);
         resources_add(&t->framework->used, &t->resources);
         client_charge(core, t->client, &t->resources, +1);
+        inverse_wake(core, t->agent);
     }
     core->change++;
 }
@@ -139,6 +140,7 @@ static void leave_place(struct master_core *core, struct task *t)
         map_remove(&f->tasks, t->id);
         list_remove(&t->agent_node);
         t->agent->n_tasks--;
+        node_check_drained(core, t->agent);
         t->agent = NULL;
         if (t->executor)
             t->executor->n_tasks--;

@@ -9,10 +9,14 @@
 struct harness *harness_new(const struct master_config *config)
 {
     struct harness *h = xnew(struct harness);
-    if (config)
+    if (config) {
         h->config = *config;
-    else
+    } else {
+        /* Tests that are not about it let agents be silent for a minute. */
         master_config_defaults(&h->config);
+        h->config.agent_ping_timeout_us = 15 * SECOND;
+        h->config.max_agent_ping_timeouts = 5;
+    }
     h->now = INT64_C(1700000000000000);
     harness_failover(h);
     return h;
@@ -62,6 +66,17 @@ void harness_failover(struct harness *h)
     harness_pump(h);
 }
 
+json_t *harness_json(const ProtobufCMessage *m)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    struct json_writer w;
+    jw_init(&w, &text);
+    wire_to_json(&w, m);
+    json_t *json;
+    assert_int_equal(json_parse(text.p, text.n, &json, NULL), 0);
+    return json;
+}
+
 static json_t *to_json(const struct master_effect *e)
 {
     const ProtobufCMessageDescriptor *type = e->type == EFFECT_AGENT_SEND
@@ -72,13 +87,7 @@ static json_t *to_json(const struct master_effect *e)
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     ProtobufCMessage *m;
     assert_int_equal(wire_unpack(type, &arena, e->data, e->n, &m, NULL), 0);
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    struct json_writer w;
-    jw_init(&w, &text);
-    wire_to_json(&w, m);
-    json_t *json;
-    assert_int_equal(json_parse(text.p, text.n, &json, NULL), 0);
-    return json;
+    return harness_json(m);
 }
 
 void harness_pump(struct harness *h)
@@ -122,7 +131,7 @@ void harness_pass(struct harness *h, int64_t us)
 
 /* ---- in ---- */
 
-static ProtobufCMessage *parse(
+ProtobufCMessage *harness_parse(
     const ProtobufCMessageDescriptor *type, struct arena *arena, const char *text)
 {
     ProtobufCMessage *m;
@@ -140,7 +149,7 @@ void harness_agent_record(struct harness *h, uint64_t link, const char *fmt, ...
     va_start(ap, fmt);
     buf_vprintf(&text, fmt, ap);
     va_end(ap);
-    const ProtobufCMessage *m = parse(
+    const ProtobufCMessage *m = harness_parse(
         &dcos__internal__agent_record__descriptor, &arena, buf_cstr(&text));
     master_core_agent_record(h->core, link, (const Dcos__Internal__AgentRecord *)m, h->now);
     harness_pump(h);
@@ -159,6 +168,22 @@ const char *harness_agent(struct harness *h, uint64_t link, const char *hostname
     return str_at(take(h, link, "registered"), "registered.agent_id.value");
 }
 
+const char *harness_register(
+    struct harness *h, uint64_t link, const char *agent_id, const char *hostname, const char *more)
+{
+    _cleanup_free_ char *id = agent_id ? xasprintf("\"id\":{\"value\":\"%s\"},", agent_id)
+                                       : xstrdup("");
+    harness_agent_record(h, link, "{\"hello\":{\"major\":1}}");
+    harness_agent_record(h, link,
+        "{\"register\":{\"agent_info\":{%s\"hostname\":\"%s\",\"port\":5051,\"resources\":" RES(
+            "4", "1000") "},\"version\":\"1.11.0\",\"ip\":\"10.0.0.1\",\"capabilities\":[{"
+                         "\"type\":\"AGENT_DRAINING\"}]%s}}",
+        id, hostname, more ? more : "");
+    if (pending(h, link, "refused"))
+        return NULL;
+    return str_at(take(h, link, "registered"), "registered.agent_id.value");
+}
+
 void harness_agent_closed(struct harness *h, uint64_t link)
 {
     master_core_agent_closed(h->core, link, h->now);
@@ -170,7 +195,7 @@ const char *harness_subscribe(struct harness *h, uint64_t stream, const char *in
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     _cleanup_buf_ struct buf text = BUF_INIT;
     buf_printf(&text, "{\"type\":\"SUBSCRIBE\",\"subscribe\":{\"framework_info\":%s}}", info_json);
-    Mesos__V1__Scheduler__Call *call = (Mesos__V1__Scheduler__Call *)parse(
+    Mesos__V1__Scheduler__Call *call = (Mesos__V1__Scheduler__Call *)harness_parse(
         &mesos__v1__scheduler__call__descriptor, &arena, buf_cstr(&text));
     call->framework_id = call->subscribe->framework_info->id;
     struct error err = ERROR_INIT;
@@ -193,7 +218,7 @@ int harness_call(struct harness *h, uint64_t stream, const char *fmt, ...)
     va_start(ap, fmt);
     buf_vprintf(&text, fmt, ap);
     va_end(ap);
-    const Mesos__V1__Scheduler__Call *call = (const Mesos__V1__Scheduler__Call *)parse(
+    const Mesos__V1__Scheduler__Call *call = (const Mesos__V1__Scheduler__Call *)harness_parse(
         &mesos__v1__scheduler__call__descriptor, &arena, buf_cstr(&text));
     struct error err = ERROR_INIT;
     if (master_call_validate(call, &err) < 0)

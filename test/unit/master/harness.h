@@ -54,6 +54,16 @@ const char *harness_subscribe(struct harness *h, uint64_t stream, const char *in
 int harness_call(struct harness *h, uint64_t stream, const char *fmt, ...) _printf_(3, 4);
 void harness_closed(struct harness *h, uint64_t stream);
 
+/* Any JSON of a message of the core's own interface, in the arena. */
+ProtobufCMessage *harness_parse(
+    const ProtobufCMessageDescriptor *type, struct arena *arena, const char *text);
+/* What the core returns, as JSON; the caller ends it. */
+json_t *harness_json(const ProtobufCMessage *m);
+/* Agent on the link with the capability to drain and AgentInfo fields; `more` follows in register.
+ */
+const char *harness_register(
+    struct harness *h, uint64_t link, const char *agent_id, const char *hostname, const char *more);
+
 /* The next unseen message for the peer that has this type ("OFFERS") or field ("run_task"); asserts
  * there is one. Messages before it stay unseen. */
 const json_t *take(struct harness *h, uint64_t peer, const char *what);

@@ -11,7 +11,8 @@ static void test_registration_is_durable_first(void **state)
     harness_agent_record(h, 1, "{\"hello\":{\"major\":1}}");
     take(h, 1, "hello");
     harness_agent_record(h, 1,
-        "{\"register\":{\"agent_info\":{\"hostname\":\"a\",\"resources\":" RES("4", "1000") "}}}");
+        "{\"register\":{\"agent_info\":{\"hostname\":\"a\",\"resources\":" RES(
+            "4", "1000") "},\"version\":\"1\"}}");
     assert_false(pending(h, 1, "registered"));
     h->hold = false;
     harness_pump(h);
@@ -212,7 +213,8 @@ static void test_constraints(void **state)
 {
     struct harness *h = harness_new(NULL);
     static const char rack[] =
-        ",\"attributes\":[{\"name\":\"rack\",\"type\":\"TEXT\",\"text\":{\"value\":\"%s\"}}]}";
+        ",\"attributes\":[{\"name\":\"rack\",\"type\":\"TEXT\",\"text\":{\"value\":\"%s\"}}]},"
+        "\"version\":\"1\"";
     char extra[200];
     snprintf(extra, sizeof(extra), rack, "r1");
     harness_agent(h, 1, "a1", RES("4", "1000"), extra);
@@ -241,6 +243,7 @@ static void test_offer_timeout(void **state)
     struct master_config c;
     master_config_defaults(&c);
     c.offer_timeout_us = 10 * SECOND;
+    c.agent_ping_timeout_us = 60 * SECOND;
     struct harness *h = harness_new(&c);
     harness_agent(h, 1, "a1", RES("4", "1000"), NULL);
     harness_subscribe(h, 10, INFO("f", ""));
