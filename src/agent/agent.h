@@ -4,6 +4,7 @@
 /* The shell around the core: loop, store, link to the master, HTTP API, containers, sandboxes. */
 
 #include "agent/core.h"
+#include "agent/security.h"
 #include "base/flags.h"
 #include "containerizer/containerizer.h"
 #include "http/client.h"
@@ -13,7 +14,7 @@
 #include "store/store.h"
 
 enum {
-    AGENT_FLAGS_MAX = 48,
+    AGENT_FLAGS_MAX = 72,
     AGENT_EXECUTOR_BODY_MAX = 4 * 1024 * 1024, /* bytes of one executor call */
     AGENT_API_BODY_MAX = 1024 * 1024,          /* bytes of one operator call */
 };
@@ -33,6 +34,7 @@ struct agent_settings {
     double gc_headroom;
     int64_t container_pids_max; /* processes and threads of one container; 0 = no limit */
     uint64_t fetcher_cache_size;
+    struct agent_security_settings security;
 };
 
 struct agent_link_shell;
@@ -48,6 +50,7 @@ struct agent {
     struct containerizer *containerizer;
     struct http_server *server;
     struct http_client *client;
+    struct agent_security security;
     char *work_dir, *runtime_dir, *launcher_dir; /* absolute */
     char *socket_path, *hostname;
     uint16_t port;

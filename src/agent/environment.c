@@ -122,6 +122,8 @@ void environment_executor(struct environment *e, const struct executor_environme
         environment_set(e, "MESOS_SUBSCRIPTION_BACKOFF_MAX", duration);
     }
     environment_set(e, "MESOS_DOMAIN_SOCKET", x->socket_path);
+    if (x->token)
+        environment_set(e, "MESOS_EXECUTOR_AUTHENTICATION_TOKEN", x->token);
     environment_set(e, "LIBPROCESS_PORT", "0");
     environment_set(e, "LIBPROCESS_IP", x->ip);
     if (!environment_get(e, "PATH"))

@@ -24,6 +24,7 @@ const char *const *environment_array(struct environment *e);
 
 struct executor_environment {
     const char *framework_id, *executor_id, *agent_id, *ip, *sandbox, *socket_path;
+    const char *token; /* NULL: executors show none */
     uint16_t port;
     bool checkpoint;
     int64_t shutdown_grace_us, recovery_timeout_us, subscription_backoff_us;

@@ -301,6 +301,8 @@ static void handle_call(struct agent *a, struct http_request *req, Mesos__V1__Ex
         a->core, call->framework_id->value, call->executor_id->value);
     if (!e)
         return http_respond_text(req, 400, "Executor cannot be found");
+    if (!agent_is_executor(&a->security, req->subject, e))
+        return http_respond_text(req, 403, "The token is that of another executor");
     if (!peer_allowed(a, req, e))
         return http_respond_text(req, 403, "The executor belongs to another user");
     struct agent_now now;
@@ -357,6 +359,9 @@ static void collected(struct http_request *req)
 
 void agent_executor_api(struct http_request *req, void *userdata)
 {
+    struct agent *a = userdata;
+    if (!authenticate(a->security.executors, req, "mesos-agent-executor"))
+        return;
     if (req->method != HTTP_POST) {
         http_set_header(req, "Allow", "POST");
         return http_respond_text(

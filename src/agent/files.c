@@ -156,11 +156,15 @@ int files_read(struct agent *a, struct str path, int64_t offset, int64_t length,
 
 /* ---- HTTP ---- */
 
-static bool path_param(struct http_request *req, struct str *ret)
+static bool path_param(struct agent *a, struct http_request *req, struct str *ret)
 {
     *ret = http_request_param(req, "path");
-    if (ret->n)
+    if (ret->n && agent_sees_files(a, req, *ret))
         return true;
+    if (ret->n) {
+        http_respond_text(req, 403, "403 Forbidden.");
+        return false;
+    }
     http_respond_text(req, 400, "Expecting 'path=value' in query.\n");
     return false;
 }
@@ -169,7 +173,7 @@ void files_http_browse(struct http_request *req, void *userdata)
 {
     struct agent *a = userdata;
     struct str path;
-    if (!path_param(req, &path))
+    if (!path_param(a, req, &path))
         return;
     struct files_list list = {0};
     struct error err = ERROR_INIT;
@@ -223,7 +227,7 @@ void files_http_read(struct http_request *req, void *userdata)
     struct agent *a = userdata;
     struct str path;
     int64_t offset, length, size;
-    if (!path_param(req, &path) || !number_param(req, "offset", &offset) ||
+    if (!path_param(a, req, &path) || !number_param(req, "offset", &offset) ||
         !number_param(req, "length", &length))
         return;
     struct buf data = BUF_INIT;
@@ -313,7 +317,7 @@ void files_http_download(struct http_request *req, void *userdata)
 {
     struct agent *a = userdata;
     struct str path;
-    if (!path_param(req, &path))
+    if (!path_param(a, req, &path))
         return;
     struct stat st;
     struct error err = ERROR_INIT;

@@ -36,6 +36,8 @@ static void version(struct http_request *req, void *userdata)
 static void flags(struct http_request *req, void *userdata)
 {
     struct agent *a = userdata;
+    if (!agent_may(a, req, AUTH_VIEW_FLAGS, NULL))
+        return;
     struct buf out = BUF_INIT;
     struct json_writer w;
     jw_init(&w, &out);
@@ -57,7 +59,7 @@ static void state(struct http_request *req, void *userdata)
     struct buf out = BUF_INIT;
     struct json_writer w;
     jw_init(&w, &out);
-    view_state(userdata, &w);
+    view_state(userdata, req, &w);
     http_respond_jsonp(req, &out);
     buf_done(&out);
 }
@@ -117,7 +119,7 @@ static void write_containers(struct http_request *req, struct agent *a, bool who
         if (e->state == AGENT_EXECUTOR_TERMINATED ||
             (container.n && !str_eq_c(container, e->container_id)) ||
             (framework.n && !str_eq_c(framework, e->framework->id)) ||
-            (executor.n && !str_eq_c(executor, e->id)))
+            (executor.n && !str_eq_c(executor, e->id)) || !agent_sees_container(a, req, e))
             continue;
         write_container(a, &w, e, whole);
     }
@@ -167,9 +169,45 @@ static void containerizer_debug(struct http_request *req, void *userdata)
     buf_done(&out);
 }
 
+/* ---- the door ---- */
+
+/* Who is asked for what, by path: the first whose path is the beginning of the request's. */
+static const struct door {
+    const char *path;
+    enum gate_kind kind;
+    const char *realm;
+    bool guarded; /* the path itself is an object of the rules */
+} doors[] = {
+    {"/api/v1/executor", GATE_OPEN, NULL}, /* executors show tokens of their own */
+    {"/api/v1", GATE_WRITE, "mesos-agent-readwrite"},
+    {"/health", GATE_OPEN, NULL},
+    {"/version", GATE_OPEN, NULL},
+    {"/containers", GATE_READ, "mesos-agent-readonly", true},
+    {"/containerizer/debug", GATE_READ, "mesos-agent-readonly", true},
+    {"/metrics/snapshot", GATE_READ, "mesos-agent-readonly", true},
+    {"/monitor/statistics", GATE_READ, "mesos-agent-readonly", true},
+    {"/", GATE_READ, "mesos-agent-readonly"},
+};
+
+static bool enter(struct agent *a, struct http_request *req)
+{
+    struct gate *g = &a->security.gate;
+    const struct door *d = doors;
+    while (!str_has_prefix(req->path, str_of(d->path)))
+        d++;
+    gate_note(g, req,
+        arena_printf(
+            &req->arena, STR_FMT " " STR_FMT, STR_ARG(req->method_name), STR_ARG(req->path)),
+        NULL, false);
+    if (d->realm && (!gate_enter(g, req, d->kind, d->realm) || !gate_named(req)))
+        return false;
+    return !d->guarded || agent_may(a, req, AUTH_GET_ENDPOINT, d->path);
+}
+
 static void dispatch(struct http_request *req, void *userdata)
 {
     enum { GET = 1u << HTTP_GET };
+    struct agent *a = userdata;
     static const struct http_route routes[] = {
         {0, "/api/v1/executor", agent_executor_api, 0},
         {0, "/api/v1", view_api, 0},
@@ -196,6 +234,10 @@ static void dispatch(struct http_request *req, void *userdata)
         req->path.p += prefix.n - 1;
         req->path.n -= prefix.n - 1;
     }
+    if (!gate_passable(&a->security.gate, req))
+        return;
+    if (req->path.n && req->path.p[0] == '/' && !enter(a, req))
+        return;
     http_route(req, routes, ARRAY_SIZE(routes), userdata);
 }
 
@@ -203,7 +245,8 @@ int agent_http_start(struct agent *a, struct error *err)
 {
     struct http_server_options options = {0};
     a->server = http_server_new(a->loop, &options, dispatch, a);
-    int r = http_server_listen(a->server, a->settings.ip, a->settings.port, NULL, &a->port, err);
+    int r = http_server_listen(a->server, a->settings.ip, a->settings.port,
+        a->security.gate.transport.server, &a->port, err);
     if (r < 0)
         return r;
     return http_server_listen_unix(a->server, a->socket_path, SOCKET_MODE, err);

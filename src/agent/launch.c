@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/environment.h"
+#include "auth/credentials.h"
 #include "agent/sandbox.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -118,7 +119,10 @@ static int build_environment(struct launch *l, const struct agent_executor *e,
         if (r < 0)
             return error_prefix(err, r, "--executor_environment_variables");
     }
+    _cleanup_secret_ struct buf token = BUF_INIT;
+    agent_executor_token(&a->security, l->framework_id, l->executor_id, l->container_id, &token);
     struct executor_environment x = {
+        .token = token.p,
         .framework_id = l->framework_id,
         .executor_id = l->executor_id,
         .agent_id = a->core->id,

@@ -141,13 +141,14 @@ static void on_data(struct http_call *call, const char *p, size_t n, void *userd
         cut(l, err.msg, false);
 }
 
-/* "//host:port/path" or "http://host:port/path". */
+/* "//host:port/path", or with a scheme: whether TLS is spoken is not the master's to say. */
 static bool follow(struct agent_link_shell *l, struct str location)
 {
-    if (str_has_prefix(location, STR("http:"))) {
-        location.p += 5;
-        location.n -= 5;
-    }
+    size_t scheme = str_has_prefix(location, STR("https:"))  ? 6
+                    : str_has_prefix(location, STR("http:")) ? 5
+                                                             : 0;
+    location.p += scheme;
+    location.n -= scheme;
     if (!str_has_prefix(location, STR("//")))
         return false;
     struct str rest = {location.p + 2, location.n - 2}, authority;
@@ -211,10 +212,6 @@ static void stop_agent(struct agent *a)
 
 static void dial(struct timer *t)
 {
-    static const struct http_header headers[] = {
-        {.name = {"Content-Type", 12}, .value = {"application/x-protobuf", 22}},
-        {.name = {"Accept", 6}, .value = {"application/x-protobuf", 22}},
-    };
     static const struct http_call_handlers handlers = {
         .on_response = on_response,
         .on_data = on_data,
@@ -225,13 +222,21 @@ static void dial(struct timer *t)
         return stop_agent(l->agent);
     if (!l->redirected && !choose_master(l))
         agent_die("--master=%s is no address (host:port)", l->agent->settings.master);
+    _cleanup_buf_ struct buf shown = BUF_INIT;
+    login_header(l->agent->security.login, &shown);
+    const struct http_header headers[] = {
+        {STR("Content-Type"), STR("application/x-protobuf")},
+        {STR("Accept"), STR("application/x-protobuf")},
+        {STR("Authorization"), buf_str(&shown)},
+    };
     struct http_call_options options = {
         .method = "POST",
         .host = l->host,
         .port = l->port,
+        .tls = l->agent->security.gate.transport.client,
         .target = link_path,
         .headers = headers,
-        .n_headers = ARRAY_SIZE(headers),
+        .n_headers = ARRAY_SIZE(headers) - (shown.n == 0),
         .stream_body = true,
         .connect_timeout_us = DIAL_CONNECT_TIMEOUT_US,
         .head_timeout_us = DIAL_HEAD_TIMEOUT_US,

@@ -95,9 +95,9 @@ static size_t define_flags(struct agent_settings *s, struct flag *out)
             "ERROR, WARNING, INFO or DEBUG"},
         {"ready_file", FLAG_STRING, &s->ready_file, NULL, "PATH", "written once the agent serves"},
     };
-    _Static_assert(ARRAY_SIZE(flags) <= AGENT_FLAGS_MAX, "too many flags");
+    _Static_assert(ARRAY_SIZE(flags) + AGENT_SECURITY_FLAGS <= AGENT_FLAGS_MAX, "too many flags");
     memcpy(out, flags, sizeof(flags));
-    return ARRAY_SIZE(flags);
+    return ARRAY_SIZE(flags) + agent_security_flags(&s->security, out + ARRAY_SIZE(flags));
 }
 
 static int absolute(const char *path, char **ret, struct error *err)
@@ -231,6 +231,15 @@ static void stop(void *userdata, int signum)
     loop_stop(a->loop);
 }
 
+static void reopen_audit(void *userdata, int signum)
+{
+    struct agent *a = userdata;
+    struct error err = ERROR_INIT;
+    (void)signum;
+    if (a->security.gate.audit && audit_reopen(a->security.gate.audit, &err) < 0)
+        log_warn("cannot open the audit log anew, going on with the old file error=%s", err.msg);
+}
+
 static void unregister(void *userdata, int signum)
 {
     struct agent *a = userdata;
@@ -268,7 +277,15 @@ static int start(struct agent *a, struct error *err)
     r = make_containerizer(a, err);
     if (r < 0)
         return r;
-    a->client = http_client_new(a->loop, NULL);
+    r = agent_security_open(&a->security, &s->security, err);
+    if (r < 0)
+        return r;
+    struct str rest = buf_str(&a->security.gate.warnings), warning;
+    while (rest.n && str_split(&rest, '\n', &warning))
+        if (warning.n)
+            log_warn(STR_FMT, STR_ARG(warning));
+    const struct http_client_options client = {.tls = a->security.gate.transport.client};
+    a->client = http_client_new(a->loop, &client);
     r = agent_http_start(a, err);
     if (r < 0)
         return r;
@@ -300,6 +317,7 @@ static void finish(struct agent *a)
     if (a->store)
         store_close(a->store);
     agent_core_free(a->core);
+    agent_security_close(&a->security);
     free(a->work_dir);
     free(a->runtime_dir);
     free(a->launcher_dir);
@@ -342,6 +360,7 @@ int main(int argc, char **argv)
     struct loop_signal *signals[] = {
         loop_signal_new(a->loop, SIGTERM, stop, a),
         loop_signal_new(a->loop, SIGINT, stop, a),
+        loop_signal_new(a->loop, SIGHUP, reopen_audit, a),
         NULL,
     };
     r = start(a, &err);

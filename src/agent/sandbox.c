@@ -130,6 +130,19 @@ static bool take_pair(struct str *path, const char *name, struct str *value)
     return true;
 }
 
+bool sandbox_owner(
+    const char *work_dir, struct str path, struct str *ret_framework, struct str *ret_executor)
+{
+    struct str rest = path, agent, root = str_of(work_dir);
+    if (str_has_prefix(path, root)) {
+        rest = (struct str){path.p + root.n, path.n - root.n};
+        if (!take_pair(&rest, "slaves", &agent))
+            return false;
+    }
+    return take_pair(&rest, "frameworks", ret_framework) &&
+           take_pair(&rest, "executors", ret_executor);
+}
+
 int sandbox_open(const char *work_dir, const char *agent_id, struct str path, struct error *err)
 {
     if (memchr(path.p, '\0', path.n))

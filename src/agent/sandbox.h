@@ -32,6 +32,10 @@ int sandbox_create(const char *work_dir, const char *agent_id, const char *frame
  */
 int sandbox_open(const char *work_dir, const char *agent_id, struct str path, struct error *err);
 
+/* Whose sandbox a client's path is in; false when it is in none. */
+bool sandbox_owner(
+    const char *work_dir, struct str path, struct str *ret_framework, struct str *ret_executor);
+
 /* Opens `path` below the folder `root_fd`, never leaving it; symbolic links inside it are followed
  * when `links`, refused otherwise. Descriptor or negative errno. */
 int open_beneath(int root_fd, const char *path, int flags, bool links);

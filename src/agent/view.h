@@ -8,8 +8,8 @@
 /* The version of the API that clients are told. */
 #define DCOS_MESOS_VERSION "1.11.0"
 
-/* The object of /state. */
-void view_state(struct agent *a, struct json_writer *w);
+/* The object of /state, with what the caller is shown. */
+void view_state(struct agent *a, const struct http_request *req, struct json_writer *w);
 
 /* Messages of the public API, in the arena; NULL when the stored bytes cannot be read. */
 Mesos__V1__FrameworkInfo *view_framework_info(const struct agent_framework *f, struct arena *arena);

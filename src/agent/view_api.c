@@ -45,19 +45,23 @@ static void respond(struct http_request *req, const Response *response)
 /* ---- state ---- */
 
 static Mesos__V1__Agent__Response__GetFrameworks *get_frameworks(
-    struct agent *a, struct arena *arena)
+    struct agent *a, const struct http_request *req, struct arena *arena)
 {
     typedef Mesos__V1__Agent__Response__GetFrameworks__Framework Framework;
     Mesos__V1__Agent__Response__GetFrameworks *g = arena_new(
         arena, Mesos__V1__Agent__Response__GetFrameworks);
     mesos__v1__agent__response__get_frameworks__init(g);
     MAP_FOREACH (entry, &a->core->frameworks) {
+        if (!agent_sees_framework(a, req, entry->value))
+            continue;
         Framework *f = arena_new(arena, Framework);
         mesos__v1__agent__response__get_frameworks__framework__init(f);
         f->framework_info = view_framework_info(entry->value, arena);
         ADD(arena, g->n_frameworks, g->frameworks, f);
     }
     LIST_FOREACH (gone, &a->core->completed_frameworks, struct agent_framework, node) {
+        if (!agent_sees_framework(a, req, gone))
+            continue;
         Framework *f = arena_new(arena, Framework);
         mesos__v1__agent__response__get_frameworks__framework__init(f);
         f->framework_info = view_framework_info(gone, arena);
@@ -70,6 +74,8 @@ static Mesos__V1__Agent__Response__GetFrameworks *get_frameworks(
 struct visitor {
     void (*executor)(struct visitor *v, struct agent_executor *e, bool completed);
     void (*task)(struct visitor *v, struct agent_task *t);
+    struct agent *agent;
+    const struct http_request *req; /* whose caller is shown it */
     struct arena *arena;
     void *result;
 };
@@ -106,6 +112,8 @@ static void add_executor(struct visitor *v, struct agent_executor *e, bool compl
 {
     typedef Mesos__V1__Agent__Response__GetExecutors__Executor Executor;
     Mesos__V1__Agent__Response__GetExecutors *g = v->result;
+    if (!agent_sees_executor(v->agent, v->req, e))
+        return;
     Executor *x = arena_new(v->arena, Executor);
     mesos__v1__agent__response__get_executors__executor__init(x);
     x->executor_info = view_executor_info(e, v->arena);
@@ -115,12 +123,14 @@ static void add_executor(struct visitor *v, struct agent_executor *e, bool compl
         ADD(v->arena, g->n_executors, g->executors, x);
 }
 
-static Mesos__V1__Agent__Response__GetExecutors *get_executors(struct agent *a, struct arena *arena)
+static Mesos__V1__Agent__Response__GetExecutors *get_executors(
+    struct agent *a, const struct http_request *req, struct arena *arena)
 {
     Mesos__V1__Agent__Response__GetExecutors *g = arena_new(
         arena, Mesos__V1__Agent__Response__GetExecutors);
     mesos__v1__agent__response__get_executors__init(g);
-    struct visitor v = {.executor = add_executor, .arena = arena, .result = g};
+    struct visitor v = {
+        .executor = add_executor, .agent = a, .req = req, .arena = arena, .result = g};
     visit(a, &v);
     return g;
 }
@@ -129,7 +139,7 @@ static void add_task(struct visitor *v, struct agent_task *t)
 {
     Mesos__V1__Agent__Response__GetTasks *g = v->result;
     Mesos__V1__Task *task = view_task(t, v->arena);
-    if (!task)
+    if (!task || !agent_sees_task(v->agent, v->req, t))
         return;
     switch (t->phase) {
     case AGENT_TASK_QUEUED:
@@ -147,18 +157,19 @@ static void add_task(struct visitor *v, struct agent_task *t)
     }
 }
 
-static Mesos__V1__Agent__Response__GetTasks *get_tasks(struct agent *a, struct arena *arena)
+static Mesos__V1__Agent__Response__GetTasks *get_tasks(
+    struct agent *a, const struct http_request *req, struct arena *arena)
 {
     Mesos__V1__Agent__Response__GetTasks *g = arena_new(
         arena, Mesos__V1__Agent__Response__GetTasks);
     mesos__v1__agent__response__get_tasks__init(g);
-    struct visitor v = {.task = add_task, .arena = arena, .result = g};
+    struct visitor v = {.task = add_task, .agent = a, .req = req, .arena = arena, .result = g};
     visit(a, &v);
     return g;
 }
 
 static Mesos__V1__Agent__Response__GetContainers *get_containers(
-    struct agent *a, struct arena *arena)
+    struct agent *a, const struct http_request *req, struct arena *arena)
 {
     typedef Mesos__V1__Agent__Response__GetContainers__Container Container;
     Mesos__V1__Agent__Response__GetContainers *g = arena_new(
@@ -166,7 +177,7 @@ static Mesos__V1__Agent__Response__GetContainers *get_containers(
     mesos__v1__agent__response__get_containers__init(g);
     MAP_FOREACH (entry, &a->core->containers) {
         const struct agent_executor *e = entry->value;
-        if (e->state == AGENT_EXECUTOR_TERMINATED)
+        if (e->state == AGENT_EXECUTOR_TERMINATED || !agent_sees_container(a, req, e))
             continue;
         Container *c = arena_new(arena, Container);
         mesos__v1__agent__response__get_containers__container__init(c);
@@ -221,8 +232,19 @@ static Mesos__V1__Agent__Response__GetFlags *get_flags(struct agent *a, struct a
     return g;
 }
 
+/* 403 when the caller may not read there. */
+static bool may_read(struct agent *a, struct http_request *req, const char *path)
+{
+    if (agent_sees_files(a, req, str_of(path)))
+        return true;
+    http_respond_text(req, 403, "403 Forbidden.");
+    return false;
+}
+
 static void list_files(struct agent *a, struct http_request *req, const Call *call)
 {
+    if (!may_read(a, req, call->list_files->path))
+        return;
     struct files_list list = {0};
     struct error err = ERROR_INIT;
     int r = files_list(a, str_of(call->list_files->path), &list, &err);
@@ -258,6 +280,8 @@ static void list_files(struct agent *a, struct http_request *req, const Call *ca
 static void read_file(struct agent *a, struct http_request *req, const Call *call)
 {
     const Mesos__V1__Agent__Call__ReadFile *q = call->read_file;
+    if (!may_read(a, req, q->path))
+        return;
     struct buf data = BUF_INIT;
     struct error err = ERROR_INIT;
     int64_t size = 0;
@@ -326,6 +350,8 @@ static void handle(struct agent *a, struct http_request *req, const Call *call)
         r.get_health = &health;
         break;
     case MESOS__V1__AGENT__CALL__TYPE__GET_FLAGS:
+        if (!agent_may(a, req, AUTH_VIEW_FLAGS, NULL))
+            return;
         r.type = MESOS__V1__AGENT__RESPONSE__TYPE__GET_FLAGS;
         r.get_flags = get_flags(a, arena);
         break;
@@ -349,6 +375,8 @@ static void handle(struct agent *a, struct http_request *req, const Call *call)
         r.get_logging_level = &level;
         break;
     case MESOS__V1__AGENT__CALL__TYPE__SET_LOGGING_LEVEL:
+        if (!agent_may(a, req, AUTH_SET_LOG_LEVEL, NULL))
+            return;
         log_set_level(call->set_logging_level->level ? LOG_DEBUG : LOG_INFO);
         return http_respond(req, 200, NULL, NULL, 0);
     case MESOS__V1__AGENT__CALL__TYPE__LIST_FILES:
@@ -357,22 +385,22 @@ static void handle(struct agent *a, struct http_request *req, const Call *call)
         return read_file(a, req, call);
     case MESOS__V1__AGENT__CALL__TYPE__GET_STATE:
         r.type = MESOS__V1__AGENT__RESPONSE__TYPE__GET_STATE;
-        state.get_tasks = get_tasks(a, arena);
-        state.get_executors = get_executors(a, arena);
-        state.get_frameworks = get_frameworks(a, arena);
+        state.get_tasks = get_tasks(a, req, arena);
+        state.get_executors = get_executors(a, req, arena);
+        state.get_frameworks = get_frameworks(a, req, arena);
         r.get_state = &state;
         break;
     case MESOS__V1__AGENT__CALL__TYPE__GET_CONTAINERS:
         r.type = MESOS__V1__AGENT__RESPONSE__TYPE__GET_CONTAINERS;
-        r.get_containers = get_containers(a, arena);
+        r.get_containers = get_containers(a, req, arena);
         break;
     case MESOS__V1__AGENT__CALL__TYPE__GET_FRAMEWORKS:
         r.type = MESOS__V1__AGENT__RESPONSE__TYPE__GET_FRAMEWORKS;
-        r.get_frameworks = get_frameworks(a, arena);
+        r.get_frameworks = get_frameworks(a, req, arena);
         break;
     case MESOS__V1__AGENT__CALL__TYPE__GET_EXECUTORS:
         r.type = MESOS__V1__AGENT__RESPONSE__TYPE__GET_EXECUTORS;
-        r.get_executors = get_executors(a, arena);
+        r.get_executors = get_executors(a, req, arena);
         break;
     case MESOS__V1__AGENT__CALL__TYPE__GET_OPERATIONS:
         r.type = MESOS__V1__AGENT__RESPONSE__TYPE__GET_OPERATIONS;
@@ -384,7 +412,7 @@ static void handle(struct agent *a, struct http_request *req, const Call *call)
         break;
     case MESOS__V1__AGENT__CALL__TYPE__GET_TASKS:
         r.type = MESOS__V1__AGENT__RESPONSE__TYPE__GET_TASKS;
-        r.get_tasks = get_tasks(a, arena);
+        r.get_tasks = get_tasks(a, req, arena);
         break;
     case MESOS__V1__AGENT__CALL__TYPE__GET_AGENT:
         r.type = MESOS__V1__AGENT__RESPONSE__TYPE__GET_AGENT;
@@ -405,6 +433,16 @@ static void handle(struct agent *a, struct http_request *req, const Call *call)
     respond(req, &r);
 }
 
+/* Calls by name in the audit log; those that only look are written when they are refused. */
+static void note(struct agent *a, struct http_request *req, const Call *call)
+{
+    const char *name = wire_enum_name(&mesos__v1__agent__call__type__descriptor, (int)call->type);
+    bool looks = !name || has_prefix(name, "GET_") || streq(name, "LIST_FILES") ||
+                 streq(name, "READ_FILE");
+    gate_note(
+        &a->security.gate, req, arena_printf(&req->arena, "POST /api/v1 %s", name), NULL, !looks);
+}
+
 static void collected(struct http_request *req)
 {
     struct agent *a = req->userdata;
@@ -423,6 +461,7 @@ static void collected(struct http_request *req)
     if (missing)
         return http_respond_text(
             req, 400, "Failed to validate agent::Call: Expecting '%s' to be present", missing);
+    note(a, req, (const Call *)m);
     handle(a, req, (const Call *)m);
 }
 

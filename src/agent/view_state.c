@@ -207,32 +207,37 @@ static void write_queued_task(struct json_writer *w, const struct agent_task *t)
     jw_end_object(w);
 }
 
-static void write_tasks(struct json_writer *w, const struct agent_executor *e)
+static void write_tasks(struct agent *a, const struct http_request *req, struct json_writer *w,
+    const struct agent_executor *e)
 {
     jw_key(w, "tasks");
     jw_begin_array(w);
     LIST_FOREACH (t, &e->tasks, struct agent_task, node)
-        if (t->phase == AGENT_TASK_LAUNCHED)
+        if (t->phase == AGENT_TASK_LAUNCHED && agent_sees_task(a, req, t))
             write_task(w, t);
     jw_end_array(w);
     jw_key(w, "queued_tasks");
     jw_begin_array(w);
     LIST_FOREACH (q, &e->tasks, struct agent_task, node)
-        if (q->phase == AGENT_TASK_QUEUED)
+        if (q->phase == AGENT_TASK_QUEUED && agent_sees_task(a, req, q))
             write_queued_task(w, q);
     jw_end_array(w);
     jw_key(w, "completed_tasks");
     jw_begin_array(w);
     LIST_FOREACH (c, &e->completed_tasks, struct agent_task, node)
-        write_task(w, c);
+        if (agent_sees_task(a, req, c))
+            write_task(w, c);
     LIST_FOREACH (u, &e->tasks, struct agent_task, node)
-        if (u->phase == AGENT_TASK_TERMINATED)
+        if (u->phase == AGENT_TASK_TERMINATED && agent_sees_task(a, req, u))
             write_task(w, u);
     jw_end_array(w);
 }
 
-static void write_executor(const struct agent *a, struct json_writer *w, struct agent_executor *e)
+static void write_executor(struct agent *a, const struct http_request *req, struct json_writer *w,
+    struct agent_executor *e)
 {
+    if (!agent_sees_executor(a, req, e))
+        return;
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     const Mesos__V1__ExecutorInfo *info = view_executor_info(e, &arena);
     if (!info)
@@ -255,12 +260,15 @@ static void write_executor(const struct agent *a, struct json_writer *w, struct 
     if (info->has_type)
         jw_field_string(w, "type",
             info->type == MESOS__V1__EXECUTOR_INFO__TYPE__DEFAULT ? "DEFAULT" : "CUSTOM");
-    write_tasks(w, e);
+    write_tasks(a, req, w, e);
     jw_end_object(w);
 }
 
-static void write_framework(const struct agent *a, struct json_writer *w, struct agent_framework *f)
+static void write_framework(struct agent *a, const struct http_request *req, struct json_writer *w,
+    struct agent_framework *f)
 {
+    if (!agent_sees_framework(a, req, f))
+        return;
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     const Mesos__V1__FrameworkInfo *info = view_framework_info(f, &arena);
     if (!info)
@@ -288,12 +296,12 @@ static void write_framework(const struct agent *a, struct json_writer *w, struct
     jw_key(w, "executors");
     jw_begin_array(w);
     MAP_FOREACH (entry, &f->executors)
-        write_executor(a, w, entry->value);
+        write_executor(a, req, w, entry->value);
     jw_end_array(w);
     jw_key(w, "completed_executors");
     jw_begin_array(w);
     LIST_FOREACH (c, &f->completed, struct agent_executor, node)
-        write_executor(a, w, c);
+        write_executor(a, req, w, c);
     jw_end_array(w);
     jw_end_object(w);
 }
@@ -332,12 +340,12 @@ static void write_full(struct json_writer *w, const char *key, const struct reso
     resources_done(&part);
 }
 
-static void write_reserved(
-    struct json_writer *w, const char *key, const struct resources *r, bool full)
+static void write_reserved(struct agent *a, const struct http_request *req, struct json_writer *w,
+    const char *key, const struct resources *r, bool full)
 {
     struct map roles = MAP_INIT;
     RESOURCES_FOREACH(item, r)
-    if (item->kind->n_reservations)
+    if (item->kind->n_reservations && agent_sees_role(a, req, item->kind->role))
         map_put(&roles, item->kind->role, (void *)(uintptr_t)item->kind->role);
     jw_key(w, key);
     jw_begin_object(w);
@@ -351,19 +359,19 @@ static void write_reserved(
     map_done(&roles);
 }
 
-static void write_agent_resources(
-    const struct agent *a, struct json_writer *w, const Mesos__V1__AgentInfo *info)
+static void write_agent_resources(struct agent *a, const struct http_request *req,
+    struct json_writer *w, const Mesos__V1__AgentInfo *info)
 {
     struct resources total = RESOURCES_INIT, used = RESOURCES_INIT;
     (void)resources_from_wire(info->resources, info->n_resources, &total, NULL);
     view_allocated(a, &used);
     jw_key(w, "resources");
     resources_write_state(w, &total);
-    write_reserved(w, "reserved_resources", &total, false);
+    write_reserved(a, req, w, "reserved_resources", &total, false);
     write_state_of(w, "unreserved_resources", &total, resource_is_unreserved, NULL);
-    write_reserved(w, "reserved_resources_full", &total, true);
+    write_reserved(a, req, w, "reserved_resources_full", &total, true);
     write_full(w, "unreserved_resources_full", &total, resource_is_unreserved, NULL);
-    write_reserved(w, "reserved_resources_allocated", &used, false);
+    write_reserved(a, req, w, "reserved_resources_allocated", &used, false);
     write_state_of(w, "unreserved_resources_allocated", &used, resource_is_unreserved, NULL);
     resources_done(&total);
     resources_done(&used);
@@ -394,7 +402,18 @@ static void write_drain(const struct agent *a, struct json_writer *w, struct are
         w, "estimated_drain_start_time_seconds", a->core->drain_start_wall_us / USEC_PER_SEC);
 }
 
-void view_state(struct agent *a, struct json_writer *w)
+static void write_flags(const struct agent *a, struct json_writer *w)
+{
+    jw_key(w, "flags");
+    jw_begin_object(w);
+    for (size_t i = 0; i < a->n_flags; i++)
+        if (a->flags[i].value_text)
+            jw_field_string(
+                w, a->flags[i].name, a->flags[i].secret ? "***" : a->flags[i].value_text);
+    jw_end_object(w);
+}
+
+void view_state(struct agent *a, const struct http_request *req, struct json_writer *w)
 {
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     const Mesos__V1__AgentInfo *info = view_agent_info(a, &arena);
@@ -421,29 +440,24 @@ void view_state(struct agent *a, struct json_writer *w)
         write_message(w, "domain", &info->domain->base);
     write_drain(a, w, &arena);
     if (info) {
-        write_agent_resources(a, w, info);
+        write_agent_resources(a, req, w, info);
         jw_key(w, "resource_providers");
         jw_begin_array(w);
         jw_end_array(w);
         jw_key(w, "attributes");
         attributes_write_state(w, info->attributes, info->n_attributes);
     }
-    jw_key(w, "flags");
-    jw_begin_object(w);
-    for (size_t i = 0; i < a->n_flags; i++)
-        if (a->flags[i].value_text)
-            jw_field_string(
-                w, a->flags[i].name, a->flags[i].secret ? "***" : a->flags[i].value_text);
-    jw_end_object(w);
+    if (agent_sees_flags(a, req))
+        write_flags(a, w);
     jw_key(w, "frameworks");
     jw_begin_array(w);
     MAP_FOREACH (entry, &a->core->frameworks)
-        write_framework(a, w, entry->value);
+        write_framework(a, req, w, entry->value);
     jw_end_array(w);
     jw_key(w, "completed_frameworks");
     jw_begin_array(w);
     LIST_FOREACH (gone, &a->core->completed_frameworks, struct agent_framework, node)
-        write_framework(a, w, gone);
+        write_framework(a, req, w, gone);
     jw_end_array(w);
     jw_end_object(w);
 }

@@ -148,19 +148,19 @@ void authenticator_check(const struct authenticator *a, struct str authorization
     ret->challenge = challenges;
 }
 
-bool authenticate(const struct authenticator *a, struct http_request *req, const char *realm,
-    struct auth_subject *ret)
+bool authenticate(const struct authenticator *a, struct http_request *req, const char *realm)
 {
-    *ret = (struct auth_subject){0};
+    static const struct auth_subject nobody = {0};
+    req->subject = &nobody;
     if (!a)
         return true;
-    struct auth_verdict v;
+    struct auth_verdict *v = arena_new(&req->arena, struct auth_verdict);
     authenticator_check(a, http_request_header(req, "Authorization"), realm,
-        clock_realtime_us() / USEC_PER_SEC, &req->arena, &v);
-    *ret = v.who;
-    if (!v.challenge)
+        clock_realtime_us() / USEC_PER_SEC, &req->arena, v);
+    req->subject = &v->who;
+    if (!v->challenge)
         return true;
-    http_set_header(req, "WWW-Authenticate", v.challenge);
+    http_set_header(req, "WWW-Authenticate", v->challenge);
     http_respond_text(req, 401, "401 Unauthorized.");
     return false;
 }

@@ -37,9 +37,8 @@ struct auth_verdict {
 void authenticator_check(const struct authenticator *a, struct str authorization, const char *realm,
     int64_t now_s, struct arena *arena, struct auth_verdict *ret);
 
-/* For a request, at this moment; answers 401 and returns false when it fails. A NULL authenticator
- * takes everybody, as nobody. */
-bool authenticate(const struct authenticator *a, struct http_request *req, const char *realm,
-    struct auth_subject *ret);
+/* For a request, at this moment: sets req->subject, which is never NULL afterwards. Answers 401 and
+ * returns false when it fails. A NULL authenticator takes everybody, as nobody. */
+bool authenticate(const struct authenticator *a, struct http_request *req, const char *realm);
 
 #endif

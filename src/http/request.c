@@ -198,8 +198,10 @@ void exchange_close(struct exchange *x, int status)
         return;
     x->close_told = true;
     x->conn = NULL;
-    x->ended = x->begun = true;
     x->refs++;
+    if (!x->begun && x->pub.on_answer)
+        x->pub.on_answer(&x->pub, 0);
+    x->ended = x->begun = true;
     if (!x->body_told && x->mode == BODY_STREAM) {
         x->body_told = true;
         if (x->on_end)

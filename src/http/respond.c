@@ -80,6 +80,8 @@ static void settle_body(struct exchange *x)
 static void put_head(struct exchange *x, struct buf *out, int status, const char *content_type)
 {
     struct http_conn *c = x->conn;
+    if (x->pub.on_answer)
+        x->pub.on_answer(&x->pub, status);
     buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, http_status_text(status),
         server_date(c->server));
     if (c->server->options.server_name)

@@ -22,6 +22,7 @@
 
 struct http_server;
 struct http_request;
+struct auth_subject;
 
 struct http_server_options {
     int64_t head_timeout_us;  /* 0 = 10 s: from the first byte of a head to its end */
@@ -65,6 +66,10 @@ struct http_request {
     struct str body;                            /* after http_request_collect's callback */
     void *userdata;                             /* for the handler's own state */
     void (*on_close)(struct http_request *req); /* see above; may be NULL; called exactly once */
+    /* The answer begins with this status, or the connection broke before (0). Once; may be NULL. */
+    void (*on_answer)(struct http_request *req, int status);
+    void *answer_userdata;              /* for on_answer */
+    const struct auth_subject *subject; /* who calls, for whoever authenticates; NULL at first */
 };
 
 struct loop *http_request_loop(struct http_request *req);

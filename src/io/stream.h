@@ -105,6 +105,11 @@ int tls_context_new_server(
 /* `ca_path` NULL = the system's; `verify` false accepts anything (health checks). */
 int tls_context_new_client(
     const char *ca_path, bool verify, struct tls_context **ret, struct error *err);
+/* Clients of the server must show a certificate that an authority of the file signed. */
+int tls_context_require_client(struct tls_context *server, const char *ca_path, struct error *err);
+/* The client shows this certificate to servers that ask for one. */
+int tls_context_set_certificate(
+    struct tls_context *client, const char *cert_path, const char *key_path, struct error *err);
 void tls_context_free(struct tls_context *t);
 
 #endif

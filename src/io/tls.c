@@ -72,18 +72,24 @@ static struct tls *context_new(bool server)
     return t;
 }
 
+static int use_certificate(
+    struct tls *t, const char *cert_path, const char *key_path, struct error *err)
+{
+    ERR_clear_error();
+    if (SSL_CTX_use_certificate_chain_file(t->ctx, cert_path) != 1)
+        return tls_error(err, -EINVAL, "certificate", cert_path);
+    if (SSL_CTX_use_PrivateKey_file(t->ctx, key_path, SSL_FILETYPE_PEM) != 1)
+        return tls_error(err, -EINVAL, "private key", key_path);
+    if (SSL_CTX_check_private_key(t->ctx) != 1)
+        return tls_error(err, -EINVAL, "private key does not fit the certificate", key_path);
+    return 0;
+}
+
 int tls_context_new_server(
     const char *cert_path, const char *key_path, struct tls_context **ret, struct error *err)
 {
     struct tls *t = context_new(true);
-    int r = 0;
-    ERR_clear_error();
-    if (SSL_CTX_use_certificate_chain_file(t->ctx, cert_path) != 1)
-        r = tls_error(err, -EINVAL, "certificate", cert_path);
-    else if (SSL_CTX_use_PrivateKey_file(t->ctx, key_path, SSL_FILETYPE_PEM) != 1)
-        r = tls_error(err, -EINVAL, "private key", key_path);
-    else if (SSL_CTX_check_private_key(t->ctx) != 1)
-        r = tls_error(err, -EINVAL, "private key does not fit the certificate", key_path);
+    int r = use_certificate(t, cert_path, key_path, err);
     if (r < 0) {
         unref(t);
         return r;
@@ -113,6 +119,29 @@ int tls_context_new_client(
     SSL_CTX_set_verify(t->ctx, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     *ret = &t->base;
     return 0;
+}
+
+int tls_context_require_client(struct tls_context *server, const char *ca_path, struct error *err)
+{
+    static const unsigned char session_context[] = "dcos";
+    struct tls *t = (struct tls *)server;
+    ERR_clear_error();
+    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(ca_path);
+    if (!names || SSL_CTX_load_verify_file(t->ctx, ca_path) != 1) {
+        sk_X509_NAME_pop_free(names, X509_NAME_free);
+        return tls_error(err, -EINVAL, "certificate authorities", ca_path);
+    }
+    SSL_CTX_set_client_CA_list(t->ctx, names);
+    SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_session_id_context(t->ctx, session_context, sizeof(session_context));
+    t->verify = true;
+    return 0;
+}
+
+int tls_context_set_certificate(
+    struct tls_context *client, const char *cert_path, const char *key_path, struct error *err)
+{
+    return use_certificate((struct tls *)client, cert_path, key_path, err);
 }
 
 void tls_context_free(struct tls_context *t)

@@ -25,6 +25,7 @@ enum {
 struct address {
     char host[HOST_MAX];
     uint16_t port;
+    bool tls;
 };
 
 struct pending {
@@ -41,6 +42,7 @@ struct scheduler_client {
     struct address master; /* of the current attempt */
     char master_text[HOST_MAX + 8];
     struct http_client *http;
+    const struct login *login;
     int64_t min_backoff_us, max_backoff_us, backoff_us;
     unsigned missed_heartbeats, redirects;
 
@@ -63,12 +65,22 @@ struct scheduler_client {
 static void subscribe(struct scheduler_client *c);
 static void send_next(struct scheduler_client *c);
 
-static int parse_master(struct str text, struct address *ret, struct error *err)
+static bool skip(struct str *text, struct str prefix)
 {
-    if (str_has_prefix(text, STR("http://"))) {
-        text.p += 7;
-        text.n -= 7;
-    }
+    if (!str_has_prefix(*text, prefix))
+        return false;
+    text->p += prefix.n;
+    text->n -= prefix.n;
+    return true;
+}
+
+static int parse_master(struct str text, bool tls, struct address *ret, struct error *err)
+{
+    ret->tls = tls;
+    if (skip(&text, STR("https://")))
+        ret->tls = true;
+    else if (skip(&text, STR("http://")))
+        ret->tls = false;
     while (text.n > 0 && text.p[text.n - 1] == '/')
         text.n--;
     size_t colon = text.n;
@@ -180,7 +192,7 @@ static void on_response(struct http_call *call, const struct http_response *res,
         if (res->status == 307 && str_has_prefix(location, STR("//"))) {
             rest.p += 2;
             rest.n -= 2;
-            if (str_split(&rest, '/', &part) && parse_master(part, &to, NULL) == 0)
+            if (str_split(&rest, '/', &part) && parse_master(part, c->master.tls, &to, NULL) == 0)
                 c->master = to;
             else
                 c->redirects = MAX_REDIRECTS;
@@ -243,14 +255,17 @@ static void subscribe(struct scheduler_client *c)
     recordio_decoder_init(&c->decoder, SCHEDULER_EVENT_MAX);
     c->refused = c->drop = false;
     snprintf(c->master_text, sizeof(c->master_text), "%s:%u", c->master.host, c->master.port);
-    const struct http_header headers[] = {
-        {STR("Content-Type"), str_of(TYPE)}, {STR("Accept"), str_of(TYPE)}};
+    _cleanup_buf_ struct buf shown = BUF_INIT;
+    login_header(c->login, &shown);
+    const struct http_header headers[] = {{STR("Content-Type"), str_of(TYPE)},
+        {STR("Accept"), str_of(TYPE)}, {STR("Authorization"), buf_str(&shown)}};
     const struct http_call_options options = {.method = "POST",
         .host = c->master.host,
         .port = c->master.port,
+        .tls = c->master.tls,
         .target = PATH,
         .headers = headers,
-        .n_headers = ARRAY_SIZE(headers),
+        .n_headers = ARRAY_SIZE(headers) - (shown.n == 0),
         .body = body.p,
         .body_n = body.n,
         .head_timeout_us = SUBSCRIBE_TIMEOUT_SECONDS * USEC_PER_SEC,
@@ -292,14 +307,18 @@ static void send_next(struct scheduler_client *c)
     struct pending next = c->calls[c->first];
     c->first = (c->first + 1) % c->cap;
     c->n_calls--;
+    _cleanup_buf_ struct buf shown = BUF_INIT;
+    login_header(c->login, &shown);
     const struct http_header headers[] = {{STR("Content-Type"), str_of(TYPE)},
-        {STR("Accept"), str_of(TYPE)}, {STR("Mesos-Stream-Id"), str_of(c->stream_id)}};
+        {STR("Accept"), str_of(TYPE)}, {STR("Mesos-Stream-Id"), str_of(c->stream_id)},
+        {STR("Authorization"), buf_str(&shown)}};
     const struct http_call_options options = {.method = "POST",
         .host = c->master.host,
         .port = c->master.port,
+        .tls = c->master.tls,
         .target = PATH,
         .headers = headers,
-        .n_headers = ARRAY_SIZE(headers),
+        .n_headers = ARRAY_SIZE(headers) - (shown.n == 0),
         .body = next.p,
         .body_n = next.n,
         .collect_max = ANSWER_MAX};
@@ -366,10 +385,12 @@ int scheduler_client_new(struct loop *l, const struct scheduler_options *o,
     c->max_backoff_us = o->max_backoff_us ? o->max_backoff_us : 5 * USEC_PER_SEC;
     c->backoff_us = c->min_backoff_us;
     c->missed_heartbeats = o->missed_heartbeats ? o->missed_heartbeats : 5;
-    c->http = http_client_new(l, NULL);
+    const struct http_client_options http = {.tls = o->tls};
+    c->http = http_client_new(l, &http);
+    c->login = o->login;
     while (str_split(&rest, ',', &part)) {
         struct address a;
-        int r = parse_master(str_trim(part), &a, err);
+        int r = parse_master(str_trim(part), o->tls != NULL, &a, err);
         if (r < 0) {
             scheduler_client_free(c);
             return r;

@@ -12,6 +12,7 @@
  * are made up for.
  */
 
+#include "auth/login.h"
 #include "http/client.h"
 #include "wire/scheduler.pb-c.h"
 
@@ -35,7 +36,11 @@ struct scheduler_handlers {
 };
 
 struct scheduler_options {
-    const char *masters; /* "host:port[,host:port...]"; "http://" in front is allowed */
+    /* "host:port[,host:port...]". "https://" or "http://" in front says whether to speak TLS;
+     * without it TLS is spoken when there is a context. Redirects keep what the address had. */
+    const char *masters;
+    struct tls_context *tls;                /* borrowed; NULL: the system's authorities for https */
+    const struct login *login;              /* borrowed; NULL: nothing is shown */
     int64_t min_backoff_us, max_backoff_us; /* 0 = 100 ms, 5 s */
     unsigned missed_heartbeats;             /* 0 = 5 */
 };

@@ -1,0 +1,61 @@
+#ifndef DCOS_AUTH_GATE_H
+#define DCOS_AUTH_GATE_H
+
+/*
+ * What the kernel's daemons have in common at their door: TLS, who calls, which endpoints are
+ * closed, what is written down. Flags are Mesos' where Mesos has them.
+ */
+
+#include "auth/audit.h"
+#include "auth/authenticator.h"
+#include "auth/transport.h"
+
+struct gate_settings {
+    const char *credentials, *acls, *authenticators, *jwt_secret_key, *jwt_public_keys, *audit_log,
+        *firewall_rules;
+    bool readonly, readwrite; /* whether endpoints that read, and the others, ask who calls */
+    struct transport_settings transport;
+};
+enum { GATE_FLAGS = 9 + TRANSPORT_FLAGS, GATE_FIREWALL_MAX = 1000 };
+/* `credentials` is the name of the flag with the file of names and secrets. */
+size_t gate_flags(struct gate_settings *s, const char *credentials, struct flag *out);
+
+struct gate {
+    const char *program;
+    struct transport transport;
+    struct credentials *credentials;
+    struct jwt_keys *keys;
+    struct buf jwt_secret; /* of --jwt_secret_key, for whoever makes tokens */
+    struct authenticator *http;
+    bool readonly, readwrite;
+    struct authorizer *authorizer; /* NULL: everything is permitted */
+    struct audit *audit;
+    struct buf firewall;  /* closed paths, one a line */
+    const char *alias;    /* prefix that paths may have in front: "/master" */
+    struct buf warnings;  /* what is to be told to the operator, one a line */
+    int64_t audit_failed; /* lines that could not be written */
+};
+/* `alias` and `program` outlive it. */
+int gate_open(struct gate *g, const struct gate_settings *s, const char *program, const char *alias,
+    struct error *err);
+void gate_close(struct gate *g);
+
+enum gate_kind { GATE_OPEN, GATE_READ, GATE_WRITE };
+
+/* Every request, first: 403 when its endpoint is closed (false then). */
+bool gate_passable(const struct gate *g, struct http_request *req);
+/* Asks who calls where flags say so and sets req->subject: false when it was answered with 401. */
+bool gate_enter(
+    const struct gate *g, struct http_request *req, enum gate_kind kind, const char *realm);
+
+/* Whether the caller has a name, or nobody was asked: a token may have claims only, which is enough
+ * for few calls. Answers 403 otherwise. */
+bool gate_named(struct http_request *req);
+
+/* Writes the answer to this request down: always when it `changes` something, else when it is
+ * refused with 401 or 403. Texts live as long as the request; calling again replaces them, NULL
+ * leaves what was there. */
+void gate_note(
+    struct gate *g, struct http_request *req, const char *action, const char *object, bool changes);
+
+#endif
