@@ -85,12 +85,15 @@ void agent_set_info(struct agent *a, const Mesos__V1__AgentInfo *info, const cha
 void agent_set_total(struct master_core *core, struct agent *a, const struct resources *total)
 {
     totals_change(core, &a->total, -1);
-    resources_assign(&a->total, total);
+    /* Agents have resources, they do not allocate them: what is allocated could never be taken out
+     * of what is available. */
+    resources_done(&a->total);
+    resources_allocate(total, NULL, &a->total);
     totals_change(core, &a->total, +1);
     a->has_gpus = resources_scalar(&a->total, "gpus") > 0;
     _cleanup_resources_ struct resources plain = RESOURCES_INIT;
     resources_allocate(&a->used, NULL, &plain);
-    resources_assign(&a->available, total);
+    resources_assign(&a->available, &a->total);
     resources_subtract(&a->available, &plain);
     mark_dirty(core, a);
     core->change++;

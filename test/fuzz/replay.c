@@ -1,10 +1,13 @@
-/* Runs a fuzz target once over every file of the folder given, and over the empty input. */
+/* Runs a fuzz target once over every file of the folder given, and over the empty input; with a
+ * number, also over so many short inputs, for targets that make long runs of them. */
 
 #include <dirent.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/parse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -12,8 +15,9 @@ enum { REPLAY_FILE_MAX = 16 << 20 };
 
 int main(int argc, char **argv)
 {
-    if (argc != 2) {
-        fprintf(stderr, "usage: %s CORPUS_DIRECTORY\n", argv[0]);
+    uint64_t more = 0;
+    if (argc < 2 || argc > 3 || (argc == 3 && parse_u64(str_of(argv[2]), &more) < 0)) {
+        fprintf(stderr, "usage: %s CORPUS_DIRECTORY [NUMBER]\n", argv[0]);
         return 2;
     }
     DIR *dir = opendir(argv[1]);
@@ -41,6 +45,12 @@ int main(int argc, char **argv)
         files++;
     }
     closedir(dir);
+    for (uint64_t i = 0; i < more; i++) {
+        uint8_t input[sizeof(i)];
+        memcpy(input, &i, sizeof(i));
+        LLVMFuzzerTestOneInput(input, sizeof(input));
+        files++;
+    }
     printf("%u inputs replayed\n", files);
     return 0;
 }

@@ -266,6 +266,23 @@ static void test_little_is_not_offered(void **state)
     harness_free(h);
 }
 
+/* An agent that says its own resources were allocated: they would be offered for ever. */
+static void test_agents_do_not_allocate(void **state)
+{
+    struct harness *h = harness_new(NULL);
+    harness_agent(h, 1, "a1",
+        "[{\"name\":\"cpus\",\"type\":\"SCALAR\",\"scalar\":{\"value\":4},"
+        "\"allocation_info\":{\"role\":\"x\"}}]",
+        NULL);
+    harness_subscribe(h, 10, INFO("f", ""));
+    harness_pass(h, 2000);
+    const json_t *o = take(h, 10, "OFFERS");
+    assert_int_equal(json_array_size(at(o, "offers.offers")), 1);
+    assert_true(num_at(o, "offers.offers.0.resources.0.scalar.value") == 4);
+    master_core_check(h->core);
+    harness_free(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +299,7 @@ int main(void)
         cmocka_unit_test(test_constraints),
         cmocka_unit_test(test_offer_timeout),
         cmocka_unit_test(test_little_is_not_offered),
+        cmocka_unit_test(test_agents_do_not_allocate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
