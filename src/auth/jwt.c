@@ -105,6 +105,13 @@ static int check_time(const json_t *payload, int64_t now_s, struct error *err)
     return 0;
 }
 
+/* Whole seconds; what no clock will show counts as the end of time. */
+static int64_t seconds_at(const json_t *payload, const char *name)
+{
+    double s = json_number_value(json_at(payload, name));
+    return s >= 1e15 ? INT64_C(1000000000000000) : s > 0 ? (int64_t)s : 0;
+}
+
 static int read_payload(
     struct str part, int64_t now_s, struct arena *arena, struct jwt *ret, struct error *err)
 {
@@ -127,6 +134,11 @@ static int read_payload(
                 arena_strdup(arena, key), arena_strdup(arena, json_string_value(value))};
     }
     ret->claims = claims;
+    ret->expires_s = seconds_at(payload, "exp");
+    ret->issued_s = seconds_at(payload, "iat");
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    json_dump(payload, &text);
+    ret->payload = arena_strdup(arena, buf_cstr(&text));
     return 0;
 }
 

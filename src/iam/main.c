@@ -1,0 +1,364 @@
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/flags.h"
+#include "base/log.h"
+#include "iam/password.h"
+#include "auth/rsa.h"
+#include "iam/shell.h"
+
+/* Options and wiring of dcos-iam. */
+
+enum { LOAD_PAGE = 1000, KEY_FILE_MAX = 16 * 1024 };
+
+struct flags_out {
+    const char *ip, *work_dir, *store, *socket, *ready_file, *logging_level;
+    const char *superuser, *superuser_hash, *superuser_hash_file, *service_uid, *service_key;
+    uint16_t port;
+    int64_t token_days, cookie_days, info_days;
+    struct iam_options options;
+};
+
+int64_t iam_now(const struct iam *s)
+{
+    return s->start_real_us + (clock_monotonic_us() - s->start_mono_us);
+}
+
+void iam_fail(struct iam *s, const char *what, const char *why)
+{
+    if (!s->failure)
+        log_error("%s error=%s, ending", what, why);
+    s->failure = 1;
+    loop_stop(s->loop);
+}
+
+static void on_signal(void *userdata, int signum)
+{
+    struct iam *s = userdata;
+    log_info("ending signal=%d", signum);
+    loop_stop(s->loop);
+}
+
+static void on_lost(void *userdata)
+{
+    iam_fail(userdata, "leadership is lost", "another dcos-iam leads");
+}
+
+static void on_slow(int64_t waited_us, const char *reason, void *userdata)
+{
+    log_warn("storage is slow, answers wait waited_ms=%lld reason=%s",
+        (long long)(waited_us / USEC_PER_MSEC), *reason ? reason : "none given");
+}
+
+/* ---- loading ---- */
+
+struct loading {
+    struct iam *iam;
+    char last[STORE_KEY_MAX + 1];
+    int failed;
+    struct error err;
+};
+
+static bool load_one(const struct store_entry *e, void *userdata)
+{
+    struct loading *l = userdata;
+    if (has_prefix(e->key, "oidc/"))
+        l->failed = oidc_load(l->iam, e->key, e->value, &l->err);
+    else
+        l->failed = iam_core_load(&l->iam->core, e->key, e->value, &l->err);
+    if (has_prefix(e->key, "keys/"))
+        keys_load(l->iam, e->key, e->value);
+    snprintf(l->last, sizeof(l->last), "%s", e->key);
+    return l->failed >= 0;
+}
+
+static int load(struct iam *s, struct error *err)
+{
+    struct loading l = {.iam = s};
+    ssize_t n;
+    do {
+        n = store_list(s->store, "", l.last[0] ? l.last : NULL, LOAD_PAGE, load_one, &l, &l.err);
+        if (n < 0 || l.failed < 0) {
+            *err = l.err;
+            return l.failed < 0 ? l.failed : (int)n;
+        }
+    } while (n == LOAD_PAGE);
+    return 0;
+}
+
+/* ---- the first users ---- */
+
+static int ensure_superuser(
+    struct iam *s, const char *uid, const struct iam_user_spec *spec, struct error *err)
+{
+    struct iam_reply reply;
+    if (!iam_id_valid(uid))
+        return error_set(err, -EINVAL, "%s is no user id", uid);
+    if (!map_get(&s->core.policy.users, uid)) {
+        iam_user_create(&s->core, uid, spec, &reply);
+        if (reply.status >= 400)
+            return error_set(err, -EINVAL, "%s", reply.text);
+        log_info("superuser made user=%s", uid);
+    }
+    iam_make_superuser(&s->core, uid);
+    return 0;
+}
+
+static int bootstrap(struct iam *s, const struct flags_out *f, struct error *err)
+{
+    int r = 0;
+    _cleanup_buf_ struct buf key = BUF_INIT, hash = BUF_INIT;
+    if (f->superuser_hash_file) {
+        r = file_read(f->superuser_hash_file, PASSWORD_HASH_MAX, &hash, err);
+        if (r < 0)
+            return r;
+    } else if (f->superuser_hash) {
+        buf_puts(&hash, f->superuser_hash);
+    }
+    if (hash.n) {
+        struct str text = str_trim(buf_str(&hash));
+        _cleanup_free_ char *trimmed = xstrndup(text.p, text.n);
+        r = password_hash_check(trimmed, err);
+        if (r < 0)
+            return error_prefix(err, r, "--superuser_password_hash");
+        const struct iam_user_spec spec = {
+            .description = "Bootstrap superuser", .password_hash = trimmed};
+        r = ensure_superuser(s, f->superuser, &spec, err);
+    }
+    if (r == 0 && f->service_uid) {
+        r = file_read(f->service_key, KEY_FILE_MAX, &key, err);
+        if (r >= 0)
+            r = rsa_check_public(buf_cstr(&key), err);
+        if (r < 0)
+            return error_prefix(err, r, "--superuser_service_account_public_key_file");
+        const struct iam_user_spec spec = {
+            .description = "Superuser service account", .public_key = buf_cstr(&key)};
+        r = ensure_superuser(s, f->service_uid, &spec, err);
+    }
+    return r;
+}
+
+/* ---- start ---- */
+
+static void ready(void *userdata)
+{
+    struct iam *s = userdata;
+    if (s->stopping || s->failure)
+        return;
+    s->ready = true;
+    log_info("serving users=%zu address=%s:%u", map_size(&s->core.policy.users), s->ip, s->port);
+    if (!s->ready_file)
+        return;
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    buf_printf(&text, "{\"ip\":\"%s\",\"port\":%u,\"pid\":%d}\n", s->ip, s->port, (int)getpid());
+    struct error err = ERROR_INIT;
+    if (file_write_atomic(s->ready_file, text.p, text.n, 0644, &err) < 0)
+        log_warn("cannot write the ready file error=%s, ignoring", err.msg);
+}
+
+static void keys_ready(struct iam *s)
+{
+    if (s->core.changes.n)
+        iam_commit(s, ready, s);
+    else
+        ready(s);
+}
+
+struct running {
+    struct iam iam;
+    const struct flags_out *flags;
+};
+
+static void on_leader(int status, uint64_t epoch, void *userdata)
+{
+    struct running *r = userdata;
+    struct iam *s = &r->iam;
+    struct error err = ERROR_INIT;
+    if (status < 0) {
+        if (status != -ECANCELED)
+            iam_fail(s, "cannot become leader", store_failure(s->store));
+        return;
+    }
+    if (load(s, &err) < 0) {
+        iam_fail(s, "cannot load state", err.msg);
+        return;
+    }
+    if (bootstrap(s, r->flags, &err) < 0) {
+        iam_fail(s, "cannot make the superuser", err.msg);
+        return;
+    }
+    log_info("leading epoch=%llu", (unsigned long long)epoch);
+    keys_start(s, keys_ready);
+}
+
+static int start(struct running *r, struct error *err)
+{
+    struct iam *s = &r->iam;
+    const struct flags_out *f = r->flags;
+    int status = 0;
+    if (f->work_dir)
+        status = mkdir_all(f->work_dir, 0700, err);
+    if (status < 0)
+        return status;
+    _cleanup_free_ char *url = f->store ? xstrdup(f->store)
+                                        : xasprintf("sqlite:%s/iam.db", f->work_dir);
+    status = store_open(s->loop, url, &s->store, err);
+    if (status < 0)
+        return error_prefix(err, status, "store");
+    store_on_slow(s->store, STORE_SLOW_US, on_slow, s);
+    store_on_lost(s->store, on_lost, s);
+    const struct http_server_options http = {.stream_buffer_max = 16 * 1024 * 1024};
+    s->server = http_server_new(s->loop, &http, iam_http_handle, s);
+    status = http_server_listen(s->server, f->ip, f->port, NULL, &s->port, err);
+    if (status < 0)
+        return status;
+    if (f->socket) {
+        status = http_server_listen_unix(s->server, f->socket, 0660, err);
+        if (status < 0)
+            return status;
+    }
+    char info[128];
+    snprintf(info, sizeof(info), "%s:%u", f->ip, s->port);
+    status = store_lead(s->store, info, on_leader, r);
+    if (status < 0)
+        return error_set(err, status, "cannot stand for leadership");
+    return 0;
+}
+
+static void stop(struct iam *s)
+{
+    s->stopping = true;
+    follow_stop(s);
+    login_stop(s);
+    if (s->server)
+        http_server_free(s->server);
+    oidc_done(s);
+    keys_done(s);
+    if (s->store)
+        store_close(s->store);
+    iam_core_done(&s->core);
+    limit_done(s);
+}
+
+static int parse(struct flags_out *f, struct flag *flags, size_t n, int argc, char **argv)
+{
+    static const struct program program = {.name = "dcos-iam",
+        .summary = "Identity service: users, groups, permissions, logins, tokens.",
+        .env_prefix = "DCOS_IAM",
+        .version = DCOS_VERSION};
+    struct error err = ERROR_INIT;
+    int r = flags_parse(&program, flags, n, argc, argv, &err);
+    if (r < 0) {
+        fprintf(stderr, "dcos-iam: %s\n", err.msg);
+        return r;
+    }
+    if (r > 0)
+        return r;
+    enum log_level level;
+    if (f->logging_level && log_level_parse(f->logging_level, &level) == 0)
+        log_set_level(level);
+    const char *wrong = NULL;
+    if (!f->work_dir && !f->store)
+        wrong = "--work_dir=PATH says where to keep state";
+    else if (!f->service_uid != !f->service_key)
+        wrong = "--superuser_service_account_uid and --superuser_service_account_public_key_file "
+                "belong together";
+    else if (f->token_days < 1 || f->cookie_days < 1 || f->info_days < 1 || f->token_days > 3650 ||
+             f->cookie_days > 3650 || f->info_days > 3650)
+        wrong = "lives of tokens and cookies are 1 to 3650 days";
+    else if (f->options.login_failures < 1 || f->options.key_life_us < 0)
+        wrong = "limits must be positive";
+    if (wrong) {
+        fprintf(stderr, "dcos-iam: %s\n", wrong);
+        return -EINVAL;
+    }
+    static const int64_t DAY_US = 86400 * USEC_PER_SEC;
+    f->options.token_life_us = f->token_days * DAY_US;
+    f->options.cookie_life_us = f->cookie_days * DAY_US;
+    f->options.info_cookie_life_us = f->info_days * DAY_US;
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct flags_out f = {0};
+    struct flag flags[] = {
+        {"ip", FLAG_STRING, &f.ip, "127.0.0.1", "ADDRESS", "address to listen on"},
+        {"port", FLAG_PORT, &f.port, "8101", "PORT", "port to listen on; 0 picks a free one"},
+        {"socket", FLAG_STRING, &f.socket, NULL, "PATH",
+            "also listen on this unix socket (mode 0660); calls over it need no token"},
+        {"work_dir", FLAG_STRING, &f.work_dir, NULL, "PATH", "folder for state"},
+        {"store", FLAG_STRING, &f.store, NULL, "URL",
+            "where state is kept; default sqlite:<work_dir>/iam.db"},
+        {"require_auth", FLAG_BOOL, &f.options.require_auth, "true", NULL,
+            "ask for a superuser's token also on the port; off: whoever reaches it may do all"},
+        {"superuser_username", FLAG_STRING, &f.superuser, "bootstrapuser", "UID",
+            "made at start when a password hash is given"},
+        {"superuser_password_hash", FLAG_STRING, &f.superuser_hash, NULL, "HASH",
+            "its password, hashed (SHA-512 crypt or argon2id)", .secret = true},
+        {"superuser_password_hash_file", FLAG_STRING, &f.superuser_hash_file, NULL, "PATH",
+            "the same from a file"},
+        {"superuser_service_account_uid", FLAG_STRING, &f.service_uid, NULL, "UID",
+            "service account made at start, a superuser"},
+        {"superuser_service_account_public_key_file", FLAG_STRING, &f.service_key, NULL, "PATH",
+            "its public key (PEM)"},
+        {"expiration_auth_token_days", FLAG_I64, &f.token_days, "5", "DAYS", "life of tokens"},
+        {"expiration_auth_cookie_days", FLAG_I64, &f.cookie_days, "5", "DAYS",
+            "life of the cookie with the token"},
+        {"expiration_info_cookie_days", FLAG_I64, &f.info_days, "5", "DAYS",
+            "life of the cookie that tells who is logged in"},
+        {"auth_cookie_secure_flag", FLAG_BOOL, &f.options.cookie_secure, "false", NULL,
+            "send cookies over TLS only"},
+        {"signing_key_life", FLAG_DURATION, &f.options.key_life_us, "90days", "DURATION",
+            "a new key signs after so long; 0secs: never"},
+        {"login_failures_per_minute", FLAG_I64, &f.options.login_failures, "10", "N",
+            "failed logins per user and per address before more are refused"},
+        {"ui_config_file", FLAG_STRING, &f.options.ui_config_file, NULL, "PATH",
+            "the console's configuration (JSON)"},
+        {"cluster_id_file", FLAG_STRING, &f.options.cluster_id_file, NULL, "PATH",
+            "file with the cluster's id"},
+        {"logging_level", FLAG_STRING, &f.logging_level, "INFO", "LEVEL",
+            "error, warning, info or debug"},
+        {"ready_file", FLAG_STRING, &f.ready_file, NULL, "PATH",
+            "written once it serves: {\"ip\",\"port\",\"pid\"}"},
+    };
+    log_init("dcos-iam");
+    int r = parse(&f, flags, ARRAY_SIZE(flags), argc, argv);
+    if (r != 0)
+        return r > 0 ? 0 : 2;
+    umask(0077);
+    struct running run = {.flags = &f};
+    struct iam *s = &run.iam;
+    s->options = f.options;
+    s->ready_file = f.ready_file;
+    s->ip = f.ip;
+    s->start_real_us = clock_realtime_us();
+    s->start_mono_us = clock_monotonic_us();
+    list_init(&s->followers);
+    list_init(&s->hash_queue);
+    s->loop = loop_new();
+    timer_init(&s->key_timer, s->loop, NULL);
+    timer_init(&s->follow_timer, s->loop, NULL);
+    struct loop_signal *term = loop_signal_new(s->loop, SIGTERM, on_signal, s);
+    struct loop_signal *intr = loop_signal_new(s->loop, SIGINT, on_signal, s);
+    struct error err = ERROR_INIT;
+    if (start(&run, &err) < 0) {
+        log_error("cannot start error=%s", err.msg);
+        s->failure = 1;
+    } else {
+        log_info("listening address=%s:%u version=%s", s->ip, s->port, DCOS_VERSION);
+        loop_run(s->loop);
+    }
+    stop(s);
+    loop_signal_free(term);
+    loop_signal_free(intr);
+    loop_free(s->loop);
+    return s->failure;
+}
