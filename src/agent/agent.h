@@ -104,6 +104,10 @@ void agent_container_exit(const struct container_exit *e, void *userdata);
 void agent_recover_containers(struct agent *a);
 void agent_launch_stop(struct agent *a);
 
+/* ---- volume.c ---- */
+/* Makes a volume's folder at once, or removes it on the worker pool; tells the core. */
+void agent_volume_work(struct agent *a, const struct agent_effect *e);
+
 /* ---- http.c ---- */
 int agent_http_start(struct agent *a, struct error *err);
 

@@ -21,12 +21,17 @@ static const char *const kind_names[] = {
     [AGENT_RECORD_STREAM] = "stream",
     [AGENT_RECORD_TASK] = "task",
     [AGENT_RECORD_UPDATE] = "update",
+    [AGENT_RECORD_RESOURCES] = "resources",
+    [AGENT_RECORD_OPERATION] = "operation",
+    [AGENT_RECORD_VOLUME] = "volume",
 };
 
 void agent_record_key(const struct agent_record *r, struct buf *out)
 {
     if (r->kind == AGENT_RECORD_SELF)
         buf_puts(out, "agent/self");
+    else if (r->kind == AGENT_RECORD_RESOURCES)
+        buf_puts(out, "resources/self");
     else
         buf_printf(out, "%s/%016" PRIx64, kind_names[r->kind], r->serial);
 }
@@ -150,6 +155,47 @@ static void pack_update(const struct agent_update *u, struct buf *out)
     wire_pack(&r.base, out);
 }
 
+static void pack_resources(const struct agent_core *core, struct buf *out)
+{
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    struct resources kept = RESOURCES_INIT;
+    agent_resources_checkpointed(core, &kept);
+    size_t n;
+    Mesos__V1__Resource **list = resources_to_wire(&kept, 0, &arena, &n);
+    resources_done(&kept);
+    Dcos__Agent__ResourcesRecord r = DCOS__AGENT__RESOURCES_RECORD__INIT;
+    r.resources = arena_new_array(&arena, ProtobufCBinaryData, n);
+    for (size_t i = 0; i < n; i++) {
+        struct buf one = BUF_INIT;
+        wire_pack(&list[i]->base, &one);
+        r.resources[i] = (ProtobufCBinaryData){
+            .len = one.n, .data = arena_memdup(&arena, one.p, one.n)};
+        buf_done(&one);
+    }
+    r.n_resources = n;
+    wire_pack(&r.base, out);
+}
+
+static void pack_operation(const struct agent_operation *op, struct buf *out)
+{
+    Dcos__Agent__OperationRecord r = DCOS__AGENT__OPERATION_RECORD__INIT;
+    SET_BYTES(r, operation, op->message);
+    wire_pack(&r.base, out);
+}
+
+static void pack_volume(const struct agent_volume *v, struct buf *out)
+{
+    Dcos__Agent__VolumeRecord r = DCOS__AGENT__VOLUME_RECORD__INIT;
+    SET_BYTES(r, resource, v->resource);
+    SET(r, destroy, v->destroy);
+    if (v->has_operation) {
+        r.has_operation_uuid = true;
+        r.operation_uuid = (ProtobufCBinaryData){
+            .len = AGENT_UUID_SIZE, .data = (uint8_t *)(uintptr_t)v->operation};
+    }
+    wire_pack(&r.base, out);
+}
+
 void agent_record_pack(struct agent_core *core, const struct agent_record *r, struct buf *out)
 {
     switch (r->kind) {
@@ -170,6 +216,15 @@ void agent_record_pack(struct agent_core *core, const struct agent_record *r, st
         break;
     case AGENT_RECORD_UPDATE:
         pack_update(container_of(r, struct agent_update, record), out);
+        break;
+    case AGENT_RECORD_RESOURCES:
+        pack_resources(core, out);
+        break;
+    case AGENT_RECORD_OPERATION:
+        pack_operation(container_of(r, struct agent_operation, record), out);
+        break;
+    case AGENT_RECORD_VOLUME:
+        pack_volume(container_of(r, struct agent_volume, record), out);
         break;
     }
 }
@@ -391,12 +446,65 @@ static int restore_update(struct agent_core *core, uint64_t serial, struct arena
     return 0;
 }
 
+static int restore_resources(
+    struct agent_core *core, struct arena *arena, const void *p, size_t n, struct error *err)
+{
+    ProtobufCMessage *m;
+    int r = wire_unpack(&dcos__agent__resources_record__descriptor, arena, p, n, &m, err);
+    if (r < 0)
+        return r;
+    const Dcos__Agent__ResourcesRecord *record = (const Dcos__Agent__ResourcesRecord *)m;
+    Mesos__V1__Resource **list = arena_new_array(arena, Mesos__V1__Resource *, record->n_resources);
+    for (size_t i = 0; i < record->n_resources; i++) {
+        list[i] = (Mesos__V1__Resource *)unpack(
+            &mesos__v1__resource__descriptor, arena, record->resources[i]);
+        if (!list[i])
+            return damaged(err, "a resource cannot be read");
+    }
+    core->resources_record.stored = true;
+    return resources_from_wire(list, record->n_resources, &core->restored, err);
+}
+
+static int restore_operation(struct agent_core *core, uint64_t serial, struct arena *arena,
+    const void *p, size_t n, struct error *err)
+{
+    ProtobufCMessage *m;
+    int r = wire_unpack(&dcos__agent__operation_record__descriptor, arena, p, n, &m, err);
+    if (r < 0)
+        return r;
+    const Mesos__V1__Operation *op = (const Mesos__V1__Operation *)unpack(
+        &mesos__v1__operation__descriptor, arena,
+        ((const Dcos__Agent__OperationRecord *)m)->operation);
+    return op ? agent_operation_restore(core, serial, op, err)
+              : damaged(err, "an operation cannot be read");
+}
+
+static int restore_volume(struct agent_core *core, uint64_t serial, struct arena *arena,
+    const void *p, size_t n, struct error *err)
+{
+    ProtobufCMessage *m;
+    int r = wire_unpack(&dcos__agent__volume_record__descriptor, arena, p, n, &m, err);
+    if (r < 0)
+        return r;
+    const Dcos__Agent__VolumeRecord *record = (const Dcos__Agent__VolumeRecord *)m;
+    const Mesos__V1__Resource *resource = (const Mesos__V1__Resource *)unpack(
+        &mesos__v1__resource__descriptor, arena, record->resource);
+    if (!resource)
+        return damaged(err, "a volume cannot be read");
+    const uint8_t *uuid = record->operation_uuid.len == AGENT_UUID_SIZE
+                              ? record->operation_uuid.data
+                              : NULL;
+    return agent_volume_restore(core, serial, resource, record->destroy, uuid, err);
+}
+
 int agent_core_restore(
     struct agent_core *core, const char *key, const void *value, size_t n, struct error *err)
 {
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     if (streq(key, "agent/self"))
         return restore_self(core, &arena, value, n, err);
+    if (streq(key, "resources/self"))
+        return restore_resources(core, &arena, value, n, err);
     struct str rest = str_of(key), kind;
     uint8_t serial_bytes[8];
     if (!str_split(&rest, '/', &kind) || hex_decode(rest, serial_bytes, sizeof(serial_bytes)) != 8)
@@ -411,9 +519,11 @@ int agent_core_restore(
         [AGENT_RECORD_STREAM] = restore_stream,
         [AGENT_RECORD_TASK] = restore_task,
         [AGENT_RECORD_UPDATE] = restore_update,
+        [AGENT_RECORD_OPERATION] = restore_operation,
+        [AGENT_RECORD_VOLUME] = restore_volume,
     };
     for (size_t i = AGENT_RECORD_FRAMEWORK; i < ARRAY_SIZE(readers); i++) {
-        if (!str_eq_c(kind, kind_names[i]))
+        if (!readers[i] || !str_eq_c(kind, kind_names[i]))
             continue;
         int r = readers[i](core, serial, &arena, value, n, err);
         core->next_serial = MAX(core->next_serial, serial + 1);

@@ -47,6 +47,9 @@ struct agent_core *agent_core_new(const struct agent_core_options *o)
     core->link_timer.kind = AGENT_TIMER_LINK;
     core->recovery_timer.kind = AGENT_TIMER_RECOVERY;
     core->lease_timer.kind = AGENT_TIMER_LEASE;
+    list_init(&core->volumes);
+    list_init(&core->resources_record.dirty);
+    core->resources_record.kind = AGENT_RECORD_RESOURCES;
     core->drain_max_grace_us = -1;
     if (o->oversubscribed)
         resources_copy(&core->oversubscribed, o->oversubscribed);
@@ -104,6 +107,11 @@ void agent_core_free(struct agent_core *core)
             agent_executor_free(core, c);
         agent_framework_free(gone);
     }
+    MAP_FOREACH (o, &core->operations)
+        agent_operation_free(core, o->value);
+    map_done(&core->operations);
+    LIST_FOREACH_SAFE (v, &core->volumes, struct agent_volume, node)
+        agent_volume_free(v);
     map_done(&core->frameworks);
     map_done(&core->containers);
     map_done(&core->streams);
@@ -113,6 +121,8 @@ void agent_core_free(struct agent_core *core)
     agent_bytes_done(&core->stored_info);
     agent_bytes_done(&core->drain_config);
     resources_done(&core->oversubscribed);
+    resources_done(&core->total);
+    resources_done(&core->restored);
     free(core->id);
     free(core->version);
     free(core->boot_id);
@@ -263,6 +273,9 @@ void agent_core_tick(struct agent_core *core, const struct agent_now *now)
             break;
         case AGENT_TIMER_RECOVERY:
             agent_core_recovery_timeout(core);
+            break;
+        case AGENT_TIMER_OPERATION:
+            agent_operation_retry(core, container_of(t, struct agent_operation, timer));
             break;
         case AGENT_TIMER_LEASE:
             agent_lease_check(core);

@@ -38,6 +38,7 @@ enum {
     AGENT_RECORD_MAX = 500 * 1024,           /* bytes of one record in agent.db */
     AGENT_STATUS_MAX = 256 * 1024,           /* bytes of a status update */
     AGENT_TASKS_MAX = 100 * 1000,            /* tasks known at once; more are refused */
+    AGENT_OPERATIONS_MAX = 10 * 1000,        /* not acknowledged; more fail */
     AGENT_STREAM_PENDING_MAX = 1000,         /* unacknowledged updates kept per task */
     AGENT_STREAM_ACKED_MAX = 32,             /* uuids remembered per task to tell duplicates */
     AGENT_COMPLETED_FRAMEWORKS_MAX = 50,     /* remembered for /state */
@@ -76,6 +77,9 @@ enum agent_record_kind {
     AGENT_RECORD_STREAM,
     AGENT_RECORD_TASK,
     AGENT_RECORD_UPDATE,
+    AGENT_RECORD_RESOURCES,
+    AGENT_RECORD_OPERATION,
+    AGENT_RECORD_VOLUME,
 };
 
 /* Inside everything that is kept in agent.db. */
@@ -120,6 +124,7 @@ enum agent_timer_kind {
     AGENT_TIMER_LINK,
     AGENT_TIMER_RECOVERY,
     AGENT_TIMER_LEASE,
+    AGENT_TIMER_OPERATION,
 };
 struct agent_timer {
     struct heap_node node;
@@ -140,6 +145,7 @@ struct agent_executor {
     bool recovered;      /* from agent.db and not back yet */
     bool destroying;
     bool fenced; /* by its own label */
+    bool held;   /* its launch waits for a volume */
     int pid;
     uint64_t start_time;
     int64_t launched_wall_us;
@@ -203,6 +209,31 @@ struct agent_update {
     struct agent_bytes status;
 };
 
+/* One that is not acknowledged yet, or has work on the disk under way. */
+struct agent_operation {
+    struct agent_record record;
+    uint8_t uuid[AGENT_UUID_SIZE];
+    char key[2 * AGENT_UUID_SIZE + 1]; /* in core->operations */
+    Mesos__V1__OperationState state;
+    struct agent_bytes message; /* mesos.v1.Operation */
+    int64_t retry_us;
+    struct agent_timer timer;
+};
+
+/* A folder that has to be made, or to be emptied and removed. */
+struct agent_volume {
+    struct agent_record record;
+    struct list node; /* in core->volumes, oldest first */
+    char *place;      /* names the spot on the disk */
+    bool destroy, issued, done;
+    char *problem;               /* once done */
+    struct agent_bytes resource; /* mesos.v1.Resource, not allocated */
+    bool has_operation;
+    uint8_t operation[AGENT_UUID_SIZE]; /* that is waiting for this */
+};
+/* Caller frees; NULL when it is no volume that an agent could hold. */
+char *agent_volume_place(const Mesos__V1__Resource *r);
+
 /* ---- what comes out ---- */
 
 struct agent_mutation {
@@ -220,6 +251,10 @@ enum agent_effect_type {
     AGENT_DESTROY,          /* kill the container, or give up starting it */
     AGENT_EXECUTOR_GONE,    /* completed: its sandbox may be collected */
     AGENT_FRAMEWORK_GONE,
+    /* bytes: a mesos.v1.Resource, whose folder to make, or to empty and remove; answered by
+     * agent_core_volume_done(number). */
+    AGENT_VOLUME_CREATE,
+    AGENT_VOLUME_DESTROY,
     AGENT_RECOVERED,  /* may dial the master now */
     AGENT_REGISTERED, /* message: the agent's id */
     AGENT_RELINK,     /* drop the link and dial again; message says why */
@@ -289,6 +324,11 @@ struct agent_core {
     struct agent_timer lease_timer; /* runs while something is to be fenced */
 
     struct resources oversubscribed;
+    struct resources total;    /* agent_info's, with reservations and volumes made later */
+    struct resources restored; /* those, between restore and start */
+    struct agent_record resources_record;
+    struct map operations; /* hex uuid -> struct agent_operation */
+    struct list volumes;   /* struct agent_volume */
 
     struct agent_now now;
     struct rng rng;
@@ -372,6 +412,11 @@ struct agent_container_exit {
 void agent_core_container_exited(struct agent_core *core, const struct agent_now *now,
     const char *container_id, const struct agent_container_exit *e);
 
+/* The answer to AGENT_VOLUME_*: problem is NULL, or a text for people. Repeated answers are
+ * ignored. */
+void agent_core_volume_done(
+    struct agent_core *core, const struct agent_now *now, uint64_t number, const char *problem);
+
 /* Leaves the cluster: ends all that runs, tells the master, then AGENT_EXIT. */
 void agent_core_unregister(
     struct agent_core *core, const struct agent_now *now, const char *message);
@@ -386,6 +431,8 @@ struct agent_limits {
 };
 /* Of an executor with the tasks it has. */
 void agent_executor_limits(const struct agent_executor *executor, struct agent_limits *ret);
+struct agent_operation *agent_core_operation(
+    const struct agent_core *core, const uint8_t uuid[AGENT_UUID_SIZE]);
 struct agent_stream *agent_core_stream(
     const struct agent_core *core, const char *framework_id, const char *task_id);
 bool agent_state_terminal(Mesos__V1__TaskState s);

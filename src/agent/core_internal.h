@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "kernel/operation.h"
 
 /* ---- core.c: time, output, records ---- */
 void agent_core_begin(struct agent_core *core, const struct agent_now *now);
@@ -86,6 +87,8 @@ void agent_task_kill(
     struct agent_core *core, struct agent_task *t, const Mesos__V1__KillPolicy *policy);
 void agent_core_reconcile(struct agent_core *core, const Dcos__Internal__ReconcileTasks *r);
 void agent_executor_deliver(struct agent_core *core, struct agent_executor *e);
+/* At once, or when its volumes are there. */
+void agent_executor_launch(struct agent_core *core, struct agent_executor *e);
 
 /* ---- core_executor.c ---- */
 void agent_executor_shutdown(struct agent_core *core, struct agent_executor *e);
@@ -123,6 +126,53 @@ bool agent_lease_over(const struct agent_core *core);
 void agent_lease_renew(struct agent_core *core);
 /* A task or executor with fencing came. */
 void agent_lease_watch(struct agent_core *core);
+
+/* ---- core_operation.c ---- */
+/* core->total out of agent_info and what was restored. -EINVAL when there is no room for that. */
+int agent_total_start(struct agent_core *core, const Mesos__V1__AgentInfo *info, struct error *err);
+/* Reservations and volumes made later: what has to be on disk. `ret` must be empty. */
+void agent_resources_checkpointed(const struct agent_core *core, struct resources *ret);
+/* False, and nothing changed, when the agent lacks what is to be consumed. */
+bool agent_total_convert(
+    struct agent_core *core, const struct resources *consumed, const struct resources *converted);
+/* Whether the agent has not got all reservations and volumes of the list; says one. */
+bool agent_total_lacks(const struct agent_core *core, Mesos__V1__Resource *const *list, size_t n,
+    struct buf *ret_what);
+void agent_core_send_total(struct agent_core *core);
+void agent_core_apply_operation(struct agent_core *core, const Dcos__Internal__ApplyOperation *a);
+void agent_core_acknowledge_operation(
+    struct agent_core *core, const Dcos__Internal__AcknowledgeOperation *a);
+void agent_core_reconcile_operations(
+    struct agent_core *core, const Dcos__Internal__ReconcileOperations *r);
+/* Sends the status once it is terminal, and sets the retry. */
+void agent_operation_forward(struct agent_core *core, struct agent_operation *op);
+void agent_operation_retry(struct agent_core *core, struct agent_operation *op);
+void agent_operation_end(struct agent_core *core, struct agent_operation *op,
+    Mesos__V1__OperationState state, const char *message);
+void agent_operation_free(struct agent_core *core, struct agent_operation *op);
+void agent_operations_register(
+    struct agent_core *core, Dcos__Internal__Register *r, struct arena *arena);
+void agent_operations_forget(struct agent_core *core);
+int agent_operation_restore(
+    struct agent_core *core, uint64_t serial, const Mesos__V1__Operation *m, struct error *err);
+
+/* ---- core_volume.c ---- */
+/* Whether there is a place for new volumes. -EINVAL, -EEXIST. */
+int agent_volumes_acceptable(
+    const struct agent_core *core, const struct resources *volumes, struct error *err);
+/* Notes the work that an operation makes; returns how much. */
+size_t agent_volumes_change(struct agent_core *core, const struct agent_operation *op,
+    Mesos__V1__Offer__Operation__Type type, const struct operation_change *change);
+/* Orders what need not wait for other work. */
+void agent_volumes_issue(struct agent_core *core);
+/* The same after a restart. No volume that the agent has is removed. */
+void agent_volumes_start(struct agent_core *core);
+bool agent_executor_waits_for_volumes(
+    const struct agent_core *core, const struct agent_executor *e);
+void agent_volume_free(struct agent_volume *v);
+/* operation may be NULL. */
+int agent_volume_restore(struct agent_core *core, uint64_t serial, const Mesos__V1__Resource *r,
+    bool destroy, const uint8_t *operation, struct error *err);
 
 /* ---- core_reconfigure.c ---- */
 /* -EINVAL with what changed and what to do about it. */

@@ -31,6 +31,11 @@ int agent_core_start(struct agent_core *core, const struct agent_now *now, struc
         agent_bytes_pack(&core->info, &fresh->base);
         core->id = xstrdup(old->id->value);
     }
+    if (fresh) {
+        int r = agent_total_start(core, fresh, err);
+        if (r < 0)
+            return r;
+    }
     bool rebooted = core->stored_boot_id && !streq(core->stored_boot_id, core->boot_id);
     if (!core->stored_boot_id || rebooted)
         core->contact_us = now->boot_us; /* another clock; nothing lives to be fenced */
@@ -71,6 +76,7 @@ int agent_core_start(struct agent_core *core, const struct agent_now *now, struc
         agent_framework_maybe_remove(core, entry->value);
     if (waiting)
         agent_core_timer_start(core, &core->recovery_timer, core->reregistration_timeout_us);
+    agent_volumes_start(core);
     agent_lease_check(core);
     agent_core_check_recovered(core);
     return 0;
@@ -98,6 +104,7 @@ void agent_core_check_empty(struct agent_core *core)
     } else if (core->forgetting) {
         core->forgetting = false;
         agent_core_set_drain(core, NULL); /* it was the old id that drained */
+        agent_operations_forget(core);
         _cleanup_arena_ struct arena arena = ARENA_INIT;
         Mesos__V1__AgentInfo *info = unpack_info(&core->info, &arena);
         if (info) {
@@ -164,6 +171,8 @@ const Mesos__V1__AgentInfo__Capability__Type *agent_core_capabilities(size_t *re
         MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__MULTI_ROLE,
         MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__HIERARCHICAL_ROLE,
         MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__RESERVATION_REFINEMENT,
+        MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__RESIZE_VOLUME,
+        MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__AGENT_OPERATION_FEEDBACK,
         MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__AGENT_DRAINING,
         MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__TASK_RESOURCE_LIMITS,
     };
@@ -232,6 +241,7 @@ static void send_register(struct agent_core *core)
             .len = AGENT_UUID_SIZE, .data = s->forwarded_uuid};
         r.update_states[r.n_update_states++] = state;
     }
+    agent_operations_register(core, &r, &arena);
     r.oversubscribed = resources_to_wire(&core->oversubscribed, 0, &arena, &r.n_oversubscribed);
     ProtobufCMessage *drain;
     if (core->draining && wire_unpack(&mesos__v1__drain_config__descriptor, &arena,
@@ -268,6 +278,10 @@ void agent_core_link_down(struct agent_core *core, const struct agent_now *now)
     MAP_FOREACH (entry, &core->streams) {
         struct agent_stream *s = entry->value;
         agent_core_timer_stop(core, &s->timer);
+    }
+    MAP_FOREACH (entry, &core->operations) {
+        struct agent_operation *op = entry->value;
+        agent_core_timer_stop(core, &op->timer);
     }
 }
 
@@ -310,6 +324,11 @@ static void handle_registered(struct agent_core *core, const Dcos__Internal__Reg
         struct agent_stream *s = entry->value;
         s->retry_us = AGENT_RETRY_MIN_US;
         agent_stream_forward(core, s);
+    }
+    MAP_FOREACH (entry, &core->operations) {
+        struct agent_operation *op = entry->value;
+        op->retry_us = AGENT_RETRY_MIN_US;
+        agent_operation_forward(core, op);
     }
 }
 
@@ -425,6 +444,12 @@ void agent_core_master_record(
         agent_core_reconcile(core, m->reconcile);
     else if (m->update_framework)
         handle_update_framework(core, m->update_framework);
+    else if (m->apply_operation)
+        agent_core_apply_operation(core, m->apply_operation);
+    else if (m->acknowledge_operation)
+        agent_core_acknowledge_operation(core, m->acknowledge_operation);
+    else if (m->reconcile_operations)
+        agent_core_reconcile_operations(core, m->reconcile_operations);
     else if (m->drain_agent)
         agent_core_set_drain(core, m->drain_agent->config);
     else if (m->shutdown_agent)

@@ -150,6 +150,15 @@ void agent_core_run_task(struct agent_core *core, const Dcos__Internal__RunTask 
             STATUS_REASON(TASK_INVALID), fault);
         return;
     }
+    _cleanup_buf_ struct buf lacking = BUF_INIT;
+    if (agent_total_lacks(core, task->resources, task->n_resources, &lacking) ||
+        (custom && agent_total_lacks(
+                       core, task->executor->resources, task->executor->n_resources, &lacking))) {
+        _cleanup_free_ char *message = xasprintf("The agent does not have %s", buf_cstr(&lacking));
+        refuse(core, f, r, executor_id, agent_core_lost_or(f, TASK_STATE(DROPPED)),
+            STATUS_REASON(RESOURCES_UNKNOWN), message);
+        return;
+    }
     struct agent_executor *e = map_get(&f->executors, executor_id);
     if (e && (!custom || e->command)) {
         refuse(core, f, r, executor_id, agent_core_lost_or(f, TASK_STATE(DROPPED)),
@@ -195,10 +204,7 @@ void agent_core_run_task(struct agent_core *core, const Dcos__Internal__RunTask 
     if (e->fenced || t->fenced)
         agent_lease_watch(core);
     if (fresh) {
-        struct agent_effect *launch = agent_core_effect(core, AGENT_LAUNCH);
-        launch->framework_id = xstrdup(f->id);
-        launch->executor_id = xstrdup(e->id);
-        launch->container_id = xstrdup(e->container_id);
+        agent_executor_launch(core, e);
     } else {
         agent_core_effect(core, AGENT_UPDATE_CONTAINER)->container_id = xstrdup(e->container_id);
         agent_executor_deliver(core, e);
@@ -241,6 +247,17 @@ void agent_core_run_task_group(struct agent_core *core, const Dcos__Internal__Ru
     if (r->launch_executor)
         agent_executor_disown(core, f, executor_id);
     agent_framework_maybe_remove(core, f);
+}
+
+void agent_executor_launch(struct agent_core *core, struct agent_executor *e)
+{
+    e->held = agent_executor_waits_for_volumes(core, e);
+    if (e->held)
+        return;
+    struct agent_effect *launch = agent_core_effect(core, AGENT_LAUNCH);
+    launch->framework_id = xstrdup(e->framework->id);
+    launch->executor_id = xstrdup(e->id);
+    launch->container_id = xstrdup(e->container_id);
 }
 
 /* Hands the executor what waits for it. */

@@ -76,6 +76,10 @@ static void carry_out(struct agent *a, const struct agent_effect *e)
     case AGENT_FRAMEWORK_GONE:
         agent_gc_framework(a, e->framework_id);
         break;
+    case AGENT_VOLUME_CREATE:
+    case AGENT_VOLUME_DESTROY:
+        agent_volume_work(a, e);
+        break;
     case AGENT_RECOVERED:
         log_info(
             "recovered executors=%zu tasks=%zu", map_size(&a->core->containers), a->core->n_tasks);

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "kernel/operation.h"
 #include "wire/agent.pb-c.h"
 
 /* POST /api/v1: the operator's questions. */
@@ -306,6 +307,38 @@ static void read_file(struct agent *a, struct http_request *req, const Call *cal
     buf_done(&data);
 }
 
+/* Whether the caller may see every role that the operation is about. */
+static bool sees_operation(
+    struct agent *a, const struct http_request *req, const Mesos__V1__Operation *op)
+{
+    _cleanup_operation_change_ struct operation_change change = OPERATION_CHANGE_INIT;
+    if (!op->info || operation_check(op->info, NULL) < 0 ||
+        operation_convert(op->info, NULL, &change, NULL) < 0)
+        return agent_sees_role(a, req, "*");
+    RESOURCES_FOREACH(r, &change.consumed)
+    if (!agent_sees_role(a, req, r->kind->role))
+        return false;
+    RESOURCES_FOREACH(r, &change.converted)
+    if (!agent_sees_role(a, req, r->kind->role))
+        return false;
+    return true;
+}
+
+static void get_operations(
+    struct agent *a, struct http_request *req, Mesos__V1__Agent__Response__GetOperations *ret)
+{
+    ret->operations = arena_new_array(
+        &req->arena, Mesos__V1__Operation *, map_size(&a->core->operations));
+    MAP_FOREACH (entry, &a->core->operations) {
+        const struct agent_operation *op = entry->value;
+        ProtobufCMessage *m;
+        if (wire_unpack(&mesos__v1__operation__descriptor, &req->arena, op->message.p,
+                op->message.n, &m, NULL) >= 0 &&
+            sees_operation(a, req, (Mesos__V1__Operation *)m))
+            ret->operations[ret->n_operations++] = (Mesos__V1__Operation *)m;
+    }
+}
+
 /* ---- calls ---- */
 
 /* The field that must be there and is not, or NULL. */
@@ -404,6 +437,7 @@ static void handle(struct agent *a, struct http_request *req, const Call *call)
         break;
     case MESOS__V1__AGENT__CALL__TYPE__GET_OPERATIONS:
         r.type = MESOS__V1__AGENT__RESPONSE__TYPE__GET_OPERATIONS;
+        get_operations(a, req, &operations);
         r.get_operations = &operations;
         break;
     case MESOS__V1__AGENT__CALL__TYPE__GET_RESOURCE_PROVIDERS:

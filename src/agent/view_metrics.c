@@ -21,15 +21,13 @@ static void emit(const struct out *o, const char *name, double value)
 static void emit_resources(struct agent *a, const struct out *o)
 {
     static const char *const names[] = {"cpus", "gpus", "mem", "disk"};
-    _cleanup_arena_ struct arena arena = ARENA_INIT;
-    const Mesos__V1__AgentInfo *info = view_agent_info(a, &arena);
-    struct resources total = RESOURCES_INIT, used = RESOURCES_INIT;
-    if (info)
-        (void)resources_from_wire(info->resources, info->n_resources, &total, NULL);
+    struct resources used = RESOURCES_INIT;
     view_allocated(a, &used);
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        double have = (double)resources_scalar(&total, names[i]) / 1000;
-        double taken = (double)resources_scalar(&used, names[i]) / 1000;
+        double have = (double)resources_scalar(&a->core->total, names[i]) / 1000;
+        double taken = (double)resources_scalar_if(&used, names[i], false) / 1000;
+        double lent = (double)resources_scalar(&a->core->oversubscribed, names[i]) / 1000;
+        double borrowed = (double)resources_scalar_if(&used, names[i], true) / 1000;
         char name[64];
         snprintf(name, sizeof(name), "slave/%s_total", names[i]);
         emit(o, name, have);
@@ -38,13 +36,12 @@ static void emit_resources(struct agent *a, const struct out *o)
         snprintf(name, sizeof(name), "slave/%s_percent", names[i]);
         emit(o, name, have > 0 ? taken / have : 0);
         snprintf(name, sizeof(name), "slave/%s_revocable_total", names[i]);
-        emit(o, name, 0);
+        emit(o, name, lent);
         snprintf(name, sizeof(name), "slave/%s_revocable_used", names[i]);
-        emit(o, name, 0);
+        emit(o, name, borrowed);
         snprintf(name, sizeof(name), "slave/%s_revocable_percent", names[i]);
-        emit(o, name, 0);
+        emit(o, name, lent > 0 ? borrowed / lent : 0);
     }
-    resources_done(&total);
     resources_done(&used);
 }
 

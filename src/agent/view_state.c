@@ -359,21 +359,20 @@ static void write_reserved(struct agent *a, const struct http_request *req, stru
     map_done(&roles);
 }
 
-static void write_agent_resources(struct agent *a, const struct http_request *req,
-    struct json_writer *w, const Mesos__V1__AgentInfo *info)
+static void write_agent_resources(
+    struct agent *a, const struct http_request *req, struct json_writer *w)
 {
-    struct resources total = RESOURCES_INIT, used = RESOURCES_INIT;
-    (void)resources_from_wire(info->resources, info->n_resources, &total, NULL);
+    struct resources used = RESOURCES_INIT;
+    const struct resources *total = &a->core->total;
     view_allocated(a, &used);
     jw_key(w, "resources");
-    resources_write_state(w, &total);
-    write_reserved(a, req, w, "reserved_resources", &total, false);
-    write_state_of(w, "unreserved_resources", &total, resource_is_unreserved, NULL);
-    write_reserved(a, req, w, "reserved_resources_full", &total, true);
-    write_full(w, "unreserved_resources_full", &total, resource_is_unreserved, NULL);
+    resources_write_state(w, total);
+    write_reserved(a, req, w, "reserved_resources", total, false);
+    write_state_of(w, "unreserved_resources", total, resource_is_unreserved, NULL);
+    write_reserved(a, req, w, "reserved_resources_full", total, true);
+    write_full(w, "unreserved_resources_full", total, resource_is_unreserved, NULL);
     write_reserved(a, req, w, "reserved_resources_allocated", &used, false);
     write_state_of(w, "unreserved_resources_allocated", &used, resource_is_unreserved, NULL);
-    resources_done(&total);
     resources_done(&used);
 }
 
@@ -440,7 +439,7 @@ void view_state(struct agent *a, const struct http_request *req, struct json_wri
         write_message(w, "domain", &info->domain->base);
     write_drain(a, w, &arena);
     if (info) {
-        write_agent_resources(a, req, w, info);
+        write_agent_resources(a, req, w);
         jw_key(w, "resource_providers");
         jw_begin_array(w);
         jw_end_array(w);

@@ -262,6 +262,15 @@ static void carry_out(struct world *w, struct sim_agent *a, struct agent_effect 
     case AGENT_FRAMEWORK_GONE:
         sim_trace(w, "agent %u: framework %s is history", a->index, e->framework_id);
         break;
+    case AGENT_VOLUME_CREATE:
+    case AGENT_VOLUME_DESTROY: {
+        struct agent_now now;
+        real_now(w, a, &now);
+        sim_trace(w, "agent %u: volume %s", a->index,
+            e->type == AGENT_VOLUME_CREATE ? "made" : "removed");
+        agent_core_volume_done(r->core, &now, e->number, NULL);
+        break;
+    }
     case AGENT_RECOVERED:
         sim_trace(w, "agent %u has recovered", a->index);
         r->recovered = true;

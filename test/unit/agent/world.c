@@ -16,7 +16,28 @@ static struct agent_core *make_core(const struct world *w)
 {
     Mesos__V1__AgentInfo info = MESOS__V1__AGENT_INFO__INIT;
     Mesos__V1__Value__Scalar scalar = MESOS__V1__VALUE__SCALAR__INIT;
-    Mesos__V1__Resource cpus = MESOS__V1__RESOURCE__INIT, *resources[] = {&cpus};
+    Mesos__V1__Value__Scalar disk_size = MESOS__V1__VALUE__SCALAR__INIT;
+    Mesos__V1__Value__Scalar mount_size = MESOS__V1__VALUE__SCALAR__INIT;
+    Mesos__V1__Resource cpus = MESOS__V1__RESOURCE__INIT, disk = cpus, mount = cpus;
+    Mesos__V1__Resource *resources[] = {&cpus, &disk, &mount};
+    Mesos__V1__Resource__DiskInfo info_of_mount = MESOS__V1__RESOURCE__DISK_INFO__INIT;
+    Mesos__V1__Resource__DiskInfo__Source source = MESOS__V1__RESOURCE__DISK_INFO__SOURCE__INIT;
+    Mesos__V1__Resource__DiskInfo__Source__Mount mounted =
+        MESOS__V1__RESOURCE__DISK_INFO__SOURCE__MOUNT__INIT;
+    disk_size.has_value = mount_size.has_value = true;
+    disk_size.value = w->disk_mb;
+    mount_size.value = 500;
+    disk.name = mount.name = (char *)(uintptr_t) "disk";
+    disk.has_type = mount.has_type = true;
+    disk.type = mount.type = MESOS__V1__VALUE__TYPE__SCALAR;
+    disk.scalar = &disk_size;
+    mount.scalar = &mount_size;
+    mounted.root = (char *)(uintptr_t) "/mnt/one";
+    source.has_type = true;
+    source.type = MESOS__V1__RESOURCE__DISK_INFO__SOURCE__TYPE__MOUNT;
+    source.mount = &mounted;
+    info_of_mount.source = &source;
+    mount.disk = &info_of_mount;
     scalar.has_value = true;
     scalar.value = w->cpus;
     cpus.name = (char *)(uintptr_t) "cpus";
@@ -26,7 +47,7 @@ static struct agent_core *make_core(const struct world *w)
     info.hostname = (char *)(uintptr_t)(w->hostname ? w->hostname : "a1");
     info.has_port = true;
     info.port = 5051;
-    info.n_resources = 1;
+    info.n_resources = ARRAY_SIZE(resources);
     info.resources = resources;
     Mesos__V1__Value__Text text = MESOS__V1__VALUE__TEXT__INIT;
     Mesos__V1__Attribute attribute = MESOS__V1__ATTRIBUTE__INIT, *attributes[] = {&attribute};
@@ -70,7 +91,7 @@ struct agent_now *world_now(struct world *w)
 
 void world_start(struct world *w)
 {
-    *w = (struct world){.boot_id = "boot-1", .cpus = 4, .epoch = 5};
+    *w = (struct world){.boot_id = "boot-1", .cpus = 4, .disk_mb = 1000, .epoch = 5};
     w->now.mono_us = 1000 * USEC_PER_SEC;
     w->now.wall_us = INT64_C(1700000000) * USEC_PER_SEC;
     w->now.boot_us = 5000 * USEC_PER_SEC;
@@ -279,6 +300,15 @@ void world_register(struct world *w)
     world_master(w, &r);
 }
 
+void *world_json(struct world *w, const ProtobufCMessageDescriptor *type, const char *text)
+{
+    ProtobufCMessage *m;
+    struct error err = ERROR_INIT;
+    if (wire_parse_json(type, &w->arena, text, strlen(text), &m, &err) < 0)
+        fail_msg("%s: %s", err.msg, text);
+    return m;
+}
+
 static Mesos__V1__FrameworkInfo *framework_info(struct world *w, bool partition_aware)
 {
     Mesos__V1__FrameworkInfo *f = arena_new(&w->arena, Mesos__V1__FrameworkInfo);
@@ -330,6 +360,13 @@ void world_run(struct world *w, const char *task, const char *executor, bool par
     policy.grace_period = &grace;
     if (w->grace_s)
         t.kill_policy = &policy;
+    if (w->task_resources) {
+        _cleanup_free_ char *json = xasprintf("{\"resources\":%s}", w->task_resources);
+        const Mesos__V1__Offer__Operation__Reserve *list = world_json(
+            w, &mesos__v1__offer__operation__reserve__descriptor, json);
+        t.n_resources = list->n_resources;
+        t.resources = list->resources;
+    }
     if (executor) {
         info.executor_id = &executor_id;
         info.command = &command;

@@ -17,15 +17,20 @@ struct world {
     enum { LAUNCH_UNSAID, LAUNCH_NEW, LAUNCH_KNOWN } launch_executor; /* of world_run() */
     uint64_t epoch;
     /* Of agent_core_options. */
+    double disk_mb;
     bool additive;
     const char *hostname, *attribute, *region; /* NULL = none, or the usual hostname */
     /* Of the next tasks. */
     bool fencing;
-    int64_t grace_s; /* kill policy; 0 = none */
+    const char *task_resources; /* a JSON array, NULL = none */
+    int64_t grace_s;            /* kill policy; 0 = none */
     /* Of the next registration. */
     int64_t lease_us;
     const Mesos__V1__DrainConfig *drain;
 };
+
+/* A message out of JSON, in the world's arena. */
+void *world_json(struct world *w, const ProtobufCMessageDescriptor *type, const char *text);
 
 void world_start(struct world *w);
 void world_done(struct world *w);
