@@ -135,8 +135,8 @@ static void store_output(struct agent *a, struct pending *p)
     for (size_t i = 0; i <= p->out.mutations.n; i++) {
         bool last = i == p->out.mutations.n;
         const struct agent_mutation *m = last ? NULL : &p->out.mutations.items[i];
-        size_t size = m ? strlen(m->key) + m->n : 0;
-        if (n && (last || n == ARRAY_SIZE(ops) || bytes + size > STORE_BATCH_MAX / 2)) {
+        size_t size = m ? store_op_size(m->key, m->n) : 0;
+        if (n && (last || n == ARRAY_SIZE(ops) || bytes + size > STORE_BATCH_MAX)) {
             struct error err = ERROR_INIT;
             if (store_commit(a->store, ops, n, committed, p, &err) < 0)
                 agent_die("agent.db cannot be written: %s", err.msg);

@@ -107,14 +107,16 @@ static void add(struct shell *s, struct batch *b, const struct out_item *item)
         .n = n,
         .version = STORE_ANY_VERSION};
     uintptr_t known = (uintptr_t)map_get(&b->by_key, item->key);
-    size_t size = strlen(item->key) + n + 64;
+    size_t size = store_op_size(item->key, n);
+    if (b->ops.n > 0 && (b->ops.n >= STORE_BATCH_OPS_MAX || b->bytes + size > STORE_BATCH_MAX)) {
+        flush(s, b);
+        known = 0;
+    }
     if (known > 0) {
         b->bytes += n;
         b->ops.items[known - 1] = op;
         return;
     }
-    if (b->ops.n > 0 && (b->ops.n >= STORE_BATCH_OPS_MAX || b->bytes + size > BATCH_BYTES))
-        flush(s, b);
     b->bytes += size;
     vec_push(&b->ops, op);
     map_put(&b->by_key, item->key, (void *)(uintptr_t)b->ops.n);

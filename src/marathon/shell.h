@@ -16,7 +16,6 @@ enum {
     SSE_FILTERS_MAX = 64,
     PROBES_MAX = 256, /* checks under way at once; more wait */
     PROBE_BODY_MAX = 64 * 1024,
-    BATCH_BYTES = 768 * 1024, /* store operations taken together */
 };
 
 struct held { /* an effect that waits for its batch */

@@ -258,7 +258,7 @@ static void commit_mutations(struct shell *s)
     while (m) {
         size_t n = 0, bytes = 0;
         while (m && n < STORE_BATCH_OPS_MAX) {
-            size_t more = strlen(m->key) + m->n;
+            size_t more = store_op_size(m->key, m->n);
             if (n > 0 && bytes + more > STORE_BATCH_MAX)
                 break;
             ops[n] = (struct store_op){.type = m->remove ? STORE_DELETE : STORE_PUT,

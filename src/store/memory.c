@@ -176,7 +176,7 @@ void store_memory_hold(struct store *s, bool hold)
 
 /* ---- leadership ---- */
 
-static int memory_lock(struct store_backend *b, struct error *err)
+static int memory_lock(struct store_backend *b, const char *info, struct error *err)
 {
     struct memory_store *s = container_of(b, struct memory_store, backend);
     struct memory *m = s->memory;

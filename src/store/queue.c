@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "base/alloc.h"
@@ -132,7 +133,7 @@ static void *locker_main(void *arg)
 {
     struct store_queue *q = arg;
     struct error err = ERROR_INIT;
-    int r = q->backend->lock(q->backend, &err);
+    int r = q->backend->lock(q->backend, q->info, &err);
     pthread_mutex_lock(&q->mutex);
     if (r < 0) {
         q->complaint = err;
@@ -202,6 +203,8 @@ void queue_stop(struct store_queue *q)
     pthread_cond_broadcast(&q->work);
     pthread_cond_broadcast(&q->retry);
     pthread_mutex_unlock(&q->mutex);
+    if (q->backend->closing)
+        q->backend->closing(q->backend);
     if (q->locker_started) {
         q->backend->cancel_lock(q->backend);
         pthread_join(q->locker, NULL);
@@ -231,11 +234,30 @@ int queue_lead(struct store_queue *q, const char *info)
     return r;
 }
 
+void queue_lost(struct store_queue *q, const char *why)
+{
+    pthread_mutex_lock(&q->mutex);
+    if (!q->lost)
+        (void)snprintf(q->lost_why, sizeof(q->lost_why), "%s", why);
+    q->lost = true;
+    pthread_mutex_unlock(&q->mutex);
+    loop_wakeup_send(q->wakeup);
+}
+
+void queue_complain(struct store_queue *q, const char *why)
+{
+    pthread_mutex_lock(&q->mutex);
+    (void)snprintf(q->complaint.msg, sizeof(q->complaint.msg), "%s", why);
+    pthread_mutex_unlock(&q->mutex);
+}
+
 void queue_take(struct store_queue *q, struct queue_answers *ret)
 {
     list_init(&ret->done);
     ret->failure[0] = '\0';
     pthread_mutex_lock(&q->mutex);
+    ret->lost = q->lost;
+    memcpy(ret->lost_why, q->lost_why, sizeof(ret->lost_why));
     list_splice(&ret->done, &q->done);
     LIST_FOREACH (batch, &ret->done, struct store_batch, node)
         q->unanswered--;

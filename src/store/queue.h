@@ -45,6 +45,8 @@ struct store_queue {
     uint64_t lead_epoch;
     int64_t flush_started_us; /* 0 when none runs */
     struct store_stats stats;
+    bool lost; /* leadership */
+    char lost_why[ERROR_MSG_MAX];
 };
 
 /* Negative errno when no thread can be started; nothing is left over then. */
@@ -62,9 +64,14 @@ struct queue_answers {
     bool led;         /* the bid for leadership was decided */
     int lead_status;
     uint64_t lead_epoch;
+    bool lost; /* leadership, as lost_why says */
+    char lost_why[ERROR_MSG_MAX];
     bool waiting;                /* for the disk: batches, or the epoch */
     char failure[ERROR_MSG_MAX]; /* of a failure for good, else "" */
 };
+/* From any thread. */
+void queue_lost(struct store_queue *q, const char *why);
+void queue_complain(struct store_queue *q, const char *why);
 void queue_take(struct store_queue *q, struct queue_answers *ret);
 
 /* Since when the oldest batch, or the epoch, waits for the disk, 0 = none does, and what storage

@@ -14,7 +14,7 @@
     "SELECT key, value, version FROM entries WHERE key " start                                     \
     " ?1 AND key < ?2 ORDER BY key LIMIT ?3"
 
-static int sqlite_lock(struct store_backend *b, struct error *err)
+static int sqlite_lock(struct store_backend *b, const char *info, struct error *err)
 {
     struct sqlite_store *s = container_of(b, struct sqlite_store, backend);
     return leader_lock_wait(&s->lock, err);

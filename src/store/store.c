@@ -42,6 +42,7 @@ struct store {
     void *slow_userdata;
     char failure[ERROR_MSG_MAX];
 
+    struct store_host host;
     struct store_queue queue;
 };
 
@@ -61,25 +62,51 @@ static void watch_slowness(struct store *s)
         timer_start(&s->slow_timer, s->slow_after_us);
 }
 
-static int open_backend(const char *url, struct store_backend **ret, struct error *err)
+static int open_backend(struct loop *l, const char *url, const struct store_options *o,
+    struct store_backend **ret, struct error *err)
 {
     if (has_prefix(url, "sqlite:"))
         return store_sqlite_open(url + strlen("sqlite:"), ret, err);
     if (has_prefix(url, "memory:"))
         return store_memory_open(url + strlen("memory:"), ret, err);
+    if (has_prefix(url, "zk://"))
+        return store_zk_open(l, url, o, ret, err);
     return error_set(err, -EINVAL,
-        "store '%s': expected sqlite:PATH, as in sqlite:/var/lib/dcos/master.db", url);
+        "store '%s': expected sqlite:PATH, as in sqlite:/var/lib/dcos/master.db, or "
+        "zk://host:port,.../path",
+        url);
+}
+
+static void host_lost(void *userdata, const char *why)
+{
+    struct store *s = userdata;
+    queue_lost(&s->queue, why);
+}
+
+static void host_complain(void *userdata, const char *why)
+{
+    struct store *s = userdata;
+    queue_complain(&s->queue, why);
 }
 
 int store_open(struct loop *l, const char *url, struct store **ret, struct error *err)
 {
+    static const struct store_options defaults = {0};
+    return store_open_with(l, url, &defaults, ret, err);
+}
+
+int store_open_with(struct loop *l, const char *url, const struct store_options *o,
+    struct store **ret, struct error *err)
+{
     struct store_backend *backend;
-    int r = open_backend(url, &backend, err);
+    int r = open_backend(l, url, o, &backend, err);
     if (r < 0)
         return r;
     struct store *s = xnew(struct store);
     s->loop = l;
     s->backend = backend;
+    s->host = (struct store_host){s, host_lost, host_complain};
+    backend->host = &s->host;
     list_init(&s->watches);
     timer_init(&s->slow_timer, l, on_slow_timer);
     s->wakeup = loop_wakeup_new(l, deliver, s);
@@ -88,7 +115,7 @@ int store_open(struct loop *l, const char *url, struct store **ret, struct error
         loop_wakeup_free(s->wakeup);
         backend->free(backend);
         free(s);
-        return error_errno(err, r, "store '%s': thread", url);
+        return error_errno(err, r, "store: thread");
     }
     *ret = s;
     return 0;
@@ -139,12 +166,12 @@ static void notify_watches(struct store *s, const struct store_batch *batch)
         }
 }
 
-static void lose(struct store *s)
+static void lose(struct store *s, const char *why)
 {
     if (s->lost)
         return;
     s->lost = true;
-    (void)snprintf(s->failure, sizeof(s->failure), "another process leads now");
+    (void)snprintf(s->failure, sizeof(s->failure), "%s", why);
     if (s->lost_fn)
         s->lost_fn(s->lost_userdata);
 }
@@ -154,7 +181,7 @@ static void answer(struct store *s, struct store_batch *batch)
     if (batch->status == 0)
         notify_watches(s, batch);
     else if (batch->status == -EAGAIN && batch->failed_op < 0)
-        lose(s);
+        lose(s, "another process leads now");
     if (batch->cb && !s->close_asked)
         batch->cb(batch->status, batch->failed_op, batch->new_versions, batch->userdata);
     free(batch);
@@ -182,6 +209,8 @@ static void deliver(void *userdata)
     else
         timer_stop(&s->slow_timer);
     s->delivering = true;
+    if (answers.lost)
+        lose(s, answers.lost_why);
     if (answers.led)
         answer_leader(s, answers.lead_status, answers.lead_epoch);
     LIST_FOREACH_SAFE (batch, &answers.done, struct store_batch, node)
@@ -217,6 +246,13 @@ void store_on_lost(struct store *s, void (*fn)(void *userdata), void *userdata)
 uint64_t store_epoch(const struct store *s)
 {
     return s->lost ? 0 : s->epoch;
+}
+
+bool store_confirm(struct store *s)
+{
+    if (s->lost)
+        return false;
+    return s->epoch == 0 || !s->backend->confirm || s->backend->confirm(s->backend);
 }
 
 int store_leader_info(struct store *s, struct buf *ret, struct error *err)
@@ -263,16 +299,18 @@ static int check_batch(const struct store_op *ops, size_t n, size_t *ret_bytes, 
     if (n > STORE_BATCH_OPS_MAX)
         return error_set(
             err, -EMSGSIZE, "batch of %zu operations, more than %d", n, STORE_BATCH_OPS_MAX);
-    size_t bytes = 0;
+    size_t bytes = 0, counted = 0;
     for (size_t i = 0; i < n; i++) {
         int r = check_op(&ops[i], i, err);
         if (r < 0)
             return r;
-        bytes += strlen(ops[i].key) + (ops[i].type == STORE_PUT ? ops[i].n : 0);
+        size_t value = ops[i].type == STORE_PUT ? ops[i].n : 0;
+        bytes += strlen(ops[i].key) + value;
+        counted += store_op_size(ops[i].key, value);
     }
-    if (bytes > STORE_BATCH_MAX)
+    if (counted > STORE_BATCH_MAX)
         return error_set(
-            err, -EMSGSIZE, "batch of %zu bytes, more than %d", bytes, STORE_BATCH_MAX);
+            err, -EMSGSIZE, "batch of %zu bytes, more than %d", counted, STORE_BATCH_MAX);
     *ret_bytes = bytes;
     return 0;
 }

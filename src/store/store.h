@@ -19,9 +19,16 @@
 enum {
     STORE_KEY_MAX = 512,
     STORE_VALUE_MAX = 512 * 1024,
-    STORE_BATCH_MAX = 1024 * 1024, /* bytes of keys and values in one batch */
+    STORE_BATCH_MAX = 1000 * 1000, /* bytes of one batch, as store_op_size() counts them */
     STORE_BATCH_OPS_MAX = 1024,
 };
+
+/* What one operation counts in a batch. The names are more than they seem, because a batch must fit
+ * into one packet of ZooKeeper, escaped and with everything around them. */
+static inline size_t store_op_size(const char *key, size_t value_bytes)
+{
+    return 256 + 3 * strlen(key) + value_bytes;
+}
 
 #define STORE_ANY_VERSION INT64_C(-1) /* do not compare */
 #define STORE_ABSENT INT64_C(0)       /* the key must not exist */
@@ -46,9 +53,19 @@ struct store_entry {
     int64_t version; /* > 0, grows with each put of the key */
 };
 
-/* `url`: "sqlite:PATH" (the file's directory must exist), or "memory:" for tests. The open itself
- * is synchronous. */
+/* For "zk://"; zero and NULL stand for the defaults. */
+struct store_options {
+    int64_t session_timeout_us; /* 10 s */
+    const char *zk_state;       /* folder below the URL's path for the entries, "dcos-state" */
+    const char *zk_candidates;  /* and for who wants to lead, "dcos-leader"; "" = the path itself */
+    const char *zk_label;       /* of the candidates' nodes, "member" */
+};
+
+/* `url`: "sqlite:PATH" (the file's directory must exist), "zk://host:port,.../path", or "memory:"
+ * for tests. The open itself is synchronous; ZooKeeper need not be there yet. */
 int store_open(struct loop *l, const char *url, struct store **ret, struct error *err);
+int store_open_with(struct loop *l, const char *url, const struct store_options *o,
+    struct store **ret, struct error *err);
 /* Pending commits are finished first, their callbacks are not called. */
 void store_close(struct store *s);
 
@@ -59,6 +76,10 @@ int store_lead(struct store *s, const char *info, store_leader_cb cb, void *user
 /* on_lost: leadership is gone; the process must stop acting at once. */
 void store_on_lost(struct store *s, void (*fn)(void *userdata), void *userdata);
 uint64_t store_epoch(const struct store *s); /* 0 while not leading */
+/* For a leader, before it acts: whether it certainly still leads, by the clock. In doubt it waits
+ * until it is known, a quarter of the session timeout at most. After a no, which stays, the process
+ * must not act any more; on_lost is called soon. True for who does not lead. */
+bool store_confirm(struct store *s);
 /* `info` text of the current leader into ret, empty when none. */
 int store_leader_info(struct store *s, struct buf *ret, struct error *err);
 

@@ -2,6 +2,7 @@
 
 #include "fixture.h"
 #include "store/memory.h"
+#include "zk_server.h"
 
 struct setup {
     struct fixture f;
@@ -10,12 +11,13 @@ struct setup {
 };
 
 static const char g_memory_url[] = "memory:shared";
+static struct zk_server g_zk;
 
-static int set_up(void **state, bool memory)
+static int set_up(void **state, const char *url)
 {
     struct setup *t = xnew(struct setup);
     fixture_init(&t->f);
-    t->url = memory ? g_memory_url : t->f.url;
+    t->url = url ? url : t->f.url;
     t->s = must_open(&t->f, t->url);
     *state = t;
     return 0;
@@ -23,12 +25,21 @@ static int set_up(void **state, bool memory)
 
 static int set_up_sqlite(void **state)
 {
-    return set_up(state, false);
+    return set_up(state, NULL);
 }
 
 static int set_up_memory(void **state)
 {
-    return set_up(state, true);
+    return set_up(state, g_memory_url);
+}
+
+/* A folder of its own for each test. */
+static int set_up_zk(void **state)
+{
+    static char url[64];
+    static unsigned n;
+    (void)snprintf(url, sizeof(url), "zk://127.0.0.1:%u/test%u", g_zk.port, n++);
+    return set_up(state, url);
 }
 
 static int tear_down(void **state)
@@ -448,28 +459,26 @@ static void test_close_writes(void **state)
     }
 }
 
-#define BOTH(name)                                                                                 \
-    {"sqlite/" #name, test_##name, set_up_sqlite, tear_down, NULL},                                \
+#define CASE(name, kind)                                                                           \
     {                                                                                              \
-        "memory/" #name, test_##name, set_up_memory, tear_down, NULL                               \
+#kind "/" #name, test_##name, set_up_##kind, tear_down, NULL                               \
     }
+#define CASES(kind)                                                                                \
+    CASE(put_get_delete, kind), CASE(binary_values, kind), CASE(versions, kind),                   \
+        CASE(batch_is_atomic, kind), CASE(failure_in_a_group, kind), CASE(limits, kind),           \
+        CASE(list, kind), CASE(reads_inside_list, kind), CASE(watch, kind),                        \
+        CASE(leadership, kind), CASE(close_while_waiting, kind), CASE(close_in_callback, kind),    \
+        CASE(close_writes, kind)
 
 int main(void)
 {
-    static const struct CMUnitTest tests[] = {
-        BOTH(put_get_delete),
-        BOTH(binary_values),
-        BOTH(versions),
-        BOTH(batch_is_atomic),
-        BOTH(failure_in_a_group),
-        BOTH(limits),
-        BOTH(list),
-        BOTH(reads_inside_list),
-        BOTH(watch),
-        BOTH(leadership),
-        BOTH(close_while_waiting),
-        BOTH(close_in_callback),
-        BOTH(close_writes),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    static const struct CMUnitTest tests[] = {CASES(sqlite), CASES(memory)};
+    static const struct CMUnitTest tests_zk[] = {CASES(zk)};
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (zk_server_installed()) {
+        zk_server_start(&g_zk);
+        failed += cmocka_run_group_tests(tests_zk, NULL, NULL);
+        zk_server_stop(&g_zk);
+    }
+    return failed;
 }

@@ -143,7 +143,7 @@ static void test_urls(void **state)
     struct fixture *f = *state;
     struct store *s;
     struct error err = ERROR_INIT;
-    assert_int_equal(store_open(f->loop, "zk://x", &s, &err), -EINVAL);
+    assert_int_equal(store_open(f->loop, "etcd://x", &s, &err), -EINVAL);
     assert_non_null(strstr(err.msg, "expected sqlite:PATH"));
     assert_int_equal(store_open(f->loop, "sqlite:", &s, &err), -EINVAL);
     assert_non_null(strstr(err.msg, "needs a path"));

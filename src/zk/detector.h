@@ -1,0 +1,27 @@
+#ifndef DCOS_ZK_DETECTOR_H
+#define DCOS_ZK_DETECTOR_H
+
+/*
+ * Finds the leading master through ZooKeeper and says so on the loop: within milliseconds of each
+ * change, by watches. Holds a session of its own, which is replaced when it ends.
+ *
+ * While the servers cannot be reached the last leader is kept for as long as the session lasts;
+ * then there is none. Who follows a leader keeps to it all the same until another one is named.
+ */
+
+#include "io/loop.h"
+#include "zk/master_info.h"
+#include "zk/url.h"
+
+struct zk_detector;
+
+/* fn on the loop at each change, first when the leader, or that there is none, is known. `leader`
+ * is NULL when there is none. timeout_us of the session, 0 = 10 s. Must be freed on the loop. */
+int zk_detector_new(struct loop *l, const struct zk_url *url, int64_t timeout_us,
+    void (*fn)(const struct zk_master *leader, void *userdata), void *userdata,
+    struct zk_detector **ret, struct error *err);
+void zk_detector_free(struct zk_detector *d);
+/* The leader as fn last heard it, or NULL. */
+const struct zk_master *zk_detector_leader(const struct zk_detector *d);
+
+#endif
