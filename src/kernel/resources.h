@@ -139,6 +139,7 @@ bool resource_is_revocable(const struct resource *r, const void *unused);
 bool resource_is_nonrevocable(const struct resource *r, const void *unused);
 bool resource_is_persistent_volume(const struct resource *r, const void *unused);
 bool resource_is_shared(const struct resource *r, const void *unused);
+bool resource_is_not_shared(const struct resource *r, const void *unused);
 bool resource_is_named(const struct resource *r, const void *name);
 /* More than one reservation, or one to a role with "/". */
 bool resource_has_refined_reservation(const struct resource *r, const void *unused);

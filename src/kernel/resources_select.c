@@ -60,6 +60,11 @@ bool resource_is_shared(const struct resource *r, const void *unused)
     return r->kind->shared;
 }
 
+bool resource_is_not_shared(const struct resource *r, const void *unused)
+{
+    return !r->kind->shared;
+}
+
 bool resource_is_named(const struct resource *r, const void *name)
 {
     return streq(r->kind->name, name);

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "master/state.h"
+#include "master/accept.h"
 #include "wire/codec.h"
 
 /*
@@ -11,15 +11,6 @@
  */
 
 typedef Mesos__V1__Offer__Operation Operation;
-
-struct pool {
-    struct master_core *core;
-    struct framework *f;
-    struct client *client;
-    struct agent *agent;
-    struct resources left; /* allocated to the client's role */
-    struct arena arena;
-};
 
 /* ---- refusals ---- */
 
@@ -31,26 +22,6 @@ static void refuse_task(struct master_core *core, struct framework *f, const cha
     Mesos__V1__TaskStatus *status = task_status_new(&arena, task_id ? task_id : "", state,
         MESOS__V1__TASK_STATUS__SOURCE__SOURCE_MASTER, (int)reason, message, agent_id, core->now);
     send_master_update(core, f, status);
-}
-
-static void refuse_operation(
-    struct master_core *core, struct framework *f, const Operation *op, const char *message)
-{
-    if (!op->id || !op->id->value)
-        return; /* nobody asked to hear of it */
-    Mesos__V1__OperationStatus status = MESOS__V1__OPERATION_STATUS__INIT;
-    status.operation_id = op->id;
-    status.has_state = true;
-    status.state = MESOS__V1__OPERATION_STATE__OPERATION_ERROR;
-    status.message = (char *)(uintptr_t)message;
-    Mesos__V1__Scheduler__Event__UpdateOperationStatus update =
-        MESOS__V1__SCHEDULER__EVENT__UPDATE_OPERATION_STATUS__INIT;
-    update.status = &status;
-    Mesos__V1__Scheduler__Event e = MESOS__V1__SCHEDULER__EVENT__INIT;
-    e.has_type = true;
-    e.type = MESOS__V1__SCHEDULER__EVENT__TYPE__UPDATE_OPERATION_STATUS;
-    e.update_operation_status = &update;
-    send_event(core, f, &e);
 }
 
 struct task_list {
@@ -149,6 +120,36 @@ static int check_offers(struct master_core *core, struct framework *f,
     return r;
 }
 
+/* ---- the pool ---- */
+
+bool pool_contains(const struct pool *p, const struct resources *r)
+{
+    _cleanup_resources_ struct resources own = RESOURCES_INIT;
+    RESOURCES_FOREACH(x, r)
+    if (x->kind->shared && !resources_contains_one(&p->left, x))
+        return false;
+    resources_filter(r, resource_is_not_shared, NULL, &own);
+    return resources_contains(&p->left, &own);
+}
+
+void pool_take(struct pool *p, const struct resources *r)
+{
+    _cleanup_resources_ struct resources own = RESOURCES_INIT;
+    resources_filter(r, resource_is_not_shared, NULL, &own);
+    resources_subtract(&p->left, &own);
+}
+
+static void pool_add_offer(struct pool *p, struct offer *o)
+{
+    p->client = o->client;
+    p->agent = o->agent;
+    _cleanup_resources_ struct resources r = RESOURCES_INIT;
+    offer_consume(p->core, o, &r);
+    RESOURCES_FOREACH(x, &r)
+    if (!x->kind->shared || !resources_contains_one(&p->left, x))
+        resources_add_one(&p->left, x);
+}
+
 /* ---- launching ---- */
 
 static void upgrade_task(struct pool *p, Mesos__V1__TaskInfo *task, bool fill_framework_id)
@@ -203,7 +204,7 @@ static int take_resources(struct pool *p, Mesos__V1__Resource *const *list, size
 static int check_fits(
     const struct pool *p, const struct resources *total, const char *what, struct error *err)
 {
-    if (resources_contains(&p->left, total))
+    if (pool_contains(p, total))
         return 0;
     _cleanup_buf_ struct buf a = BUF_INIT_MAX(256), b = BUF_INIT_MAX(256);
     resources_format(total, &a);
@@ -281,7 +282,7 @@ static bool launch_task(struct pool *p, Mesos__V1__TaskInfo *info, struct error 
     if (check_fits(p, &total, "Task", err) < 0)
         return false;
 
-    resources_subtract(&p->left, &total);
+    pool_take(p, &total);
     if (new_executor)
         executor = core_executor_new(p->core, p->f, p->agent, info->executor, p->client, &er);
     Dcos__Internal__RunTask run = DCOS__INTERNAL__RUN_TASK__INIT;
@@ -296,8 +297,27 @@ static bool launch_task(struct pool *p, Mesos__V1__TaskInfo *info, struct error 
     return true;
 }
 
+/* One malformed resource spoils the whole operation. */
+static int check_syntax(const Operation *op, struct error *err)
+{
+    int r = 0;
+    for (size_t i = 0; i < op->launch->n_task_infos && r == 0; i++) {
+        const Mesos__V1__TaskInfo *info = op->launch->task_infos[i];
+        r = resources_validate(info->resources, info->n_resources, err);
+        if (r == 0 && info->executor)
+            r = resources_validate(info->executor->resources, info->executor->n_resources, err);
+    }
+    return r;
+}
+
 static void launch(struct pool *p, const Operation *op)
 {
+    struct error syntax = ERROR_INIT;
+    if (check_syntax(op, &syntax) < 0) {
+        refuse_tasks(p->core, p->f, op, MESOS__V1__TASK_STATE__TASK_ERROR,
+            MESOS__V1__TASK_STATUS__REASON__REASON_TASK_INVALID, syntax.msg);
+        return;
+    }
     for (size_t i = 0; i < op->launch->n_task_infos; i++) {
         Mesos__V1__TaskInfo *info = op->launch->task_infos[i];
         struct error err = ERROR_INIT;
@@ -364,14 +384,14 @@ static void launch_group(struct pool *p, const Operation *op)
     struct executor *e = executor_find(p->agent, p->f, executor->executor_id->value);
     bool new_executor = !e;
     if (new_executor) {
-        resources_subtract(&p->left, &er);
+        pool_take(p, &er);
         e = core_executor_new(p->core, p->f, p->agent, executor, p->client, &er);
     }
     for (size_t i = 0; i < group->n_tasks; i++) {
         _cleanup_resources_ struct resources r = RESOURCES_INIT;
         (void)take_resources(
             p, group->tasks[i]->resources, group->tasks[i]->n_resources, &r, NULL); /* checked */
-        resources_subtract(&p->left, &r);
+        pool_take(p, &r);
         record_task(p, group->tasks[i], executor, e, &r);
     }
     Dcos__Internal__RunTaskGroup run = DCOS__INTERNAL__RUN_TASK_GROUP__INIT;
@@ -385,7 +405,7 @@ static void launch_group(struct pool *p, const Operation *op)
     send_agent(p->core, p->agent, &rec);
 }
 
-static void apply(struct pool *p, const Operation *op)
+static void apply(struct pool *p, Operation *op)
 {
     switch (op->type) {
     case MESOS__V1__OFFER__OPERATION__TYPE__LAUNCH:
@@ -409,7 +429,7 @@ static void apply(struct pool *p, const Operation *op)
     case MESOS__V1__OFFER__OPERATION__TYPE__UNKNOWN:
         break;
     default:
-        refuse_operation(p->core, p->f, op, "This master does not apply operations of this type");
+        accept_operation(p, op);
         break;
     }
 }
@@ -423,21 +443,24 @@ void handle_accept(
         return;
     }
     struct pool p = {.core = core, .f = f};
-    for (size_t i = 0; i < accept->n_offer_ids; i++) {
-        struct offer *o = map_get(&core->offers, accept->offer_ids[i]->value);
-        p.client = o->client;
-        p.agent = o->agent;
-        _cleanup_resources_ struct resources r = RESOURCES_INIT;
-        offer_consume(core, o, &r);
-        resources_add(&p.left, &r);
-    }
+    for (size_t i = 0; i < accept->n_offer_ids; i++)
+        pool_add_offer(&p, map_get(&core->offers, accept->offer_ids[i]->value));
+    _cleanup_resources_ struct resources offered = RESOURCES_INIT, made = RESOURCES_INIT;
+    resources_copy(&offered, &p.left);
     for (size_t i = 0; i < accept->n_operations; i++)
         apply(&p, accept->operations[i]);
     int64_t duration = filters_duration_us(accept->filters);
     if (accept->n_operations == 0 || duration > 0)
         duration = MAX(duration, core->config.allocation_interval_us);
+    /* What operations made was not declined: it goes back without a filter. */
+    resources_copy(&made, &p.left);
+    resources_subtract(&made, &offered);
+    resources_subtract(&p.left, &made);
+    resources_add(&made, &p.later);
     filter_add(core, p.client, p.agent, &p.left, duration);
     agent_give_back(core, p.agent, &p.left);
+    agent_give_back(core, p.agent, &made);
     resources_done(&p.left);
+    resources_done(&p.later);
     arena_done(&p.arena);
 }

@@ -22,6 +22,7 @@ struct agent *core_agent_new(struct master_core *core, const char *id)
     list_init(&a->executors);
     list_init(&a->offers);
     list_init(&a->filters);
+    list_init(&a->operations);
     list_init(&a->dirty);
     list_init(&a->removal_node);
     list_init(&a->machine_node);
@@ -39,6 +40,9 @@ void core_agent_free(struct master_core *core, struct agent *a)
 {
     filters_clear_agent(core, a);
     inverse_forget_agent(core, a);
+    struct operation *op;
+    while ((op = list_first(&a->operations, struct operation, agent_node)))
+        core_operation_free(core, op);
     core_timer_stop(core, &a->ping_timer);
     core_timer_stop(core, &a->reregister_timer);
     core_timer_stop(core, &a->drain_timer);
@@ -71,13 +75,11 @@ void agent_set_info(struct agent *a, const Mesos__V1__AgentInfo *info, const cha
     a->capabilities = arena_new_array(
         &arena, Mesos__V1__AgentInfo__Capability *, n_capabilities + 1);
     a->n_capabilities = n_capabilities;
-    a->has_limits = false;
-    for (size_t i = 0; i < n_capabilities; i++) {
+    for (size_t i = 0; i < n_capabilities; i++)
         a->capabilities[i] = (Mesos__V1__AgentInfo__Capability *)wire_clone(
             &capabilities[i]->base, &arena);
-        if (capabilities[i]->type == MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__TASK_RESOURCE_LIMITS)
-            a->has_limits = true;
-    }
+    a->capability_bits = agent_capability_bits(capabilities, n_capabilities);
+    a->has_limits = a->capability_bits & AGENT_HAS_TASK_RESOURCE_LIMITS;
     arena_done(&a->arena);
     a->arena = arena;
 }
@@ -94,7 +96,9 @@ void agent_set_total(struct master_core *core, struct agent *a, const struct res
     _cleanup_resources_ struct resources plain = RESOURCES_INIT;
     resources_allocate(&a->used, NULL, &plain);
     resources_assign(&a->available, &a->total);
-    resources_subtract(&a->available, &plain);
+    RESOURCES_FOREACH(item, &plain)
+    if (!item->kind->shared)
+        resources_subtract_one(&a->available, item);
     mark_dirty(core, a);
     core->change++;
 }
@@ -286,6 +290,8 @@ void agent_mark_unreachable(struct master_core *core, struct agent *a)
     struct task *t;
     while ((t = list_first(&a->tasks, struct task, agent_node)))
         make_task_unreachable(core, t);
+    operations_lose(
+        core, a, MESOS__V1__OPERATION_STATE__OPERATION_UNREACHABLE, "Agent is unreachable");
     remove_executors(core, a);
     broadcast_agent_failure(core, a->id->text);
     operator_agent_removed(core, a->id->text);
@@ -301,6 +307,8 @@ void agent_remove(struct master_core *core, struct agent *a)
     while ((t = list_first(&a->tasks, struct task, agent_node)))
         lose_task(
             core, t, MESOS__V1__TASK_STATUS__REASON__REASON_AGENT_REMOVED, "Agent was removed");
+    operations_lose(
+        core, a, MESOS__V1__OPERATION_STATE__OPERATION_GONE_BY_OPERATOR, "Agent was removed");
     remove_executors(core, a);
     broadcast_agent_failure(core, a->id->text);
     operator_agent_removed(core, a->id->text);
@@ -328,6 +336,8 @@ void agent_mark_gone(struct master_core *core, struct agent *a)
     struct task *t;
     while ((t = list_first(&a->tasks, struct task, agent_node)))
         task_gone(core, t);
+    operations_lose(core, a, MESOS__V1__OPERATION_STATE__OPERATION_GONE_BY_OPERATOR,
+        "Agent has been marked gone");
     remove_executors(core, a);
     broadcast_agent_failure(core, a->id->text);
     operator_agent_removed(core, a->id->text);
@@ -431,9 +441,17 @@ static void update_resources(
     struct master_core *core, struct agent *a, const Dcos__Internal__UpdateResources *m)
 {
     core->stats.messages_update_slave++;
-    _cleanup_resources_ struct resources total = RESOURCES_INIT;
-    if (resources_from_wire(m->total, m->n_total, &total, NULL) < 0)
+    _cleanup_resources_ struct resources total = RESOURCES_INIT, revocable = RESOURCES_INIT;
+    if (resources_from_wire(m->total, m->n_total, &total, NULL) < 0 ||
+        resources_from_wire(m->oversubscribed, m->n_oversubscribed, &revocable, NULL) < 0)
         return;
+    if (m->n_total)
+        operations_put_on_top(a, &total);
+    else
+        resources_filter(&a->total, resource_is_nonrevocable, NULL, &total);
+    if (!m->has_has_oversubscribed || !m->has_oversubscribed)
+        resources_filter(&a->total, resource_is_revocable, NULL, &revocable);
+    resources_add(&total, &revocable);
     if (resources_equal(&total, &a->total))
         return;
     rescind_offers(core, a);
@@ -493,6 +511,8 @@ void master_core_agent_record(
         agent_remove(core, a);
     } else if (rec->resources) {
         update_resources(core, a, rec->resources);
+    } else if (rec->operation_update) {
+        handle_operation_update(core, a, rec->operation_update);
     }
 }
 

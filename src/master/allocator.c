@@ -50,7 +50,23 @@ static bool worth_offering(const struct client *c, const struct resources *r)
 struct wanted {
     const char *role;
     uint32_t capabilities;
+    const struct framework *framework;
+    const struct agent *agent;
 };
+
+/* A shared volume stays available; who has it in an offer is not offered it again. */
+static bool offered_already(const struct wanted *w, const struct resource *r)
+{
+    LIST_FOREACH (o, &w->agent->offers, struct offer, agent_node) {
+        if (o->framework != w->framework)
+            continue;
+        _cleanup_resources_ struct resources plain = RESOURCES_INIT;
+        resources_allocate(&o->resources, NULL, &plain);
+        if (resources_contains_one(&plain, r))
+            return true;
+    }
+    return false;
+}
 
 static bool may_have(const struct resource *r, const void *userdata)
 {
@@ -59,7 +75,8 @@ static bool may_have(const struct resource *r, const void *userdata)
         return false;
     if (r->kind->revocable && !(w->capabilities & FRAMEWORK_REVOCABLE_RESOURCES))
         return false;
-    if (r->kind->shared && !(w->capabilities & FRAMEWORK_SHARED_RESOURCES))
+    if (r->kind->shared &&
+        (!(w->capabilities & FRAMEWORK_SHARED_RESOURCES) || offered_already(w, r)))
         return false;
     return (w->capabilities & FRAMEWORK_RESERVATION_REFINEMENT) ||
            !resource_has_refined_reservation(r, NULL);
@@ -73,7 +90,7 @@ static bool offer_to(struct master_core *core, struct agent *a, struct client *c
         return false;
     if (f->constraints && !constraints_allow(f, c->role->name, a))
         return false;
-    struct wanted w = {c->role->name, f->capabilities};
+    struct wanted w = {c->role->name, f->capabilities, f, a};
     _cleanup_resources_ struct resources some = RESOURCES_INIT, r = RESOURCES_INIT;
     resources_filter(&a->available, may_have, &w, &some);
     if (resources_empty(&some) || !worth_offering(c, &some))

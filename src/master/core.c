@@ -89,6 +89,7 @@ void master_core_free(struct master_core *core)
     map_done(&core->gone);
     map_done(&core->removed);
     map_done(&core->offers);
+    map_done(&core->operations);
     map_done(&core->stats.task_reasons);
     for (struct link *l; (l = core->all_links);) {
         core->all_links = l->next;
@@ -254,7 +255,7 @@ void master_core_counts(const struct master_core *core, struct master_counts *re
     ret->offers = map_size(&core->offers);
 }
 
-static void check_agent(const struct agent *a)
+static void check_agent(const struct master_core *core, const struct agent *a)
 {
     _cleanup_resources_ struct resources used = RESOURCES_INIT, offered = RESOURCES_INIT;
     size_t n_tasks = 0;
@@ -277,8 +278,19 @@ static void check_agent(const struct agent *a)
     }
     assert(resources_equal(&used, &a->used));
     assert(resources_equal(&offered, &a->offered));
+    LIST_FOREACH (op, &a->operations, struct operation, agent_node) {
+        assert(op->agent == a && map_get(&core->operations, op->key) == op);
+        assert(!op->framework || !op->framework->removed);
+        assert(
+            !op->framework || !op->has_id || map_get(&op->framework->operation_ids, op->id) == op);
+    }
     if (a->state != AGENT_REGISTERED)
         return;
+    /* A shared volume is available however many use it. */
+    _cleanup_resources_ struct resources shared = RESOURCES_INIT, offerable = RESOURCES_INIT;
+    resources_filter(&a->total, resource_is_shared, NULL, &shared);
+    resources_filter(&a->available, resource_is_shared, NULL, &offerable);
+    assert(resources_equal(&shared, &offerable));
     _cleanup_resources_ struct resources sum = RESOURCES_INIT, plain = RESOURCES_INIT;
     resources_add(&sum, &used);
     resources_add(&sum, &offered);
@@ -290,7 +302,7 @@ static void check_agent(const struct agent *a)
 void master_core_check(const struct master_core *core)
 {
     MAP_FOREACH (e, &core->agents)
-        check_agent(e->value);
+        check_agent(core, e->value);
     MAP_FOREACH (e, &core->frameworks) {
         const struct framework *f = e->value;
         _cleanup_resources_ struct resources used = RESOURCES_INIT;

@@ -105,6 +105,16 @@ void master_core_scheduler_closed(struct master_core *core, uint64_t stream, int
 /* -ENOENT when there is no such live framework. */
 int master_core_teardown(
     struct master_core *core, const char *framework_id, int64_t now_us, struct error *err);
+/* Whether an operator may ask for this (not whether it can be done now): the agent, the message,
+ * the rules for reservations and volumes. `principal` is the operator's or NULL. -EINVAL with the
+ * text of the 400 answer. */
+int master_core_check_operation(struct master_core *core, const char *agent_id,
+    const Mesos__V1__Offer__Operation *op, const char *principal, struct error *err);
+/* Applies it, having taken back the offers that are in the way, and sends it to the agent. -EINVAL;
+ * -EBUSY when the resources are in use or not there, or the agent is away (409): nothing changed.
+ */
+int master_core_apply_operation(struct master_core *core, const char *agent_id,
+    const Mesos__V1__Offer__Operation *op, int64_t now_us, struct error *err);
 /* Whether effects of type EFFECT_OPERATOR_EVENT are made; off at first. */
 void master_core_operator_events(struct master_core *core, bool wanted);
 /* How many of these effects were made so far, whether they are taken yet or not. */

@@ -107,6 +107,7 @@ struct framework *core_framework_new(struct master_core *core, const Mesos__V1__
     list_init(&f->offers);
     list_init(&f->inverse_offers);
     list_init(&f->inverse_answers);
+    list_init(&f->operations);
     list_init(&f->node);
     list_init(&f->fresh);
     list_init(&f->fresh_node);
@@ -147,6 +148,9 @@ void core_framework_free(struct master_core *core, struct framework *f)
     struct executor *x;
     while ((x = list_first(&f->executors, struct executor, framework_node)))
         executor_remove(core, x);
+    LIST_FOREACH_SAFE (op, &f->operations, struct operation, framework_node)
+        operation_detach(op);
+    map_done(&f->operation_ids);
     MAP_FOREACH (e, &f->clients)
         core_client_free(core, e->value);
     map_done(&f->clients);
@@ -429,6 +433,7 @@ void framework_remove(struct master_core *core, struct framework *f)
     struct executor *x;
     while ((x = list_first(&f->executors, struct executor, framework_node)))
         executor_remove(core, x);
+    operations_orphan(core, f);
     if (stream)
         close_stream(core, stream);
     f->unregistered_us = core->now;

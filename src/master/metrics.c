@@ -20,6 +20,18 @@ static void put(const struct emit *e, const char *name, double value)
     e->fn(name, value, e->userdata);
 }
 
+/* The name in lower case. */
+static void put_lower(
+    const struct emit *e, size_t value, const char *prefix, const char *part, const char *suffix)
+{
+    char name[192];
+    snprintf(name, sizeof(name), "%s%s%s", prefix, part, suffix);
+    for (char *p = name; *p; p++)
+        if (*p >= 'A' && *p <= 'Z')
+            *p = (char)(*p - 'A' + 'a');
+    put(e, name, (double)value);
+}
+
 static void put_tasks(const struct emit *e, const struct master_core *core)
 {
     uint64_t now[16] = {0};
@@ -89,6 +101,43 @@ static void put_resources(const struct emit *e, const struct master_core *core)
     }
 }
 
+static void put_operations(const struct emit *e, const struct master_core *core)
+{
+    enum { TYPES = 16, STATES = 10 };
+    /* UNSUPPORTED is no state an operation can be in. */
+    static const uint8_t types[] = {MESOS__V1__OFFER__OPERATION__TYPE__RESERVE,
+        MESOS__V1__OFFER__OPERATION__TYPE__UNRESERVE, MESOS__V1__OFFER__OPERATION__TYPE__CREATE,
+        MESOS__V1__OFFER__OPERATION__TYPE__DESTROY, MESOS__V1__OFFER__OPERATION__TYPE__GROW_VOLUME,
+        MESOS__V1__OFFER__OPERATION__TYPE__SHRINK_VOLUME,
+        MESOS__V1__OFFER__OPERATION__TYPE__CREATE_DISK,
+        MESOS__V1__OFFER__OPERATION__TYPE__DESTROY_DISK};
+    size_t n[TYPES][STATES] = {0}, by_type[TYPES] = {0}, by_state[STATES] = {0};
+    MAP_FOREACH (entry, &core->operations) {
+        const struct operation *op = entry->value;
+        if (op->type >= TYPES || op->state >= STATES)
+            continue;
+        n[op->type][op->state]++;
+        by_type[op->type]++;
+        by_state[op->state]++;
+    }
+    char name[128];
+    put(e, "master/operations/total", (double)map_size(&core->operations));
+    for (size_t s = 1; s < STATES; s++) {
+        const char *state = operation_state_name((Mesos__V1__OperationState)s) +
+                            strlen("OPERATION_");
+        put_lower(e, by_state[s], "master/operations/", state, "");
+        for (size_t t = 0; t < ARRAY_SIZE(types); t++) {
+            snprintf(name, sizeof(name), "%s/%s",
+                operation_type_name((Mesos__V1__Offer__Operation__Type)types[t]), state);
+            put_lower(e, n[types[t]][s], "master/operations/", name, "");
+        }
+    }
+    for (size_t t = 0; t < ARRAY_SIZE(types); t++) {
+        const char *type = operation_type_name((Mesos__V1__Offer__Operation__Type)types[t]);
+        put_lower(e, by_type[types[t]], "master/operations/", type, "/total");
+    }
+}
+
 static void put_messages(const struct emit *e, const struct master_stats *st)
 {
 #define CALL(type) ((double)st->calls[MESOS__V1__SCHEDULER__CALL__TYPE__##type])
@@ -120,7 +169,7 @@ static void put_messages(const struct emit *e, const struct master_stats *st)
         {"master/messages_status_update", (double)st->messages_status_update},
         {"master/messages_exited_executor", (double)st->messages_exited_executor},
         {"master/messages_update_slave", (double)st->messages_update_slave},
-        {"master/messages_operation_status_update", 0},
+        {"master/messages_operation_status_update", (double)st->messages_operation_status_update},
         {"master/messages_authenticate", 0},
         {"master/valid_framework_to_executor_messages", (double)st->valid_to_executor},
         {"master/invalid_framework_to_executor_messages", (double)st->invalid_to_executor},
@@ -136,15 +185,15 @@ static void put_messages(const struct emit *e, const struct master_stats *st)
         {"master/slave_removals/reason_unhealthy", (double)st->slave_removals_unhealthy},
         {"master/slave_removals/reason_unregistered", (double)st->slave_removals_unregistered},
         {"master/slave_removals/reason_registered", (double)st->slave_removals_registered},
-        /* Agents that do not answer are not told to end, and operations of frameworks are refused.
-         */
+        /* Agents that do not answer are not told to end. */
         {"master/slave_shutdowns_scheduled", 0},
         {"master/slave_shutdowns_completed", 0},
         {"master/slave_shutdowns_canceled", 0},
-        {"master/valid_operation_status_updates", 0},
-        {"master/invalid_operation_status_updates", 0},
-        {"master/valid_operation_status_update_acknowledgements", 0},
-        {"master/invalid_operation_status_update_acknowledgements", 0},
+        {"master/valid_operation_status_updates", (double)st->valid_operation_updates},
+        {"master/invalid_operation_status_updates", (double)st->invalid_operation_updates},
+        {"master/valid_operation_status_update_acknowledgements", (double)st->valid_operation_acks},
+        {"master/invalid_operation_status_update_acknowledgements",
+            (double)st->invalid_operation_acks},
         {"master/slave_unreachable_scheduled", (double)st->slave_unreachable_scheduled},
         {"master/slave_unreachable_completed", (double)st->slave_unreachable_completed},
         {"master/slave_unreachable_canceled", (double)st->slave_unreachable_canceled},
@@ -234,6 +283,7 @@ void each_metric(
     put_tasks(&e, core);
     put_resources(&e, core);
     put_messages(&e, &core->stats);
+    put_operations(&e, core);
     put_frameworks(&e, core);
     put_store(&e, s);
     put_system(&e);

@@ -102,7 +102,8 @@ static void send_drain(struct master_core *core, struct agent *a)
 /* What ended is what the agent said had ended, so it must have had its say. */
 static bool is_drained(const struct agent *a)
 {
-    return a->state == AGENT_REGISTERED && agent_connected(a) && list_empty(&a->tasks);
+    return a->state == AGENT_REGISTERED && agent_connected(a) && list_empty(&a->tasks) &&
+           list_empty(&a->operations);
 }
 
 static void drain_due(struct master_core *core, struct core_timer *t, int64_t now_us)

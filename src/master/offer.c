@@ -35,7 +35,9 @@ struct offer *core_offer_new(
 
     _cleanup_resources_ struct resources plain = RESOURCES_INIT;
     resources_allocate(&o->resources, NULL, &plain);
-    resources_subtract(&a->available, &plain);
+    RESOURCES_FOREACH(item, &plain)
+    if (!item->kind->shared)
+        resources_subtract_one(&a->available, item);
     resources_add(&a->offered, &o->resources);
     resources_add(&f->offered, &o->resources);
     client_charge(core, c, &o->resources, +1);
@@ -70,7 +72,9 @@ void agent_give_back(struct master_core *core, struct agent *a, const struct res
     _cleanup_resources_ struct resources plain = RESOURCES_INIT;
     resources_allocate(r, NULL, &plain);
     if (a->state == AGENT_REGISTERED) {
-        resources_add(&a->available, &plain);
+        RESOURCES_FOREACH(item, &plain)
+        if (!item->kind->shared)
+            resources_add_one(&a->available, item);
         mark_dirty(core, a);
     }
 }

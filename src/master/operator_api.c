@@ -74,6 +74,13 @@ static const struct {
     {MESOS__V1__MASTER__CALL__TYPE__STOP_MAINTENANCE, operator_stop_maintenance},
     {MESOS__V1__MASTER__CALL__TYPE__GET_MAINTENANCE_SCHEDULE, operator_get_schedule},
     {MESOS__V1__MASTER__CALL__TYPE__GET_MAINTENANCE_STATUS, operator_get_maintenance_status},
+    {MESOS__V1__MASTER__CALL__TYPE__GET_OPERATIONS, operator_get_operations},
+    {MESOS__V1__MASTER__CALL__TYPE__RESERVE_RESOURCES, operator_reserve_resources},
+    {MESOS__V1__MASTER__CALL__TYPE__UNRESERVE_RESOURCES, operator_unreserve_resources},
+    {MESOS__V1__MASTER__CALL__TYPE__CREATE_VOLUMES, operator_create_volumes},
+    {MESOS__V1__MASTER__CALL__TYPE__DESTROY_VOLUMES, operator_destroy_volumes},
+    {MESOS__V1__MASTER__CALL__TYPE__GROW_VOLUME, operator_grow_volume},
+    {MESOS__V1__MASTER__CALL__TYPE__SHRINK_VOLUME, operator_shrink_volume},
 };
 
 /* The field that must be there and is not, or NULL. */

@@ -152,6 +152,10 @@ static const struct action {
     {"/maintenance/status", GET, .handle = maintenance_status_endpoint},
     {"/machine/down", POST, .handle = machine_down_endpoint},
     {"/machine/up", POST, .handle = machine_up_endpoint},
+    {"/reserve", POST, .handle = endpoint_reserve},
+    {"/unreserve", POST, .handle = endpoint_unreserve},
+    {"/create-volumes", POST, .handle = endpoint_create_volumes},
+    {"/destroy-volumes", POST, .handle = endpoint_destroy_volumes},
 };
 
 static bool method_fits(struct http_request *req, unsigned methods)

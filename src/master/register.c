@@ -378,6 +378,19 @@ static struct agent *identify(
     return a;
 }
 
+/* The agent's word holds: operations that the master sent and the agent never got are undone. */
+static int read_total(const Dcos__Internal__Register *reg, struct resources *ret)
+{
+    const Mesos__V1__AgentInfo *info = reg->agent_info;
+    _cleanup_resources_ struct resources revocable = RESOURCES_INIT;
+    int r = reg->n_total ? resources_from_wire(reg->total, reg->n_total, ret, NULL)
+                         : resources_from_wire(info->resources, info->n_resources, ret, NULL);
+    if (r == 0)
+        r = resources_from_wire(reg->oversubscribed, reg->n_oversubscribed, &revocable, NULL);
+    resources_add(ret, &revocable);
+    return r;
+}
+
 /* A drained agent has nothing to do; one that drains may have ended everything while it was away.
  */
 static void resume_draining(struct master_core *core, struct agent *a, bool was_registered)
@@ -397,7 +410,7 @@ bool agent_register(struct master_core *core, struct link *l, const Dcos__Intern
     ret->message = check_info(core, l, reg);
     if (ret->message)
         return false;
-    if (resources_from_wire(info->resources, info->n_resources, &total, NULL) < 0) {
+    if (read_total(reg, &total) < 0) {
         ret->message = "The agent's resources are invalid";
         return false;
     }
@@ -443,9 +456,11 @@ bool agent_register(struct master_core *core, struct link *l, const Dcos__Intern
     for (size_t i = 0; i < reg->n_tasks; i++)
         merge_task(&m, reg->tasks[i]);
     merge_update_states(&m);
+    operations_merge(core, a, reg);
     agent_set_total(core, a, &total);
     send_registered(&m);
     send_differences(&m);
+    operations_send_differences(core, a, reg);
     agent_start_pings(core, a);
     if (!was_registered)
         operator_agent_added(core, a);

@@ -239,38 +239,6 @@ static int update_framework(struct master_core *core, struct framework *f,
     return 200;
 }
 
-/* ---- operations: none are kept here, so none are ever known ---- */
-
-static void reconcile_operations(struct master_core *core, struct framework *f,
-    const Mesos__V1__Scheduler__Call__ReconcileOperations *r)
-{
-    for (size_t i = 0; i < r->n_operations; i++) {
-        const Mesos__V1__Scheduler__Call__ReconcileOperations__Operation *op = r->operations[i];
-        Mesos__V1__OperationStatus status = MESOS__V1__OPERATION_STATUS__INIT;
-        status.operation_id = op->operation_id;
-        status.has_state = true;
-        status.state = MESOS__V1__OPERATION_STATE__OPERATION_UNKNOWN;
-        status.agent_id = op->agent_id;
-        status.message = (char *)(uintptr_t) "Reconciliation: Operation is unknown";
-        const char *agent_id = op->agent_id ? op->agent_id->value : NULL;
-        const struct agent *a = has_id(agent_id) ? map_get(&core->agents, agent_id) : NULL;
-        if (a && a->state == AGENT_RECOVERED)
-            status.state = MESOS__V1__OPERATION_STATE__OPERATION_RECOVERING;
-        else if (has_id(agent_id) && map_get(&core->lost, agent_id))
-            status.state = MESOS__V1__OPERATION_STATE__OPERATION_UNREACHABLE;
-        else if (has_id(agent_id) && map_get(&core->gone, agent_id))
-            status.state = MESOS__V1__OPERATION_STATE__OPERATION_GONE_BY_OPERATOR;
-        Mesos__V1__Scheduler__Event__UpdateOperationStatus update =
-            MESOS__V1__SCHEDULER__EVENT__UPDATE_OPERATION_STATUS__INIT;
-        update.status = &status;
-        Mesos__V1__Scheduler__Event e = MESOS__V1__SCHEDULER__EVENT__INIT;
-        e.has_type = true;
-        e.type = MESOS__V1__SCHEDULER__EVENT__TYPE__UPDATE_OPERATION_STATUS;
-        e.update_operation_status = &update;
-        send_event(core, f, &e);
-    }
-}
-
 /* ---- dispatch ---- */
 
 static int check_caller(struct master_core *core, const char *stream_id, const Call *call,
@@ -334,7 +302,7 @@ int master_core_call(struct master_core *core, const char *stream_id, const Call
         handle_reconcile(core, f, call->reconcile);
         return 202;
     case MESOS__V1__SCHEDULER__CALL__TYPE__RECONCILE_OPERATIONS:
-        reconcile_operations(core, f, call->reconcile_operations);
+        handle_reconcile_operations(core, f, call->reconcile_operations);
         return 202;
     case MESOS__V1__SCHEDULER__CALL__TYPE__MESSAGE:
         message(core, f, call->message);
@@ -351,9 +319,11 @@ int master_core_call(struct master_core *core, const char *stream_id, const Call
             call->decline_inverse_offers->n_inverse_offer_ids,
             call->decline_inverse_offers->filters, false);
         return 202;
-    case MESOS__V1__SCHEDULER__CALL__TYPE__REQUEST:
     case MESOS__V1__SCHEDULER__CALL__TYPE__ACKNOWLEDGE_OPERATION_STATUS:
-        return 202; /* the allocator takes no requests; there are no operations */
+        handle_acknowledge_operation(core, f, call->acknowledge_operation_status);
+        return 202;
+    case MESOS__V1__SCHEDULER__CALL__TYPE__REQUEST:
+        return 202; /* the allocator takes no requests */
     default:
         return error_set(err, 501, "Unknown call");
     }

@@ -195,6 +195,19 @@ void maintenance_status_endpoint(struct operator_call *c);
 void machine_down_endpoint(struct operator_call *c);
 void machine_up_endpoint(struct operator_call *c);
 
+/* operator_reserve.c */
+void operator_get_operations(struct operator_call *c);
+void operator_reserve_resources(struct operator_call *c);
+void operator_unreserve_resources(struct operator_call *c);
+void operator_create_volumes(struct operator_call *c);
+void operator_destroy_volumes(struct operator_call *c);
+void operator_grow_volume(struct operator_call *c);
+void operator_shrink_volume(struct operator_call *c);
+void endpoint_reserve(struct operator_call *c);
+void endpoint_unreserve(struct operator_call *c);
+void endpoint_create_volumes(struct operator_call *c);
+void endpoint_destroy_volumes(struct operator_call *c);
+
 /* Checks 5, 6 and 8 of the scheduler API, shared with the operator API: method, content type.
  * Answers itself when it returns false. */
 bool api_check_head(struct http_request *req, bool *ret_json);

@@ -17,6 +17,7 @@
 #include "base/vec.h"
 #include "kernel/framework.h"
 #include "kernel/ids.h"
+#include "kernel/operation.h"
 #include "kernel/resources.h"
 #include "kernel/task.h"
 #include "master/core.h"
@@ -141,13 +142,16 @@ struct agent {
     Mesos__V1__AgentInfo__Capability **capabilities;
     size_t n_capabilities;
     const char *version;
-    const char *ip;    /* for url and pid; in the arena */
-    char address[300]; /* "ip:port", key in core->addresses */
-    bool has_limits;   /* TASK_RESOURCE_LIMITS */
+    const char *ip;           /* for url and pid; in the arena */
+    char address[300];        /* "ip:port", key in core->addresses */
+    uint32_t capability_bits; /* AGENT_HAS_... */
+    bool has_limits;          /* TASK_RESOURCE_LIMITS */
     bool has_gpus;
     int64_t registered_us, reregistered_us;
+    /* `available` is what neither tasks nor offers hold; shared volumes are always in it, once. */
     struct resources total, available, used, offered;
     struct list tasks, executors, offers, filters;
+    struct list operations; /* in the order in which they were sent */
     size_t n_tasks;
     unsigned missed_pings;
     uint64_t ping_sequence;
@@ -244,6 +248,26 @@ struct task {
     char id[];
 };
 
+/* ---- operations ---- */
+
+/* An operation that was sent to an agent, until its end is acknowledged. */
+struct operation {
+    char key[33]; /* uuid in hexadecimal digits, in core->operations */
+    uint8_t uuid[16];
+    struct name *framework_id;   /* NULL: an operator's */
+    struct framework *framework; /* NULL: an operator's, or the framework is gone */
+    struct agent *agent;
+    uint64_t link; /* on which it was sent */
+    struct list agent_node, framework_node;
+    struct packed *info;   /* Offer.Operation */
+    struct packed *status; /* OperationStatus, the latest */
+    uint8_t type, state;
+    bool has_status_uuid;
+    uint8_t status_uuid[16]; /* of the latest status */
+    bool has_id;
+    char id[]; /* that the framework gave; it is told how the operation goes */
+};
+
 /* ---- frameworks ---- */
 
 struct framework {
@@ -261,6 +285,8 @@ struct framework {
     struct list unreachable, completed;
     struct map unreachable_by_id;
     size_t n_unreachable, n_completed;
+    struct list operations;
+    struct map operation_ids; /* those that have an id */
     struct list executors, offers;
     size_t n_offers;
     struct list inverse_offers, inverse_answers;
@@ -302,6 +328,8 @@ struct master_stats {
         messages_executor_to_framework;
     uint64_t valid_status_updates, invalid_status_updates;
     uint64_t valid_acks, invalid_acks;
+    uint64_t messages_operation_status_update, valid_operation_updates, invalid_operation_updates;
+    uint64_t valid_operation_acks, invalid_operation_acks;
     uint64_t valid_to_executor, invalid_to_executor;
     uint64_t valid_to_framework, invalid_to_framework;
     uint64_t allocation_runs;
@@ -337,7 +365,8 @@ struct master_core {
     struct link *all_links;
     struct umap streams; /* stream -> struct framework */
     size_t n_recovered;
-    uint64_t next_framework, next_agent, next_offer;
+    uint64_t next_framework, next_agent, next_offer, next_operation;
+    struct map operations; /* by uuid: struct operation.key */
 
     struct heap timers;
 
@@ -572,6 +601,38 @@ void handle_acknowledge(struct master_core *core, struct framework *f,
 void handle_executor_exited(
     struct master_core *core, struct agent *a, const Dcos__Internal__ExecutorExited *m);
 
+/* ---- operations.c ---- */
+/* Puts what the operation leaves in the place of what it takes: in the agent's total, and of shared
+ * volumes in what is available. What else is available is up to the caller. */
+void agent_convert(struct master_core *core, struct agent *a, const struct operation_change *plain);
+/* Records the operation and sends it to the agent. `info` is in the new format. */
+void operation_send(struct master_core *core, struct framework *f, struct agent *a,
+    const Mesos__V1__Offer__Operation *info, const struct operation_change *plain);
+void handle_operation_update(
+    struct master_core *core, struct agent *a, const Dcos__Internal__OperationUpdate *u);
+void handle_acknowledge_operation(struct master_core *core, struct framework *f,
+    const Mesos__V1__Scheduler__Call__AcknowledgeOperationStatus *ack);
+void handle_reconcile_operations(struct master_core *core, struct framework *f,
+    const Mesos__V1__Scheduler__Call__ReconcileOperations *r);
+/* On re-registration: takes over what the agent reports. `send_differences` asks it about the
+ * others, once it was answered. */
+void operations_merge(
+    struct master_core *core, struct agent *a, const Dcos__Internal__Register *reg);
+void operations_send_differences(
+    struct master_core *core, struct agent *a, const Dcos__Internal__Register *reg);
+/* Puts operations on top of a total that the agent sent before it got them. */
+void operations_put_on_top(const struct agent *a, struct resources *total);
+/* The agent is given up: frameworks that asked are told the state, the operations are forgotten. */
+void operations_lose(struct master_core *core, struct agent *a, Mesos__V1__OperationState state,
+    const char *message);
+/* The framework is gone: what its operations did stays. */
+void operations_orphan(struct master_core *core, struct framework *f);
+void operation_detach(struct operation *op); /* from its framework */
+void core_operation_free(struct master_core *core, struct operation *op);
+Mesos__V1__Operation *operation_to_wire(const struct operation *op, struct arena *arena);
+void send_operation_status(
+    struct master_core *core, const struct framework *f, Mesos__V1__OperationStatus *status);
+
 /* ---- offer.c ---- */
 struct offer *core_offer_new(
     struct master_core *core, struct client *c, struct agent *a, struct resources *take_resources);
@@ -584,7 +645,7 @@ Mesos__V1__Offer *offer_to_wire(const struct offer *o, struct arena *arena);
 /* Ends the offer without making its resources available: they go to *ret, still charged to nobody.
  */
 void offer_consume(struct master_core *core, struct offer *o, struct resources *ret);
-/* Resources (allocated form) of an agent come back to the pool. */
+/* Resources (allocated form) of an agent come back to the pool; shared ones were never gone. */
 void agent_give_back(struct master_core *core, struct agent *a, const struct resources *r);
 void send_fresh_offers(struct master_core *core);
 

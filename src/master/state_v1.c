@@ -137,13 +137,6 @@ bool fill_response(
         ret->get_version = w;
         return true;
     }
-    case MESOS__V1__MASTER__CALL__TYPE__GET_OPERATIONS: {
-        NEW(arena, w, Mesos__V1__Master__Response__GetOperations,
-            mesos__v1__master__response__get_operations__init);
-        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_OPERATIONS;
-        ret->get_operations = w;
-        return true;
-    }
     case MESOS__V1__MASTER__CALL__TYPE__GET_METRICS: {
         NEW(arena, w, Mesos__V1__Master__Response__GetMetrics,
             mesos__v1__master__response__get_metrics__init);

@@ -197,6 +197,10 @@ BAD_TASKS = {
 }
 
 
+# Resources that are no resources: the whole operation is refused, not the task alone.
+SPOILING_TASKS = ["negative", "too small", "no value", "overlap", "backwards", "set twice", "executor resources"]
+
+
 @rows("6.3", 1)
 @rows("6.4", 14)
 @rows("11", 4)
@@ -206,6 +210,8 @@ def test_invalid_tasks(master, agent, framework):
     offer = framework.offer(cpus=7)
     tasks, expected = [], {}
     for name, fields in BAD_TASKS.items():
+        if name in SPOILING_TASKS:
+            continue
         task = framework.task(offer, **{"task_id": None, **{k: v for k, v in fields.items() if k != "task_id"}})
         if "task_id" in fields:
             task["task_id"] = fields["task_id"]
@@ -230,6 +236,20 @@ def test_invalid_tasks(master, agent, framework):
     assert "duplicate" in seen[good["task_id"]["value"]]["message"].lower()
     framework.reconcile(ids(task_id=good["task_id"]["value"]))
     assert framework.update(good["task_id"]["value"])["state"] != "TASK_ERROR"
+
+
+@rows("6.2", 1)
+@pytest.mark.parametrize("name", SPOILING_TASKS)
+def test_a_malformed_resource_spoils_the_operation(master, agent, framework, name):
+    offer = framework.offer(cpus=7)
+    bad = framework.task(offer, **BAD_TASKS[name])
+    good, other = framework.task(offer), framework.task(offer)
+    framework.accept([offer], [launch(good, bad), launch(other)])
+    updates = [e["update"]["status"] for e in framework.barrier() if e["type"] == "UPDATE" and "uuid" not in e["update"]["status"]]
+    assert [u["task_id"] for u in updates] == [good["task_id"], bad["task_id"]]
+    for status in updates:
+        assert (status["state"], status["reason"]) == ("TASK_ERROR", "REASON_TASK_INVALID"), status
+        assert "Invalid resource" in status["message"]
 
 
 @rows("6.2", 3)
