@@ -15,6 +15,7 @@ LIBRARIES = {
     "zk": ["base", "io", "json"],
     "store": ["base", "io", "zk"],
     "auth": ["base", "io", "http", "json"],
+    "process": ["base", "io", "http", "json"],
     "kernel": ["base", "json", "wire"],
     "scheduler": ["base", "io", "http", "json", "wire", "auth", "zk"],
     "containerizer": ["base", "io", "json"],

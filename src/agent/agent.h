@@ -11,6 +11,9 @@
 #include "http/server.h"
 #include "io/loop.h"
 #include "kernel/resources.h"
+#include "process/files.h"
+#include "process/log_toggle.h"
+#include "process/metrics.h"
 #include "store/store.h"
 
 enum {
@@ -26,6 +29,7 @@ struct agent_settings {
         *cgroups_root, *ready_file;
     const char *reconfiguration_policy, *logging_level, *executor_environment;
     const char *fetcher_cache_dir;
+    const char *log_dir, *external_log_file;
     uint16_t port;
     bool switch_user, cpu_quota, revocable_cpu_low_priority;
     int64_t executor_registration_timeout_us, executor_reregistration_timeout_us;
@@ -70,7 +74,14 @@ struct agent {
     struct timer gc_timer;
     struct timer disk_timer;
     int64_t gc_max_age_us;
-    uint64_t gc_succeeded, gc_failed, fetches_succeeded, fetches_failed;
+    uint64_t gc_succeeded, gc_failed, fetches_succeeded, fetches_failed, destroy_errors;
+
+    /* view_process.c */
+    char *log_path; /* shown as /slave/log; NULL = none */
+    struct file_source files;
+    struct log_toggle log_toggle;
+    struct metrics_http *metrics;
+    int64_t recovery_us;
 };
 
 /* ---- shell.c ---- */
@@ -107,6 +118,12 @@ void agent_launch_stop(struct agent *a);
 /* ---- volume.c ---- */
 /* Makes a volume's folder at once, or removes it on the worker pool; tells the core. */
 void agent_volume_work(struct agent *a, const struct agent_effect *e);
+
+/* ---- view_process.c ---- */
+int agent_process_start(struct agent *a, struct error *err);
+void agent_process_stop(struct agent *a);
+/* Endpoints that every daemon has; false when the path is none of them. */
+bool agent_process_http(struct agent *a, struct http_request *req);
 
 /* ---- http.c ---- */
 int agent_http_start(struct agent *a, struct error *err);

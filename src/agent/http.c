@@ -2,10 +2,10 @@
 
 #include <stdio.h>
 
-#include "agent/files.h"
 #include "agent/view.h"
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "process/process.h"
 
 /* Routes, and the small endpoints. Everything is reachable under /slave(1) as well. */
 
@@ -24,10 +24,7 @@ static void version(struct http_request *req, void *userdata)
     struct json_writer w;
     jw_init(&w, &out);
     jw_begin_object(&w);
-    jw_field_string(&w, "build_date", __DATE__ " " __TIME__);
-    jw_field_double(&w, "build_time", 0);
-    jw_field_string(&w, "build_user", "");
-    jw_field_string(&w, "version", DCOS_MESOS_VERSION);
+    process_write_version(&w, DCOS_MESOS_VERSION);
     jw_end_object(&w);
     http_respond_jsonp(req, &out);
     buf_done(&out);
@@ -60,23 +57,6 @@ static void state(struct http_request *req, void *userdata)
     struct json_writer w;
     jw_init(&w, &out);
     view_state(userdata, req, &w);
-    http_respond_jsonp(req, &out);
-    buf_done(&out);
-}
-
-static void write_metric(const char *name, double value, void *userdata)
-{
-    jw_field_double(userdata, name, value);
-}
-
-static void metrics(struct http_request *req, void *userdata)
-{
-    struct buf out = BUF_INIT;
-    struct json_writer w;
-    jw_init(&w, &out);
-    jw_begin_object(&w);
-    view_metrics(userdata, write_metric, &w);
-    jw_end_object(&w);
     http_respond_jsonp(req, &out);
     buf_done(&out);
 }
@@ -184,6 +164,11 @@ static const struct door {
     {"/version", GATE_OPEN, NULL},
     {"/containers", GATE_READ, "mesos-agent-readonly", true},
     {"/containerizer/debug", GATE_READ, "mesos-agent-readonly", true},
+    {"/files/debug", GATE_READ, "mesos-agent-readonly", true},
+    {"/logging/toggle", GATE_WRITE, "mesos-agent-readwrite", true},
+    {"/system/stats.json", GATE_OPEN, NULL},
+    {"/help", GATE_OPEN, NULL},
+    {"/__processes__", GATE_OPEN, NULL},
     {"/metrics/snapshot", GATE_READ, "mesos-agent-readonly", true},
     {"/monitor/statistics", GATE_READ, "mesos-agent-readonly", true},
     {"/", GATE_READ, "mesos-agent-readonly"},
@@ -216,18 +201,10 @@ static void dispatch(struct http_request *req, void *userdata)
         {GET, "/flags", flags, 0},
         {GET, "/state", state, 0},
         {GET, "/state.json", state, 0},
-        {GET, "/metrics/snapshot", metrics, 0},
-        {GET, "/metrics/snapshot.json", metrics, 0},
         {GET, "/containers", containers, 0},
         {GET, "/containerizer/debug", containerizer_debug, 0},
         {GET, "/monitor/statistics", statistics, 0},
         {GET, "/monitor/statistics.json", statistics, 0},
-        {GET, "/files/browse", files_http_browse, 0},
-        {GET, "/files/browse.json", files_http_browse, 0},
-        {GET, "/files/read", files_http_read, 0},
-        {GET, "/files/read.json", files_http_read, 0},
-        {GET, "/files/download", files_http_download, 0},
-        {GET, "/files/download.json", files_http_download, 0},
     };
     static const struct str prefix = {"/slave(1)/", 10};
     if (str_has_prefix(req->path, prefix)) {
@@ -238,7 +215,8 @@ static void dispatch(struct http_request *req, void *userdata)
         return;
     if (req->path.n && req->path.p[0] == '/' && !enter(a, req))
         return;
-    http_route(req, routes, ARRAY_SIZE(routes), userdata);
+    if (!agent_process_http(userdata, req))
+        http_route(req, routes, ARRAY_SIZE(routes), userdata);
 }
 
 int agent_http_start(struct agent *a, struct error *err)

@@ -351,6 +351,8 @@ void agent_destroy(struct agent *a, const char *container_id)
         launch_free(l);
     } else if (containerizer_destroy(a->containerizer, container_id) >= 0) {
         return;
+    } else {
+        a->destroy_errors++;
     }
     struct agent_now now;
     agent_now(&now);

@@ -93,6 +93,10 @@ static size_t define_flags(struct agent_settings *s, struct flag *out)
             "between looks at the disk's usage"},
         {"logging_level", FLAG_STRING, &s->logging_level, "INFO", "LEVEL",
             "ERROR, WARNING, INFO or DEBUG"},
+        {"log_dir", FLAG_STRING, &s->log_dir, NULL, "PATH",
+            "folder where the log is written too, as dcos-agent.log"},
+        {"external_log_file", FLAG_STRING, &s->external_log_file, NULL, "PATH",
+            "file that another program writes the log to; served as /slave/log"},
         {"ready_file", FLAG_STRING, &s->ready_file, NULL, "PATH", "written once the agent serves"},
     };
     _Static_assert(ARRAY_SIZE(flags) + AGENT_SECURITY_FLAGS <= AGENT_FLAGS_MAX, "too many flags");
@@ -286,6 +290,9 @@ static int start(struct agent *a, struct error *err)
             log_warn(STR_FMT, STR_ARG(warning));
     const struct http_client_options client = {.tls = a->security.gate.transport.client};
     a->client = http_client_new(a->loop, &client);
+    r = agent_process_start(a, err);
+    if (r < 0)
+        return r;
     r = agent_http_start(a, err);
     if (r < 0)
         return r;
@@ -305,6 +312,7 @@ static void finish(struct agent *a)
     agent_conn_stop(a);
     if (a->server)
         http_server_free(a->server);
+    agent_process_stop(a);
     if (a->client)
         http_client_free(a->client);
     if (a->collectables.next)

@@ -181,6 +181,8 @@ void agent_pump(struct agent *a)
             if (e->urgent)
                 carry_out(a, e);
     }
+    if (a->recovery_us < 0 && !a->core->recovering)
+        a->recovery_us = clock_realtime_us() - a->start_wall_us;
     int64_t deadline = agent_core_next_deadline(a->core);
     if (deadline == INT64_MAX)
         timer_stop(&a->core_timer);

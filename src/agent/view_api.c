@@ -1,6 +1,5 @@
 #include <errno.h>
 
-#include "agent/files.h"
 #include "agent/view.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -248,7 +247,7 @@ static void list_files(struct agent *a, struct http_request *req, const Call *ca
         return;
     struct files_list list = {0};
     struct error err = ERROR_INIT;
-    int r = files_list(a, str_of(call->list_files->path), &list, &err);
+    int r = files_list(&a->files, str_of(call->list_files->path), &list, &err);
     if (r < 0)
         return http_respond_text(req, files_status(r), "%s", err.msg);
     Mesos__V1__Agent__Response__ListFiles g = MESOS__V1__AGENT__RESPONSE__LIST_FILES__INIT;
@@ -288,7 +287,7 @@ static void read_file(struct agent *a, struct http_request *req, const Call *cal
     int64_t size = 0;
     if (q->offset > INT64_MAX || (q->has_length && q->length > INT64_MAX))
         return http_respond_text(req, 400, "Offset or length is too large");
-    int r = files_read(a, str_of(q->path), (int64_t)q->offset,
+    int r = files_read(&a->files, str_of(q->path), (int64_t)q->offset,
         q->has_length ? (int64_t)q->length : -1, &data, &size, &err);
     if (r < 0) {
         buf_done(&data);
@@ -354,9 +353,20 @@ static const char *missing_field(const Call *c)
 static void fill_version(Mesos__V1__VersionInfo *v)
 {
     v->version = (char *)(uintptr_t)DCOS_MESOS_VERSION;
-    v->build_date = (char *)(uintptr_t)(__DATE__ " " __TIME__);
+    v->build_date = (char *)(uintptr_t) "";
     v->has_build_time = true;
     v->build_user = (char *)(uintptr_t) "";
+}
+
+static void set_logging_level(struct agent *a, struct http_request *req, const Call *call)
+{
+    const Mesos__V1__Agent__Call__SetLoggingLevel *set = call->set_logging_level;
+    struct error err = ERROR_INIT;
+    if (log_toggle_set(
+            &a->log_toggle, set->level, set->duration->nanoseconds / NSEC_PER_USEC, &err) < 0)
+        http_respond_text(req, 400, "%s", err.msg);
+    else
+        http_respond(req, 200, NULL, NULL, 0);
 }
 
 static void handle(struct agent *a, struct http_request *req, const Call *call)
@@ -404,14 +414,13 @@ static void handle(struct agent *a, struct http_request *req, const Call *call)
     case MESOS__V1__AGENT__CALL__TYPE__GET_LOGGING_LEVEL:
         r.type = MESOS__V1__AGENT__RESPONSE__TYPE__GET_LOGGING_LEVEL;
         level.has_level = true;
-        level.level = log_enabled(LOG_DEBUG) ? 1 : 0;
+        level.level = a->log_toggle.level;
         r.get_logging_level = &level;
         break;
     case MESOS__V1__AGENT__CALL__TYPE__SET_LOGGING_LEVEL:
         if (!agent_may(a, req, AUTH_SET_LOG_LEVEL, NULL))
             return;
-        log_set_level(call->set_logging_level->level ? LOG_DEBUG : LOG_INFO);
-        return http_respond(req, 200, NULL, NULL, 0);
+        return set_logging_level(a, req, call);
     case MESOS__V1__AGENT__CALL__TYPE__LIST_FILES:
         return list_files(a, req, call);
     case MESOS__V1__AGENT__CALL__TYPE__READ_FILE:

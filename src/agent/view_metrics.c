@@ -1,12 +1,17 @@
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
-#include <sys/sysinfo.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "agent/gc.h"
 #include "agent/view.h"
+#include "base/alloc.h"
 #include "base/clock.h"
+#include "base/file.h"
 
 /* Metrics under the reference's names, and statistics of containers. */
+
+enum { CACHE_DEPTH = 2, CACHE_ENTRIES = 10000 };
 
 struct out {
     void (*fn)(const char *name, double value, void *userdata);
@@ -81,18 +86,41 @@ static void emit_counts(struct agent *a, const struct out *o)
     emit(o, "slave/invalid_framework_messages", (double)c->invalid_messages);
 }
 
-static void emit_system(const struct out *o)
+/* Of what this agent does not have, those that are there with every containerizer. */
+static void emit_absent(const struct out *o)
 {
-    struct sysinfo info;
-    if (sysinfo(&info) < 0)
-        return;
-    double load = (double)(1 << SI_LOAD_SHIFT);
-    emit(o, "system/cpus_total", (double)sysconf(_SC_NPROCESSORS_ONLN));
-    emit(o, "system/load_1min", (double)info.loads[0] / load);
-    emit(o, "system/load_5min", (double)info.loads[1] / load);
-    emit(o, "system/load_15min", (double)info.loads[2] / load);
-    emit(o, "system/mem_total_bytes", (double)info.totalram * info.mem_unit);
-    emit(o, "system/mem_free_bytes", (double)info.freeram * info.mem_unit);
+    static const char *const names[] = {
+        "containerizer/mesos/filesystem/containers_new_rootfs",
+        "containerizer/mesos/provisioner/remove_container_errors",
+        "resource_provider_manager/subscribed",
+        "resource_provider_manager/events/subscribe",
+        "resource_provider_manager/events/disconnect",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        emit(o, names[i], 0);
+}
+
+/* Bytes of the files below the folder; `left` bounds the look. */
+static uint64_t cache_used(const char *path, unsigned depth, unsigned *left)
+{
+    uint64_t n = 0;
+    DIR *dir = opendir(path);
+    const struct dirent *d;
+    while (dir && *left > 0 && (d = readdir(dir))) {
+        struct stat st;
+        if (d->d_name[0] == '.' || fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        --*left;
+        if (S_ISREG(st.st_mode)) {
+            n += (uint64_t)st.st_size;
+        } else if (S_ISDIR(st.st_mode) && depth > 0) {
+            _cleanup_free_ char *below = path_join(path, d->d_name);
+            n += cache_used(below, depth - 1, left);
+        }
+    }
+    if (dir)
+        closedir(dir);
+    return n;
 }
 
 void view_metrics(
@@ -103,10 +131,18 @@ void view_metrics(
         (double)(clock_realtime_us() - a->start_wall_us) / (double)USEC_PER_SEC);
     emit(&o, "slave/registered", a->core->link == AGENT_REGISTERED_LINK);
     emit(&o, "slave/recovery_errors", 0);
+    if (a->recovery_us >= 0)
+        emit(&o, "slave/recovery_time_secs", (double)a->recovery_us / (double)USEC_PER_SEC);
     emit(&o, "slave/executor_directory_max_allowed_age_secs",
         (double)a->gc_max_age_us / (double)USEC_PER_SEC);
     emit_counts(a, &o);
     emit_resources(a, &o);
+    emit(&o, "containerizer/mesos/container_destroy_errors", (double)a->destroy_errors);
+    emit_absent(&o);
+    emit(
+        &o, "containerizer/fetcher/cache_size_total_bytes", (double)a->settings.fetcher_cache_size);
+    emit(&o, "containerizer/fetcher/cache_size_used_bytes",
+        (double)cache_used(a->settings.fetcher_cache_dir, CACHE_DEPTH, &(unsigned){CACHE_ENTRIES}));
     emit(&o, "containerizer/fetcher/task_fetches_succeeded", (double)a->fetches_succeeded);
     emit(&o, "containerizer/fetcher/task_fetches_failed", (double)a->fetches_failed);
     emit(&o, "gc/path_removals_succeeded", (double)a->gc_succeeded);
@@ -117,7 +153,7 @@ void view_metrics(
     emit(&o, "slave/store/commits", (double)stats.commits);
     emit(&o, "slave/store/flushes", (double)stats.flushes);
     emit(&o, "slave/store/max_flush_ms", (double)stats.max_flush_us / (double)USEC_PER_MSEC);
-    emit_system(&o);
+    metrics_put_system(fn, userdata);
 }
 
 /* ---- containers ---- */

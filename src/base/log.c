@@ -1,10 +1,14 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
 
@@ -12,6 +16,10 @@ enum { LOG_LINE_MAX = 8192 };
 
 static const char *g_program = "";
 static enum log_level g_level = LOG_INFO;
+
+static char *g_path;    /* of the file, or NULL */
+static int g_file = -1; /* NULL path or nothing to write to: -1 */
+static size_t g_written;
 
 void log_init(const char *program)
 {
@@ -21,6 +29,50 @@ void log_init(const char *program)
 void log_set_level(enum log_level level)
 {
     g_level = level;
+}
+
+enum log_level log_level(void)
+{
+    return g_level;
+}
+
+static int open_file(void)
+{
+    struct stat st;
+    int fd = open(g_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
+    if (fd < 0)
+        return -errno;
+    g_written = fstat(fd, &st) == 0 ? (size_t)st.st_size : 0;
+    g_file = fd;
+    return 0;
+}
+
+int log_to_file(const char *path)
+{
+    free(g_path);
+    g_path = xstrdup(path);
+    return open_file();
+}
+
+/* A full disk costs lines in the file; stderr still has them. */
+static void write_file(const struct buf *line)
+{
+    if (g_file < 0)
+        return;
+    if (g_written + line->n > LOG_FILE_MAX) {
+        char old[PATH_MAX];
+        int n = snprintf(old, sizeof(old), "%s.1", g_path);
+        close(g_file);
+        g_file = -1;
+        bool moved = n > 0 && (size_t)n < sizeof(old) && rename(g_path, old) == 0;
+        if (open_file() < 0)
+            return;
+        if (!moved)
+            g_written = 0; /* the file goes on growing, and it is tried again later */
+    }
+    ssize_t n = write(g_file, line->p, line->n);
+    if (n > 0)
+        g_written += (size_t)n;
 }
 
 bool log_enabled(enum log_level level)
@@ -85,4 +137,5 @@ void log_write(enum log_level level, const char *fmt, ...)
     /* One write: lines of several processes that share stderr do not mix. */
     ssize_t ignored = write(STDERR_FILENO, line.p, line.n);
     (void)ignored; /* nowhere to complain */
+    write_file(&line);
 }

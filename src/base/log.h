@@ -15,9 +15,15 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 /* `program` must outlive the process. Level defaults to info. */
 void log_init(const char *program);
 void log_set_level(enum log_level level);
+enum log_level log_level(void);
 /* "error", "warn"/"warning", "info", "debug"; -EINVAL otherwise. */
 int log_level_parse(const char *text, enum log_level *ret);
 bool log_enabled(enum log_level level);
+
+/* Lines also go to this file, which is appended to; at LOG_FILE_MAX bytes it is renamed to
+ * "<path>.1", in place of the one before. 0 or negative errno. */
+enum { LOG_FILE_MAX = 128 * 1024 * 1024 };
+int log_to_file(const char *path);
 
 void log_write(enum log_level level, const char *fmt, ...) _printf_(2, 3);
 

@@ -1,4 +1,4 @@
-#include "agent/files.h"
+#include "process/files.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "agent/sandbox.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/parse.h"
@@ -76,9 +75,10 @@ static int by_path(const void *a, const void *b)
     return strcmp(((const struct files_entry *)a)->path, ((const struct files_entry *)b)->path);
 }
 
-int files_list(struct agent *a, struct str path, struct files_list *ret, struct error *err)
+int files_list(
+    const struct file_source *source, struct str path, struct files_list *ret, struct error *err)
 {
-    int fd = sandbox_open(a->work_dir, a->core->id, path, err);
+    int fd = source->open(source->userdata, path, err);
     if (fd < 0)
         return fd;
     DIR *dir = fdopendir(fd);
@@ -108,10 +108,10 @@ int files_list(struct agent *a, struct str path, struct files_list *ret, struct 
 
 /* ---- reading ---- */
 
-static int open_file(
-    struct agent *a, struct str path, struct stat *st, int *ret_fd, struct error *err)
+static int open_file(const struct file_source *source, struct str path, struct stat *st,
+    int *ret_fd, struct error *err)
 {
-    _cleanup_close_ int fd = sandbox_open(a->work_dir, a->core->id, path, err);
+    _cleanup_close_ int fd = source->open(source->userdata, path, err);
     if (fd < 0)
         return TAKE_FD(fd);
     if (fstat(fd, st) < 0)
@@ -124,12 +124,12 @@ static int open_file(
     return 0;
 }
 
-int files_read(struct agent *a, struct str path, int64_t offset, int64_t length, struct buf *out,
-    int64_t *ret_size, struct error *err)
+int files_read(const struct file_source *source, struct str path, int64_t offset, int64_t length,
+    struct buf *out, int64_t *ret_size, struct error *err)
 {
     struct stat st;
     _cleanup_close_ int fd = -1;
-    int r = open_file(a, path, &st, &fd, err);
+    int r = open_file(source, path, &st, &fd, err);
     if (r < 0)
         return r;
     *ret_size = st.st_size;
@@ -156,28 +156,26 @@ int files_read(struct agent *a, struct str path, int64_t offset, int64_t length,
 
 /* ---- HTTP ---- */
 
-static bool path_param(struct agent *a, struct http_request *req, struct str *ret)
+static bool path_param(const struct file_source *source, struct http_request *req, struct str *ret)
 {
     *ret = http_request_param(req, "path");
-    if (ret->n && agent_sees_files(a, req, *ret))
-        return true;
-    if (ret->n) {
+    if (!ret->n)
+        http_respond_text(req, 400, "Expecting 'path=value' in query.\n");
+    else if (source->may && !source->may(source->userdata, req, *ret))
         http_respond_text(req, 403, "403 Forbidden.");
-        return false;
-    }
-    http_respond_text(req, 400, "Expecting 'path=value' in query.\n");
+    else
+        return true;
     return false;
 }
 
-void files_http_browse(struct http_request *req, void *userdata)
+static void browse(const struct file_source *source, struct http_request *req)
 {
-    struct agent *a = userdata;
     struct str path;
-    if (!path_param(a, req, &path))
+    if (!path_param(source, req, &path))
         return;
     struct files_list list = {0};
     struct error err = ERROR_INIT;
-    int r = files_list(a, path, &list, &err);
+    int r = files_list(source, path, &list, &err);
     if (r < 0)
         return http_respond_text(req, files_status(r), "%s.\n", err.msg);
     struct buf out = BUF_INIT;
@@ -222,17 +220,16 @@ static bool number_param(struct http_request *req, const char *name, int64_t *re
     return true;
 }
 
-void files_http_read(struct http_request *req, void *userdata)
+static void read_part(const struct file_source *source, struct http_request *req)
 {
-    struct agent *a = userdata;
     struct str path;
     int64_t offset, length, size;
-    if (!path_param(a, req, &path) || !number_param(req, "offset", &offset) ||
+    if (!path_param(source, req, &path) || !number_param(req, "offset", &offset) ||
         !number_param(req, "length", &length))
         return;
     struct buf data = BUF_INIT;
     struct error err = ERROR_INIT;
-    int r = files_read(a, path, offset, length, &data, &size, &err);
+    int r = files_read(source, path, offset, length, &data, &size, &err);
     if (r < 0) {
         buf_done(&data);
         return http_respond_text(req, files_status(r), "%s.\n", err.msg);
@@ -313,16 +310,15 @@ static const char *content_type(struct str name)
     return "application/octet-stream";
 }
 
-void files_http_download(struct http_request *req, void *userdata)
+static void download(const struct file_source *source, struct http_request *req)
 {
-    struct agent *a = userdata;
     struct str path;
-    if (!path_param(a, req, &path))
+    if (!path_param(source, req, &path))
         return;
     struct stat st;
     struct error err = ERROR_INIT;
     int fd = -1;
-    int r = open_file(a, path, &st, &fd, &err);
+    int r = open_file(source, path, &st, &fd, &err);
     if (r < 0)
         return http_respond_text(req, files_status(r), "%s.\n", err.msg);
     struct str name = path;
@@ -351,4 +347,37 @@ void files_http_download(struct http_request *req, void *userdata)
     http_respond_begin(req, 200, type);
     http_respond_on_drain(req, download_more);
     download_more(req);
+}
+
+static void debug(const struct file_source *source, struct http_request *req)
+{
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    struct json_writer w;
+    jw_init(&w, &out);
+    jw_begin_object(&w);
+    source->attached(source->userdata, &w);
+    jw_end_object(&w);
+    http_respond_jsonp(req, &out);
+}
+
+bool files_http(const struct file_source *source, struct http_request *req, struct str endpoint)
+{
+    static const struct {
+        const char *name;
+        void (*answer)(const struct file_source *source, struct http_request *req);
+    } endpoints[] = {
+        {"browse", browse},
+        {"read", read_part},
+        {"download", download},
+        {"debug", debug},
+    };
+    if (str_has_suffix(endpoint, STR(".json")))
+        endpoint.n -= sizeof(".json") - 1;
+    for (size_t i = 0; i < ARRAY_SIZE(endpoints); i++) {
+        if (str_eq_c(endpoint, endpoints[i].name)) {
+            endpoints[i].answer(source, req);
+            return true;
+        }
+    }
+    return false;
 }
