@@ -87,6 +87,31 @@ static Mesos__V1__ExecutorInfo *command_executor_info(struct agent_core *core, s
     return info;
 }
 
+static const char *volume_fault(const Mesos__V1__Volume *v)
+{
+    const Mesos__V1__Volume__Source *s = v->source;
+    if (v->image)
+        return "This agent does not mount images as volumes";
+    if (!s)
+        return NULL;
+    if (s->host_path) {
+        if (!s->host_path->path || s->host_path->path[0] != '/')
+            return "The path of a HOST_PATH volume must be absolute";
+        if (s->host_path->mount_propagation &&
+            s->host_path->mount_propagation->mode ==
+                MESOS__V1__MOUNT_PROPAGATION__MODE__BIDIRECTIONAL)
+            return "This agent does not propagate mounts out of containers";
+        return NULL;
+    }
+    if (!s->sandbox_path)
+        return "This agent mounts volumes of type HOST_PATH and SANDBOX_PATH only";
+    if (s->sandbox_path->type == MESOS__V1__VOLUME__SOURCE__SANDBOX_PATH__TYPE__PARENT)
+        return "A SANDBOX_PATH volume of type PARENT needs a parent container";
+    if (!s->sandbox_path->path || s->sandbox_path->path[0] == '/')
+        return "The path of a SANDBOX_PATH volume must be relative";
+    return NULL;
+}
+
 /* The reason a description cannot run here at all, or NULL. */
 static const char *description_fault(struct agent_core *core, const Mesos__V1__TaskInfo *task)
 {
@@ -111,6 +136,11 @@ static const char *description_fault(struct agent_core *core, const Mesos__V1__T
         return "This agent has no Docker containerizer";
     if (container && container->mesos && container->mesos->image)
         return "This agent does not run container images";
+    for (size_t i = 0; container && i < container->n_volumes; i++) {
+        const char *fault = volume_fault(container->volumes[i]);
+        if (fault)
+            return fault;
+    }
     return NULL;
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/environment.h"
+#include "agent/mounts.h"
 #include "auth/credentials.h"
 #include "agent/sandbox.h"
 #include "base/alloc.h"
@@ -141,6 +142,62 @@ static int build_environment(struct launch *l, const struct agent_executor *e,
     return 0;
 }
 
+/* Volumes of tasks of a framework's own executor, which may come while it runs: links in its
+ * sandbox. */
+static int link_task_volumes(struct agent *a, const struct agent_executor *e, const char *sandbox,
+    uid_t uid, gid_t gid, struct error *err)
+{
+    LIST_FOREACH (t, &e->tasks, struct agent_task, node) {
+        _cleanup_arena_ struct arena arena = ARENA_INIT;
+        _cleanup_mount_list_ struct mount_list mounts = {0};
+        ProtobufCMessage *m;
+        if (t->phase != AGENT_TASK_QUEUED || wire_unpack(&mesos__v1__task_info__descriptor, &arena,
+                                                 t->info.p, t->info.n, &m, NULL) < 0)
+            continue;
+        const Mesos__V1__TaskInfo *info = (const Mesos__V1__TaskInfo *)m;
+        int r = mounts_of_resources(
+            a->work_dir, info->resources, info->n_resources, uid, gid, &arena, &mounts, err);
+        if (r < 0)
+            return r;
+        VEC_FOREACH (mount, &mounts.items) {
+            r = spawn_mount(mount, sandbox, false);
+            if (r == -EOPNOTSUPP)
+                return error_set(err, r,
+                    "Tasks of an executor can have read-write volumes in its sandbox only, not "
+                    "'%s'%s",
+                    mount->target, mount->read_only ? " read-only" : "");
+            if (r < 0)
+                return error_errno(err, r, "cannot link the volume '%s'", mount->target);
+        }
+    }
+    return 0;
+}
+
+static int collect_mounts(struct launch *l, const struct agent_executor *e,
+    const Mesos__V1__ExecutorInfo *info, struct arena *arena, struct mount_list *ret,
+    struct error *err)
+{
+    struct agent *a = l->agent;
+    mounts_of_container(info->container, ret);
+    int r = mounts_of_resources(
+        a->work_dir, info->resources, info->n_resources, l->uid, l->gid, arena, ret, err);
+    if (r < 0)
+        return r;
+    if (!e->command)
+        return link_task_volumes(a, e, l->sandbox, l->uid, l->gid, err);
+    LIST_FOREACH (t, &e->tasks, struct agent_task, node) {
+        ProtobufCMessage *m;
+        if (wire_unpack(&mesos__v1__task__descriptor, arena, t->task.p, t->task.n, &m, NULL) < 0)
+            continue;
+        const Mesos__V1__Task *task = (const Mesos__V1__Task *)m;
+        r = mounts_of_resources(
+            a->work_dir, task->resources, task->n_resources, l->uid, l->gid, arena, ret, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 static void start_container(struct launch *l)
 {
     struct agent *a = l->agent;
@@ -155,6 +212,9 @@ static void start_container(struct launch *l)
     const Mesos__V1__CommandInfo *command = info->command;
     if (!command || (!command->value && !command->n_arguments))
         return launch_failed(l, "The executor has no command to run");
+    _cleanup_mount_list_ struct mount_list mounts = {0};
+    if (collect_mounts(l, e, info, &arena, &mounts, &err) < 0)
+        return launch_failed(l, err.msg);
     struct environment env = {0};
     if (build_environment(l, e, info, &env, &err) < 0) {
         environment_done(&env);
@@ -189,6 +249,8 @@ static void start_container(struct launch *l)
         .stdout_path = "stdout",
         .stderr_path = "stderr",
         .own_namespaces = !e->command,
+        .mounts = mounts.items.items,
+        .n_mounts = mounts.items.n,
     };
     to_limits(a, e, &spec.limits);
     int r = containerizer_launch(a->containerizer, &spec, started, l, &err);
@@ -285,12 +347,13 @@ static int fetch(struct launch *l, const Mesos__V1__CommandInfo *command, struct
 
 /* ---- the start ---- */
 
-/* Whom the executor's sandbox belongs to and, for a switch, whom to run as. */
-static int resolve_user(struct launch *l, const char *name, struct error *err)
+/* (uid_t)-1 when no user is switched to. */
+static int user_ids(
+    const struct agent *a, const char *name, uid_t *ret_uid, gid_t *ret_gid, struct error *err)
 {
-    l->uid = (uid_t)-1;
-    l->gid = (gid_t)-1;
-    if (!l->agent->settings.switch_user || geteuid() != 0 || !name || !name[0])
+    *ret_uid = (uid_t)-1;
+    *ret_gid = (gid_t)-1;
+    if (!a->settings.switch_user || geteuid() != 0 || !name || !name[0])
         return 0;
     char buffer[USER_BUFFER_MAX];
     struct passwd entry, *found = NULL;
@@ -302,11 +365,25 @@ static int resolve_user(struct launch *l, const char *name, struct error *err)
             "There is no user '%s' on this agent; give the task a user that exists, or start the "
             "agent with --no-switch_user",
             name);
-    l->uid = found->pw_uid;
-    l->gid = found->pw_gid;
-    if (found->pw_uid != 0)
-        l->user = xstrdup(name);
+    *ret_uid = found->pw_uid;
+    *ret_gid = found->pw_gid;
     return 0;
+}
+
+/* Whom the executor's sandbox belongs to and, for a switch, whom to run as. */
+static int resolve_user(struct launch *l, const char *name, struct error *err)
+{
+    int r = user_ids(l->agent, name, &l->uid, &l->gid, err);
+    if (r >= 0 && l->uid != (uid_t)-1 && l->uid != 0)
+        l->user = xstrdup(name);
+    return r;
+}
+
+static const char *executor_user(
+    const struct agent_executor *e, const Mesos__V1__ExecutorInfo *info)
+{
+    const Mesos__V1__CommandInfo *command = info->command;
+    return command && command->user ? command->user : e->framework->user;
 }
 
 void agent_launch(struct agent *a, const struct agent_effect *effect)
@@ -329,8 +406,7 @@ void agent_launch(struct agent *a, const struct agent_effect *effect)
         0)
         return launch_failed(l, err.msg);
     const Mesos__V1__CommandInfo *command = ((const Mesos__V1__ExecutorInfo *)m)->command;
-    const char *user = command && command->user ? command->user : e->framework->user;
-    if (resolve_user(l, user, &err) < 0 ||
+    if (resolve_user(l, executor_user(e, (const Mesos__V1__ExecutorInfo *)m), &err) < 0 ||
         sandbox_create(a->work_dir, a->core->id, l->framework_id, l->executor_id, l->container_id,
             l->uid, l->gid, &l->sandbox, &err) < 0)
         return launch_failed(l, err.msg);
@@ -361,6 +437,24 @@ void agent_destroy(struct agent *a, const char *container_id)
     agent_pump(a);
 }
 
+static int update_volumes(struct agent *a, const struct agent_executor *e, struct error *err)
+{
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    ProtobufCMessage *m;
+    uid_t uid;
+    gid_t gid;
+    int r = wire_unpack(
+        &mesos__v1__executor_info__descriptor, &arena, e->info.p, e->info.n, &m, err);
+    if (r >= 0)
+        r = user_ids(a, executor_user(e, (const Mesos__V1__ExecutorInfo *)m), &uid, &gid, err);
+    if (r < 0)
+        return r;
+    _cleanup_free_ char *sandbox = sandbox_path(
+        a->work_dir, a->core->id, e->framework->id, e->id, e->container_id);
+    r = link_task_volumes(a, e, sandbox, uid, gid, err);
+    return r == -ENOENT ? -EIO : r; /* not to be taken for a container that is gone */
+}
+
 void agent_update_container(struct agent *a, const char *container_id)
 {
     struct agent_executor *e = map_get(&a->core->containers, container_id);
@@ -370,6 +464,8 @@ void agent_update_container(struct agent *a, const char *container_id)
     to_limits(a, e, &limits);
     struct error err = ERROR_INIT;
     int r = containerizer_update(a->containerizer, container_id, &limits, &err);
+    if (r >= 0 && !e->command)
+        r = update_volumes(a, e, &err);
     if (r >= 0 || r == -ENOENT)
         return;
     struct agent_now now;

@@ -376,7 +376,7 @@ int main(int argc, char **argv)
         log_error("%s", err.msg);
         a->exit_code = EXIT_FAILURE;
     } else {
-        signals[2] = loop_signal_new(a->loop, SIGUSR1, unregister, a);
+        signals[ARRAY_SIZE(signals) - 1] = loop_signal_new(a->loop, SIGUSR1, unregister, a);
         log_info("serving address=%s:%u hostname=%s work_dir=%s", a->settings.ip, a->port,
             a->hostname, a->work_dir);
         loop_run(a->loop);

@@ -377,6 +377,14 @@ static void encode_request(struct container *k, const struct container_spec *spe
     _cleanup_free_ char *oom = oom_path ? xasprintf("DCOS_OOM_FILE=%s", oom_path) : NULL;
     if (oom)
         vec_push(&m.envp, oom);
+    _cleanup_buf_ struct buf mounts = BUF_INIT;
+    if (!spec->own_namespaces && spec->n_mounts)
+        buf_puts(&mounts, "DCOS_MOUNTS=");
+    spawn_mounts_format(spec->mounts, spec->n_mounts, &mounts);
+    if (spec->n_mounts && spec->own_namespaces)
+        m.mounts = buf_cstr(&mounts);
+    else if (spec->n_mounts)
+        vec_push(&m.envp, buf_cstr(&mounts));
     char *dirs[CGROUP_CONTROLLERS + 1];
     size_t n = c->has_cgroups ? cgroup_dirs(&c->fs, k->id, dirs) : 0;
     for (size_t i = 0; i < n; i++)
@@ -402,6 +410,14 @@ int containerizer_launch(struct containerizer *c, const struct container_spec *s
     if (list_size(spec->argv, &bytes) > CONTAINER_ARGS_MAX ||
         list_size(spec->envp, &bytes) > CONTAINER_ARGS_MAX || bytes > CONTAINER_SPEC_MAX)
         return error_set(err, -E2BIG, "arguments and environment are too large");
+    if (spec->n_mounts > SPAWN_MOUNTS_MAX)
+        return error_set(err, -E2BIG, "a container has at most %d volumes", SPAWN_MOUNTS_MAX);
+    for (size_t i = 0; i < spec->n_mounts; i++) {
+        bytes += strlen(spec->mounts[i].source) + strlen(spec->mounts[i].target);
+        if (!spawn_mount_path_valid(spec->mounts[i].source) ||
+            !spawn_mount_path_valid(spec->mounts[i].target) || bytes > CONTAINER_SPEC_MAX)
+            return error_set(err, -EINVAL, "bad path of a volume");
+    }
     if (map_get(&c->containers, spec->id))
         return error_set(err, -EEXIST, "container id is in use");
     struct container *k = container_new(c, spec->id);

@@ -20,6 +20,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "containerizer/mounts.h"
 #include "io/loop.h"
 
 struct containerizer;
@@ -94,6 +95,11 @@ struct container_spec {
      * Without root: a session, and its descendants are killed. dcos-executor does this for its
      * task itself and is started without. */
     bool own_namespaces;
+    /* Volumes: shown to the program with own_namespaces, else handed on in DCOS_MOUNTS for
+     * dcos-executor to show to its task. Without namespaces they are links in the sandbox, see
+     * mounts.h. */
+    const struct spawn_mount *mounts;
+    size_t n_mounts;
 };
 
 struct container_started {

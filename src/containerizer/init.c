@@ -27,6 +27,7 @@
 
 struct init {
     const struct spawn_options *o;
+    const struct spawn_identity *identity;
     int result_fd;
     pid_t main_pid;
 };
@@ -119,7 +120,7 @@ static void start_main(struct init *i)
         spawn_fail(i->result_fd, SPAWN_STAGE_FORK, errno);
     if (pid == 0) {
         close(go[0]); /* so that our death shows on the other end */
-        spawn_exec(i->o, go[1]);
+        spawn_exec(i->o, i->identity, go[1]);
     }
     i->main_pid = pid;
     close(go[1]);
@@ -136,9 +137,9 @@ static void start_main(struct init *i)
     report(i, SPAWN_STARTED, (int32_t)pid);
 }
 
-void spawn_init(const struct spawn_options *o, int result_fd)
+void spawn_init(const struct spawn_options *o, const struct spawn_identity *identity, int result_fd)
 {
-    struct init i = {.o = o, .result_fd = result_fd};
+    struct init i = {.o = o, .identity = identity, .result_fd = result_fd};
     setsid();
     prctl(PR_SET_NAME, "dcos-init");
     if (o->namespaces) {
@@ -151,6 +152,11 @@ void spawn_init(const struct spawn_options *o, int result_fd)
         close(o->join_pidfd);
     } else {
         prctl(PR_SET_CHILD_SUBREAPER, 1);
+    }
+    for (size_t m = 0; m < o->n_mounts && o->join_pidfd < 0; m++) {
+        int r = spawn_mount(&o->mounts[m], o->cwd, o->namespaces);
+        if (r < 0)
+            spawn_fail(result_fd, (enum spawn_stage)(SPAWN_STAGE_MOUNT + m), -r);
     }
     start_main(&i);
     /* The program's output must end when the program's processes do. */

@@ -22,6 +22,7 @@ enum tag {
     TAG_MAJOR,
     TAG_MINOR,
     TAG_FEATURES,
+    TAG_MOUNTS,
 };
 
 struct field_header {
@@ -65,6 +66,7 @@ void launch_encode(const struct launch_record *m, struct buf *out)
     put_text(out, TAG_STDERR, m->stderr_path);
     put_text(out, TAG_STATE_DIR, m->state_dir);
     put_text(out, TAG_TEXT, m->text);
+    put_text(out, TAG_MOUNTS, m->mounts);
     for (size_t i = 0; i < m->argv.n; i++)
         put_text(out, TAG_ARG, m->argv.items[i]);
     for (size_t i = 0; i < m->envp.n; i++)
@@ -114,6 +116,9 @@ static int get_field(struct launch_record *m, uint16_t tag, struct str v)
         break;
     case TAG_TEXT:
         text = &m->text;
+        break;
+    case TAG_MOUNTS:
+        text = &m->mounts;
         break;
     case TAG_ARG:
     case TAG_ENV:

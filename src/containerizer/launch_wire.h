@@ -15,7 +15,7 @@
 
 enum {
     LAUNCH_MAJOR = 1,
-    LAUNCH_MINOR = 0,
+    LAUNCH_MINOR = 1,
     LAUNCH_RECORD_MAX = 2 * 1024 * 1024,
     LAUNCH_LIST_MAX = 8192, /* entries of argv, environment, folders */
 };
@@ -37,6 +37,7 @@ enum launch_flags {
 struct launch_record {
     enum launch_type type;
     const char *id, *cwd, *user, *stdout_path, *stderr_path, *state_dir, *text;
+    const char *mounts;     /* as of spawn_mounts_format() */
     VEC(const char *) argv; /* decoded lists end with a NULL that n does not count */
     VEC(const char *) envp;
     VEC(const char *) dirs; /* control groups to join */

@@ -42,8 +42,11 @@ struct child {
     bool supervised;
     bool starting;                /* waits for word from result_fd */
     struct launch_record request; /* for texts of errors, while starting */
-    struct buf frame;             /* holds the request's strings */
-    int64_t status;               /* from the supervisor, or -1 */
+    char *mounts_text;            /* which the mounts point into */
+    struct spawn_mount *mounts;
+    size_t n_mounts;
+    struct buf frame; /* holds the request's strings */
+    int64_t status;   /* from the supervisor, or -1 */
 };
 
 static struct list children;
@@ -69,6 +72,8 @@ static void child_free(struct child *c)
     spawn_done(&c->spawn);
     launch_record_done(&c->request);
     buf_done(&c->frame);
+    free(c->mounts);
+    free(c->mounts_text);
     free(c->id);
     free(c);
 }
@@ -151,6 +156,8 @@ static int start(struct child *c, bool namespaces, struct error *err)
         .namespaces = namespaces,
         .cgroup_fd = group,
         .join_pidfd = -1,
+        .mounts = c->mounts,
+        .n_mounts = c->n_mounts,
         .status_path = status_path};
     int r = spawn_start(&o, &c->spawn, err);
     if (r < 0)
@@ -184,8 +191,15 @@ static void handle_start(struct str frame)
     c->id = xstrdup(m->id ? m->id : "");
     c->supervised = m->flags & (LAUNCH_FLAG_NAMESPACES | LAUNCH_FLAG_SUPERVISED);
     struct error err = ERROR_INIT;
-    int r = m->id && m->argv.n ? start(c, m->flags & LAUNCH_FLAG_NAMESPACES, &err)
-                               : error_set(&err, -EINVAL, "incomplete request");
+    int r = m->id && m->argv.n ? 0 : error_set(&err, -EINVAL, "incomplete request");
+    if (r == 0 && m->mounts) {
+        c->mounts_text = xstrdup(m->mounts);
+        r = spawn_mounts_parse(c->mounts_text, &c->mounts, &c->n_mounts);
+        if (r < 0)
+            error_set(&err, r, "unreadable list of mounts");
+    }
+    if (r == 0)
+        r = start(c, m->flags & LAUNCH_FLAG_NAMESPACES, &err);
     if (r == -EPERM && m->flags & LAUNCH_FLAG_NAMESPACES)
         r = start(c, false, &err);
     if (r < 0) {
@@ -240,8 +254,11 @@ static bool read_result(struct child *c)
                 send_failure(c->id, &err);
             } else {
                 struct error err = ERROR_INIT;
-                struct spawn_options o = {
-                    .argv = c->request.argv.items, .user = c->request.user, .cwd = c->request.cwd};
+                struct spawn_options o = {.argv = c->request.argv.items,
+                    .user = c->request.user,
+                    .cwd = c->request.cwd,
+                    .mounts = c->mounts,
+                    .n_mounts = c->n_mounts};
                 spawn_failure_text(record.value, &o, &err);
                 send_failure(c->id, &err);
             }

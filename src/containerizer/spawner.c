@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "containerizer/proc.h"
@@ -29,18 +30,41 @@ void spawn_fail(int result_fd, enum spawn_stage stage, int error)
     _exit(127);
 }
 
-/* With uid 0 and other users a switch needs the whole set: groups first, the uid last. */
-static int switch_user(const char *name)
+static int find_user(const char *name, struct spawn_identity *ret)
 {
     errno = 0;
     struct passwd *pw = getpwnam(name);
     if (!pw)
         return -(errno ? errno : ENOENT);
-    if (geteuid() == pw->pw_uid && getegid() == pw->pw_gid)
+    int n = 0;
+    (void)getgrouplist(name, pw->pw_gid, NULL, &n); /* fails, and says how many there are */
+    gid_t *groups = xnew_array(gid_t, MAX(n, 1));
+    if (getgrouplist(name, pw->pw_gid, groups, &n) < 0) {
+        free(groups);
+        return -E2BIG;
+    }
+    *ret = (struct spawn_identity){
+        .uid = pw->pw_uid, .gid = pw->pw_gid, .groups = groups, .n_groups = n};
+    return 0;
+}
+
+/* With uid 0 and other users a switch needs the whole set: groups first, the uid last. */
+static int switch_user(const struct spawn_identity *id)
+{
+    if (geteuid() == id->uid && getegid() == id->gid)
         return 0;
-    if (initgroups(name, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 || setuid(pw->pw_uid) < 0)
+    if (setgroups((size_t)id->n_groups, id->groups) < 0 || setgid(id->gid) < 0 ||
+        setuid(id->uid) < 0)
         return -errno;
     return 0;
+}
+
+bool spawn_mounts_need_no_new_privs(const struct spawn_mount *mounts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (mounts[i].target[0] == '/')
+            return true;
+    return false;
 }
 
 static int exec_path(const char *file, char *const *argv, char *const *envp)
@@ -74,7 +98,7 @@ static void default_signals(void)
         syscall(SYS_rt_sigaction, s, all_zero, NULL, sizeof(uint64_t));
 }
 
-void spawn_exec(const struct spawn_options *o, int result_fd)
+void spawn_exec(const struct spawn_options *o, const struct spawn_identity *identity, int result_fd)
 {
     setsid();
     default_signals();
@@ -86,10 +110,13 @@ void spawn_exec(const struct spawn_options *o, int result_fd)
             spawn_fail(result_fd, SPAWN_STAGE_LIMIT, errno);
     }
     if (o->user) {
-        int r = switch_user(o->user);
+        int r = switch_user(identity);
         if (r < 0)
             spawn_fail(result_fd, SPAWN_STAGE_USER, -r);
     }
+    if ((o->no_new_privs || (o->user && spawn_mounts_need_no_new_privs(o->mounts, o->n_mounts))) &&
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        spawn_fail(result_fd, SPAWN_STAGE_USER, errno);
     if (o->cwd && chdir(o->cwd) < 0)
         spawn_fail(result_fd, SPAWN_STAGE_CWD, errno);
     /* After the switch of users, which clears it. In a pid namespace the kernel does this. */
@@ -152,9 +179,13 @@ _noreturn_ static void child_main(const struct spawn_options *o, int hold_fd, in
     if (n != 1)
         _exit(127);
     close(3);
+    struct spawn_identity identity = {0};
+    int r = o->user ? find_user(o->user, &identity) : 0;
+    if (r < 0)
+        spawn_fail(4, SPAWN_STAGE_USER, -r);
     if (o->supervised)
-        spawn_init(&mine, 4);
-    spawn_exec(&mine, 4);
+        spawn_init(&mine, &identity, 4);
+    spawn_exec(&mine, &identity, 4);
 }
 
 static pid_t clone_child(const struct spawn_options *o, int *ret_pidfd)
@@ -250,6 +281,20 @@ void spawn_failure_text(int32_t value, const struct spawn_options *o, struct err
         return;
     case SPAWN_STAGE_FORK:
         error_errno(err, error, "cannot fork");
+        return;
+    case SPAWN_STAGE_MOUNT:
+        break;
+    }
+    size_t mount = (size_t)spawn_failure_stage(value) - SPAWN_STAGE_MOUNT;
+    if (mount < o->n_mounts) {
+        const struct spawn_mount *m = &o->mounts[mount];
+        if (error == -EOPNOTSUPP)
+            error_set(err, error,
+                "cannot show '%s' at '%s'%s: without root this agent knows read-write volumes in "
+                "the sandbox only",
+                m->source, m->target, m->read_only ? " read-only" : "");
+        else
+            error_errno(err, error, "cannot show '%s' at '%s'", m->source, m->target);
         return;
     }
     error_errno(err, error, "cannot start '%s'", file);

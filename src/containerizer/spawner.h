@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "containerizer/mounts.h"
 
 enum spawn_stage {
     SPAWN_STAGE_EXEC,      /* value: errno */
@@ -27,6 +28,7 @@ enum spawn_stage {
     SPAWN_STAGE_NAMESPACE, /* /proc or mount propagation: retry without namespaces */
     SPAWN_STAGE_JOIN,      /* joining the namespaces of another process */
     SPAWN_STAGE_FORK,
+    SPAWN_STAGE_MOUNT = 16, /* and the number of the mount */
 };
 
 enum spawn_record_kind {
@@ -45,6 +47,14 @@ struct spawn_rlimit {
     struct rlimit limit;
 };
 
+/* Whom to run as; found out before the process sees any file that is not the host's. */
+struct spawn_identity {
+    uid_t uid;
+    gid_t gid;
+    gid_t *groups;
+    int n_groups;
+};
+
 struct spawn_options {
     const char *const *argv; /* argv[0] is looked up in the PATH of envp unless it has a slash */
     const char *const *envp;
@@ -59,6 +69,12 @@ struct spawn_options {
     bool dies_with_caller;
     int cgroup_fd;  /* unified group to be born in, or -1 */
     int join_pidfd; /* run in the pid and mount namespaces of this process, or -1 (supervised) */
+    /* Supervised: what is shown in the sandbox (cwd) and elsewhere. */
+    const struct spawn_mount *mounts;
+    size_t n_mounts;
+    /* Programs cannot become another user's by their file's mode. Always so for a user that is
+     * switched to when something is mounted outside of the sandbox: it may hold other passwords. */
+    bool no_new_privs;
     const char *status_path; /* supervised: the raw wait status is left here as text; NULL = no */
 };
 
@@ -74,6 +90,8 @@ int spawn_start(const struct spawn_options *o, struct spawn *ret, struct error *
 int spawn_release(struct spawn *s); /* once; -EPIPE when it died meanwhile */
 void spawn_done(struct spawn *s);   /* closes; the process goes on (ends when never released) */
 
+bool spawn_mounts_need_no_new_privs(const struct spawn_mount *mounts, size_t n);
+
 /* Orders to the init of a supervised process. */
 enum {
     SPAWN_SIGNAL_TERM = 15, /* SIGTERM to everything in it */
@@ -88,9 +106,11 @@ static inline enum spawn_stage spawn_failure_stage(int32_t value)
 }
 
 /* For init.c: the last steps of the program's process; does not return. */
-_noreturn_ void spawn_exec(const struct spawn_options *o, int result_fd);
+_noreturn_ void spawn_exec(
+    const struct spawn_options *o, const struct spawn_identity *identity, int result_fd);
 _noreturn_ void spawn_fail(int result_fd, enum spawn_stage stage, int error);
 /* init.c: the supervisor; does not return. */
-_noreturn_ void spawn_init(const struct spawn_options *o, int result_fd);
+_noreturn_ void spawn_init(
+    const struct spawn_options *o, const struct spawn_identity *identity, int result_fd);
 
 #endif

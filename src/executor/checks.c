@@ -162,7 +162,9 @@ static void run(struct checker *c, const char *const *argv, const char *const *e
         .supervised = true,
         .dies_with_caller = true,
         .cgroup_fd = -1,
-        .join_pidfd = inside && t->namespaces ? t->spawn.pidfd : -1};
+        .join_pidfd = inside && t->namespaces ? t->spawn.pidfd : -1,
+        .no_new_privs = c->ex->o.user &&
+                        spawn_mounts_need_no_new_privs(c->ex->o.mounts, c->ex->o.n_mounts)};
     struct error err = ERROR_INIT;
     int r = spawn_start(&o, &c->spawn, &err);
     if (r == 0)

@@ -50,6 +50,8 @@ struct executor_options {
     const char *user;
     const char *launcher_dir;
     const char *status_path, *oom_path; /* may be NULL */
+    struct spawn_mount *mounts;         /* of the task */
+    size_t n_mounts;
     bool json, checkpoint;
     int64_t recovery_timeout_us, backoff_max_us, shutdown_grace_us;
     uint64_t max_stdout, max_stderr;

@@ -97,6 +97,10 @@ static int read_environment(struct executor_options *o, struct error *err)
     o->token = getenv("MESOS_EXECUTOR_AUTHENTICATION_TOKEN");
     o->status_path = getenv("DCOS_STATUS_FILE");
     o->oom_path = getenv("DCOS_OOM_FILE");
+    const char *mounts = getenv("DCOS_MOUNTS");
+    /* The items point into the copy, which lives as long as the process. */
+    if (mounts && spawn_mounts_parse(xstrdup(mounts), &o->mounts, &o->n_mounts) < 0)
+        return error_set(err, -EINVAL, "DCOS_MOUNTS cannot be read");
     return 0;
 }
 

@@ -80,7 +80,9 @@ static int start(struct executor *ex, struct error *err)
         .namespaces = t->namespaces,
         .dies_with_caller = true,
         .cgroup_fd = -1,
-        .join_pidfd = -1};
+        .join_pidfd = -1,
+        .mounts = ex->o.mounts,
+        .n_mounts = ex->o.n_mounts};
     o->argv = command_argv(t->info->command, &t->arena, &o->file);
     o->envp = command_env(ex, t->info->command, NULL, &t->arena);
     o->n_rlimits = task_rlimits(t->info, &t->arena, &o->rlimits);

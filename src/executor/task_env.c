@@ -36,8 +36,8 @@ const char *const *command_argv(
 /* The executor's own business, and what would let a task speak in its name. */
 static bool is_private(const char *variable)
 {
-    static const char *const names[] = {
-        "DCOS_STATUS_FILE=", "DCOS_OOM_FILE=", "MESOS_EXECUTOR_AUTHENTICATION_TOKEN="};
+    static const char *const names[] = {"DCOS_STATUS_FILE=", "DCOS_OOM_FILE=", "DCOS_MOUNTS=",
+        "MESOS_EXECUTOR_AUTHENTICATION_TOKEN="};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         if (has_prefix(variable, names[i]))
             return true;
