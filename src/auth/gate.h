@@ -40,7 +40,8 @@ int gate_open(struct gate *g, const struct gate_settings *s, const char *program
     struct error *err);
 void gate_close(struct gate *g);
 
-enum gate_kind { GATE_OPEN, GATE_READ, GATE_WRITE };
+/* What a table leaves out is closed to strangers. */
+enum gate_kind { GATE_WRITE, GATE_READ, GATE_OPEN };
 
 /* Every request, first: 403 when its endpoint is closed (false then). */
 bool gate_passable(const struct gate *g, struct http_request *req);

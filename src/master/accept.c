@@ -321,7 +321,11 @@ static void launch(struct pool *p, const Operation *op)
     for (size_t i = 0; i < op->launch->n_task_infos; i++) {
         Mesos__V1__TaskInfo *info = op->launch->task_infos[i];
         struct error err = ERROR_INIT;
-        if (!launch_task(p, info, &err))
+        if (task_authorize(p->core, p->f, info, &err) < 0)
+            refuse_task(p->core, p->f, info->task_id ? info->task_id->value : NULL,
+                p->agent->id->text, MESOS__V1__TASK_STATE__TASK_ERROR,
+                MESOS__V1__TASK_STATUS__REASON__REASON_TASK_UNAUTHORIZED, err.msg);
+        else if (!launch_task(p, info, &err))
             refuse_task(p->core, p->f, info->task_id ? info->task_id->value : NULL,
                 p->agent->id->text, MESOS__V1__TASK_STATE__TASK_ERROR,
                 MESOS__V1__TASK_STATUS__REASON__REASON_TASK_INVALID, err.msg);
@@ -374,6 +378,13 @@ static void launch_group(struct pool *p, const Operation *op)
         upgrade_task(p, group->tasks[i], false);
         if (!group->tasks[i]->executor)
             group->tasks[i]->executor = executor;
+    }
+    for (size_t i = 0; i < group->n_tasks; i++) {
+        if (task_authorize(p->core, p->f, group->tasks[i], &err) == 0)
+            continue;
+        refuse_tasks(p->core, p->f, op, MESOS__V1__TASK_STATE__TASK_ERROR,
+            MESOS__V1__TASK_STATUS__REASON__REASON_TASK_GROUP_UNAUTHORIZED, err.msg);
+        return;
     }
     _cleanup_resources_ struct resources er = RESOURCES_INIT;
     if (check_group(p, executor, group, &er, &err) < 0) {

@@ -61,7 +61,7 @@ static void on_end(struct http_request *req, int status)
 void agent_link_handle(struct http_request *req, void *userdata)
 {
     struct shell *s = userdata;
-    if (!shell_require_leader(s, req))
+    if (!master_enter_agent(&s->security, req) || !shell_require_leader(s, req))
         return;
     if (req->method != HTTP_POST) {
         http_set_header(req, "Allow", "POST");

@@ -29,6 +29,7 @@
  * master_core_start(); events; master_core_free(). Events before the start are not allowed.
  */
 
+#include "auth/authorizer.h"
 #include "base/buf.h"
 #include "base/error.h"
 #include "wire/internal.pb-c.h"
@@ -58,6 +59,8 @@ struct master_config {
     size_t max_unreachable_tasks;      /* 1000, per framework */
     bool root_submissions;             /* true */
     bool filter_gpu_resources;         /* true */
+    /* What frameworks may do; NULL: everything. Borrowed, must not change. */
+    const struct authorizer *authorizer;
     /* What SUBSCRIBED tells about this master; copied. */
     const char *hostname, *ip, *version;
     uint16_t port;
@@ -98,6 +101,9 @@ void master_core_subscribe(struct master_core *core, uint64_t stream, const char
  * none. Returns the HTTP status: 202, 200, 400, 403 or 501, the latter three with text in err. */
 int master_core_call(struct master_core *core, const char *stream_id,
     const Mesos__V1__Scheduler__Call *call, int64_t now_us, struct error *err);
+/* Principal of a framework, "" when it has none; NULL when there is no such framework. */
+const char *master_core_framework_principal(
+    const struct master_core *core, const char *framework_id);
 /* The stream is gone (harmless for streams closed by an effect). */
 void master_core_scheduler_closed(struct master_core *core, uint64_t stream, int64_t now_us);
 
@@ -176,6 +182,9 @@ struct master_effect {
     uint64_t after; /* mutation that must be durable first; 0 = none */
     enum master_effect_type type;
     uint64_t peer;
+    /* Of an operator event: whose it is, for those who may not see everything. NULL: not about a
+     * framework, or a task. In the same allocation. */
+    const char *framework_user, *task_user;
     size_t n;
     uint8_t data[]; /* protobuf bytes */
 };

@@ -261,6 +261,9 @@ static int check_subscribe(struct master_core *core, const Mesos__V1__Scheduler_
         if (r < 0)
             return r;
     }
+    r = framework_authorize(core, info, err);
+    if (r < 0)
+        return r;
     struct framework *known = id ? find_framework(core, id) : NULL;
     if (known && !streq(known->info->principal ? known->info->principal : "",
                      info->principal ? info->principal : ""))

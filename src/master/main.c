@@ -31,6 +31,7 @@ struct options {
     int64_t removal_interval; /* of the rate */
     unsigned removal_percent; /* of the limit */
     bool root_submissions, filter_gpu_resources;
+    struct master_security_settings security;
 };
 
 static void on_timer(struct timer *t)
@@ -53,6 +54,15 @@ static void on_signal(void *userdata, int signum)
     struct shell *s = userdata;
     log_info("ending signal=%d", signum);
     loop_stop(s->loop);
+}
+
+static void on_hangup(void *userdata, int signum)
+{
+    struct shell *s = userdata;
+    struct error err = ERROR_INIT;
+    (void)signum;
+    if (s->security.gate.audit && audit_reopen(s->security.gate.audit, &err) < 0)
+        log_warn("cannot open the audit log anew, going on with the old file error=%s", err.msg);
 }
 
 static void on_lost(void *userdata)
@@ -166,6 +176,9 @@ static bool path_is(struct str path, const char *want)
 
 static void handle(struct http_request *req, void *userdata)
 {
+    struct shell *s = userdata;
+    if (!gate_passable(&s->security.gate, req))
+        return;
     if (path_is(req->path, "/api/v1/scheduler"))
         scheduler_http_handle(req, userdata);
     else if (str_eq_c(req->path, "/api/internal/agent"))
@@ -239,6 +252,7 @@ static void make_core(struct shell *s, const struct options *o)
     c.max_unreachable_tasks = (size_t)o->max_unreachable_tasks;
     c.root_submissions = o->root_submissions;
     c.filter_gpu_resources = o->filter_gpu_resources;
+    c.authorizer = s->authorizer;
     c.hostname = s->hostname;
     c.ip = s->ip;
     c.port = s->port;
@@ -268,6 +282,19 @@ static int open_store(struct shell *s, const struct options *o, struct error *er
     return r;
 }
 
+static int open_security(struct shell *s, const struct options *o, struct error *err)
+{
+    int r = master_security_open(&s->security, &o->security, err);
+    if (r < 0)
+        return r;
+    s->authorizer = s->security.gate.authorizer;
+    struct str rest = buf_str(&s->security.gate.warnings), warning;
+    while (rest.n && str_split(&rest, '\n', &warning))
+        if (warning.n)
+            log_warn(STR_FMT, STR_ARG(warning));
+    return 0;
+}
+
 static int start(struct shell *s, const struct options *o, struct error *err)
 {
     uuid_random_text(s->master_id);
@@ -276,13 +303,17 @@ static int start(struct shell *s, const struct options *o, struct error *err)
     s->start_us = s->start_real_us;
     snprintf(s->ip, sizeof(s->ip), "%s", o->ip);
     snprintf(s->hostname, sizeof(s->hostname), "%s", o->hostname ? o->hostname : o->ip);
-    int r = open_store(s, o, err);
+    int r = open_security(s, o, err);
+    if (r < 0)
+        return r;
+    r = open_store(s, o, err);
     if (r < 0)
         return error_prefix(err, r, "store");
     /* Agents report everything that runs on them in one record, and peers may read slowly. */
     const struct http_server_options http = {.stream_buffer_max = 2 * PEER_QUEUE_MAX};
     s->server = http_server_new(s->loop, &http, handle, s);
-    r = http_server_listen(s->server, o->ip, o->port, NULL, &s->port, err);
+    r = http_server_listen(
+        s->server, o->ip, o->port, s->security.gate.transport.server, &s->port, err);
     if (r < 0)
         return r;
     make_core(s, o);
@@ -312,6 +343,7 @@ static void stop(struct shell *s)
     if (s->store)
         store_close(s->store);
     master_core_free(core);
+    master_security_close(&s->security);
 }
 
 int main(int argc, char **argv)
@@ -365,12 +397,16 @@ int main(int argc, char **argv)
             "written once the master serves: {\"ip\",\"port\",\"pid\"}"},
     };
     log_init("dcos-master");
-    int r = parse_options(&o, flags, ARRAY_SIZE(flags), argc, argv);
+    struct flag all[ARRAY_SIZE(flags) + MASTER_SECURITY_FLAGS];
+    memcpy(all, flags, sizeof(flags));
+    size_t n_flags = ARRAY_SIZE(flags) +
+                     master_security_flags(&o.security, all + ARRAY_SIZE(flags));
+    int r = parse_options(&o, all, n_flags, argc, argv);
     if (r != 0)
         return r > 0 ? 0 : 2;
 
-    struct shell s = {.flags = flags,
-        .n_flags = ARRAY_SIZE(flags),
+    struct shell s = {.flags = all,
+        .n_flags = n_flags,
         .cluster = o.cluster,
         .version = MESOS_VERSION,
         .operators_max = (size_t)o.operators_max,
@@ -386,6 +422,7 @@ int main(int argc, char **argv)
     timer_init(&s.operator_heartbeat, s.loop, operator_stream_heartbeat);
     struct loop_signal *term = loop_signal_new(s.loop, SIGTERM, on_signal, &s);
     struct loop_signal *intr = loop_signal_new(s.loop, SIGINT, on_signal, &s);
+    struct loop_signal *hangup = loop_signal_new(s.loop, SIGHUP, on_hangup, &s);
     signal(SIGPIPE, SIG_IGN);
 
     struct error err = ERROR_INIT;
@@ -399,6 +436,7 @@ int main(int argc, char **argv)
     stop(&s);
     loop_signal_free(term);
     loop_signal_free(intr);
+    loop_signal_free(hangup);
     loop_free(s.loop);
     umap_done(&s.peers);
     return s.failure;

@@ -25,6 +25,20 @@ void operator_respond(struct operator_call *c, const Mesos__V1__Master__Response
 
 /* ---- the calls ---- */
 
+void operator_call_init(struct operator_call *c, struct shell *s, struct http_request *req)
+{
+    *c = (struct operator_call){.s = s, .req = req, .json = true, .who = *req->subject};
+    view_init(&c->view, s->authorizer, &c->who);
+    _cleanup_buf_ struct buf key = BUF_INIT;
+    view_key(&c->view, &key);
+    c->view_key = arena_strdup(&req->arena, buf_cstr(&key));
+}
+
+void operator_object(struct operator_call *c, const char *object)
+{
+    gate_note(&c->s->security.gate, c->req, NULL, object, true);
+}
+
 bool operator_sees(const struct operator_call *c, enum auth_action action, const char *object)
 {
     return authorizer_permits(c->s->authorizer, &c->who, action, object);
@@ -34,7 +48,7 @@ bool operator_may(struct operator_call *c, enum auth_action action, const char *
 {
     if (operator_sees(c, action, object))
         return true;
-    http_respond(c->req, 403, NULL, NULL, 0);
+    http_respond_text(c->req, 403, "403 Forbidden.");
     return false;
 }
 
@@ -49,6 +63,10 @@ static void teardown(struct operator_call *c)
     struct shell *s = c->s;
     struct error err = ERROR_INIT;
     const char *id = c->call->teardown->framework_id->value;
+    const char *principal = master_core_framework_principal(s->core, id ? id : "");
+    operator_object(c, id);
+    if (principal && !operator_may(c, AUTH_TEARDOWN_FRAMEWORK, principal))
+        return;
     uint64_t before = master_core_last_mutation(s->core);
     if (master_core_teardown(s->core, id ? id : "", shell_now(s), &err) < 0) {
         http_respond_text(c->req, 400, "%s", err.msg);
@@ -105,8 +123,8 @@ static void write_lists(struct shell *s, void *subject, struct json_writer *w)
 static void answer_lists(struct operator_call *c)
 {
     const struct document_order order = {
-        .key = arena_printf(
-            &c->req->arena, "v1 %d %s", (int)c->call->type, c->json ? "json" : "protobuf"),
+        .key = arena_printf(&c->req->arena, "v1 %d %s %s", (int)c->call->type,
+            c->json ? "json" : "protobuf", c->view_key),
         .content_type = c->json ? "application/json" : "application/x-protobuf",
         .write = write_lists,
         .subject = c,
@@ -126,11 +144,25 @@ static void dispatch(struct operator_call *c)
         answer_lists(c);
         return;
     }
+    if (c->call->type == MESOS__V1__MASTER__CALL__TYPE__GET_FLAGS &&
+        !operator_may(c, AUTH_VIEW_FLAGS, NULL))
+        return;
     Mesos__V1__Master__Response r = MESOS__V1__MASTER__RESPONSE__INIT;
-    if (fill_response(c->s, c->call->type, &c->req->arena, &r))
+    if (fill_response(c, c->call->type, &c->req->arena, &r))
         operator_respond(c, &r);
     else
         http_respond_text(c->req, 501, "This call is not served");
+}
+
+/* Calls by name in the audit log; those that only look are written when they are refused. */
+static void note(struct operator_call *c)
+{
+    const char *name = wire_enum_name(
+        &mesos__v1__master__call__type__descriptor, (int)c->call->type);
+    bool looks = !name || has_prefix(name, "GET_") || streq(name, "SUBSCRIBE") ||
+                 streq(name, "LIST_FILES") || streq(name, "READ_FILE");
+    gate_note(&c->s->security.gate, c->req,
+        arena_printf(&c->req->arena, "POST /api/v1 %s", name ? name : "?"), NULL, !looks);
 }
 
 static void handle_body(struct http_request *req)
@@ -167,7 +199,10 @@ static void handle_body(struct http_request *req)
         return;
     }
     struct operator_call *c = arena_new(&req->arena, struct operator_call);
-    *c = (struct operator_call){.s = s, .req = req, .call = call, .json = json};
+    operator_call_init(c, s, req);
+    c->call = call;
+    c->json = json;
+    note(c);
     dispatch(c);
 }
 
@@ -175,7 +210,8 @@ void operator_api_handle(struct http_request *req, void *userdata)
 {
     struct shell *s = userdata;
     bool json;
-    if (!shell_require_leader(s, req) || !api_check_head(req, &json))
+    if (!master_enter_operator(&s->security, req, STR("/api/v1"), GATE_WRITE, false) ||
+        !shell_require_leader(s, req) || !api_check_head(req, &json))
         return;
     req->userdata = s;
     http_request_collect(req, 0, handle_body);

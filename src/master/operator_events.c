@@ -118,7 +118,7 @@ void operator_task_added(struct master_core *core, const struct task *t)
     e.has_type = true;
     e.type = MESOS__V1__MASTER__EVENT__TYPE__TASK_ADDED;
     e.task_added = &added;
-    send_operator_event(core, &e);
+    send_operator_event_of(core, &e, t->framework, t);
 }
 
 void operator_task_updated(
@@ -137,7 +137,7 @@ void operator_task_updated(
     e.has_type = true;
     e.type = MESOS__V1__MASTER__EVENT__TYPE__TASK_UPDATED;
     e.task_updated = &updated;
-    send_operator_event(core, &e);
+    send_operator_event_of(core, &e, t->framework, t);
 }
 
 void operator_agent_added(struct master_core *core, const struct agent *a)
@@ -181,7 +181,7 @@ void operator_framework_added(struct master_core *core, const struct framework *
     e.has_type = true;
     e.type = MESOS__V1__MASTER__EVENT__TYPE__FRAMEWORK_ADDED;
     e.framework_added = &added;
-    send_operator_event(core, &e);
+    send_operator_event_of(core, &e, f, NULL);
 }
 
 void operator_framework_updated(struct master_core *core, const struct framework *f)
@@ -196,7 +196,7 @@ void operator_framework_updated(struct master_core *core, const struct framework
     e.has_type = true;
     e.type = MESOS__V1__MASTER__EVENT__TYPE__FRAMEWORK_UPDATED;
     e.framework_updated = &updated;
-    send_operator_event(core, &e);
+    send_operator_event_of(core, &e, f, NULL);
 }
 
 void operator_framework_removed(struct master_core *core, const struct framework *f)
@@ -210,5 +210,5 @@ void operator_framework_removed(struct master_core *core, const struct framework
     e.has_type = true;
     e.type = MESOS__V1__MASTER__EVENT__TYPE__FRAMEWORK_REMOVED;
     e.framework_removed = &removed;
-    send_operator_event(core, &e);
+    send_operator_event_of(core, &e, f, NULL);
 }

@@ -15,18 +15,21 @@ struct endpoint {
     document write;
     bool local;   /* answered by every master, leading or not */
     bool changes; /* differs from one moment to the next though the core did not change */
+    bool open;    /* nobody is asked who they are */
+    bool claims;  /* nor does it take a principal with a name */
+    enum auth_action action; /* needed for the whole document; 0 = none */
 };
 
 static const struct endpoint endpoints[] = {
     {"/state", write_state},
     {"/state-summary", write_state_summary},
-    {"/slaves", write_slaves},
+    {"/slaves", write_slaves, .claims = true},
     {"/frameworks", write_frameworks},
     {"/tasks", write_tasks},
     {"/roles", write_roles},
-    {"/metrics/snapshot", write_metrics, true, true},
-    {"/flags", write_flags, true, true},
-    {"/version", write_version, true, true},
+    {"/metrics/snapshot", write_metrics, true, true, .action = AUTH_GET_ENDPOINT},
+    {"/flags", write_flags, true, true, .action = AUTH_VIEW_FLAGS},
+    {"/version", write_version, true, true, .open = true},
 };
 
 /* ---- answering ---- */
@@ -64,7 +67,11 @@ static void write_document(struct shell *s, void *subject, struct json_writer *w
 static void ask(struct shell *s, struct http_request *req, const struct endpoint *e)
 {
     struct asked *a = arena_new(&req->arena, struct asked);
-    a->call = (struct operator_call){.s = s, .req = req, .json = true, .path = str_of(e->path)};
+    operator_call_init(&a->call, s, req);
+    a->call.path = str_of(e->path);
+    const char *object = e->action == AUTH_GET_ENDPOINT ? e->path : NULL;
+    if (e->action && !operator_may(&a->call, e->action, object))
+        return;
     a->write = e->write;
     a->callback = http_request_param(req, "jsonp");
     if (a->callback.p && !callback_valid(a->callback)) {
@@ -72,7 +79,8 @@ static void ask(struct shell *s, struct http_request *req, const struct endpoint
         return;
     }
     const struct document_order order = {
-        .key = arena_printf(&req->arena, "%s?" STR_FMT, e->path, STR_ARG(req->query)),
+        .key = arena_printf(
+            &req->arena, "%s?" STR_FMT " %s", e->path, STR_ARG(req->query), a->call.view_key),
         .content_type = a->callback.p ? "text/javascript" : "application/json",
         .conditional = !e->changes,
         .write = write_document,
@@ -115,6 +123,10 @@ static void teardown(struct operator_call *c)
     }
     struct error err = ERROR_INIT;
     char *text = arena_strndup(&req->arena, id.p, id.n);
+    const char *principal = master_core_framework_principal(s->core, text);
+    operator_object(c, text);
+    if (principal && !operator_may(c, AUTH_TEARDOWN_FRAMEWORK, principal))
+        return;
     uint64_t before = master_core_last_mutation(s->core);
     if (master_core_teardown(s->core, text, shell_now(s), &err) < 0) {
         http_respond_text(req, 400, "%s", err.msg);
@@ -143,15 +155,18 @@ static const struct action {
     unsigned methods;
     bool local;  /* answered by every master, leading or not */
     bool prefix; /* the path goes on: "/quota/<role>" */
+    enum gate_kind kind;
+    bool claims; /* a principal needs no name */
     void (*handle)(struct operator_call *c);
 } actions[] = {
-    {"/health", ANY_METHOD, .local = true, .handle = health},
-    {"/redirect", ANY_METHOD, .local = true, .handle = redirect_to_leader},
+    {"/health", ANY_METHOD, .local = true, .kind = GATE_OPEN, .handle = health},
+    {"/redirect", ANY_METHOD, .local = true, .kind = GATE_OPEN, .handle = redirect_to_leader},
     {"/teardown", POST, .handle = teardown},
-    {"/maintenance/schedule", GET | POST, .handle = maintenance_schedule_endpoint},
-    {"/maintenance/status", GET, .handle = maintenance_status_endpoint},
-    {"/machine/down", POST, .handle = machine_down_endpoint},
-    {"/machine/up", POST, .handle = machine_up_endpoint},
+    {"/maintenance/schedule", GET | POST, .claims = true, .handle = maintenance_schedule_endpoint},
+    {"/maintenance/status", GET, .kind = GATE_READ, .claims = true,
+        .handle = maintenance_status_endpoint},
+    {"/machine/down", POST, .claims = true, .handle = machine_down_endpoint},
+    {"/machine/up", POST, .claims = true, .handle = machine_up_endpoint},
     {"/reserve", POST, .handle = endpoint_reserve},
     {"/unreserve", POST, .handle = endpoint_unreserve},
     {"/create-volumes", POST, .handle = endpoint_create_volumes},
@@ -190,12 +205,16 @@ static bool find_action(struct shell *s, struct http_request *req, struct str pa
             rest.n = strlen(a->path);
         if (!str_eq_c(rest, a->path))
             continue;
+        if (!master_enter_operator(&s->security, req, path, a->kind, a->claims))
+            return true;
         if (!a->local && !shell_require_leader(s, req))
             return true;
         if (!method_fits(req, a->methods))
             return true;
         struct operator_call *c = arena_new(&req->arena, struct operator_call);
-        *c = (struct operator_call){.s = s, .req = req, .json = true, .action = a, .path = path};
+        operator_call_init(c, s, req);
+        c->action = a;
+        c->path = path;
         req->userdata = c;
         http_request_collect(req, 0, act);
         return true;
@@ -219,6 +238,9 @@ void operator_http_handle(struct http_request *req, void *userdata)
         const struct endpoint *e = &endpoints[i];
         if (!str_eq_c(path, e->path))
             continue;
+        enum gate_kind kind = e->open ? GATE_OPEN : GATE_READ;
+        if (!master_enter_operator(&s->security, req, path, kind, e->claims))
+            return;
         if (!method_fits(req, GET))
             return;
         if (!e->local && !shell_require_leader(s, req))

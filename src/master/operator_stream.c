@@ -39,8 +39,32 @@ static void send_heartbeat(struct peer *p)
     send_one(p, &beat);
 }
 
-void operator_stream_event(struct shell *s, const void *bytes, size_t n)
+/* Whether the subscriber may see the event at all. */
+static bool shown(const struct view *v, const struct master_effect *e)
 {
+    if (!e->framework_user)
+        return true;
+    return e->task_user ? view_task_user(v, e->framework_user, e->task_user)
+                        : view_framework_user(v, e->framework_user);
+}
+
+/* An agent's arrival tells of roles: for who does not see all of them it is written apart. */
+static void send_without_roles(struct peer *p, const struct view *v, const void *bytes, size_t n)
+{
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    ProtobufCMessage *m;
+    if (wire_unpack(&mesos__v1__master__event__descriptor, &arena, bytes, n, &m, NULL) < 0)
+        return;
+    const Mesos__V1__Master__Event *e = (const Mesos__V1__Master__Event *)m;
+    if (e->agent_added && e->agent_added->agent)
+        view_agent(v, e->agent_added->agent, &arena);
+    send_one(p, e);
+}
+
+void operator_stream_event(struct shell *s, const struct master_effect *e)
+{
+    const void *bytes = e->data;
+    size_t n = e->n;
     uint64_t number = ++s->operator_events;
     if (list_empty(&s->operators))
         return;
@@ -48,8 +72,14 @@ void operator_stream_event(struct shell *s, const void *bytes, size_t n)
     ProtobufCMessage *m = NULL;
     _cleanup_buf_ struct buf text = BUF_INIT; /* encoded once for all who want JSON */
     LIST_FOREACH_SAFE (p, &s->operators, struct peer, node) {
-        if (number <= p->seen)
+        struct view view;
+        view_init(&view, s->authorizer, p->req->subject);
+        if (number <= p->seen || !shown(&view, e))
             continue;
+        if (!view.roles && !e->framework_user) {
+            send_without_roles(p, &view, bytes, n);
+            continue;
+        }
         if (!p->json) {
             peer_send(p, bytes, n);
             continue;
@@ -155,7 +185,8 @@ void operator_subscribe(struct operator_call *c)
     if (!timer_active(&s->operator_heartbeat))
         timer_start(&s->operator_heartbeat, HEARTBEAT_US);
     const struct document_order order = {
-        .key = arena_printf(&req->arena, "v1 SUBSCRIBE %s", c->json ? "json" : "protobuf"),
+        .key = arena_printf(
+            &req->arena, "v1 SUBSCRIBE %s %s", c->json ? "json" : "protobuf", c->view_key),
         .write = write_snapshot,
         .subject = c,
         .fixed = fixed,

@@ -74,16 +74,24 @@ struct master_mutation *master_core_take_mutation(struct master_core *core)
     return m;
 }
 
-static void put_effect(struct master_core *core, enum master_effect_type type, uint64_t peer,
-    const ProtobufCMessage *m)
+/* With room for `more` bytes behind the message. */
+static struct master_effect *put_effect_with(struct master_core *core, enum master_effect_type type,
+    uint64_t peer, const ProtobufCMessage *m, size_t more)
 {
     size_t n = m ? protobuf_c_message_get_packed_size(m) : 0;
-    struct master_effect *e = xmalloc(sizeof(*e) + n);
+    struct master_effect *e = xmalloc(sizeof(*e) + n + more);
     *e = (struct master_effect){.after = core->last_mutation, .type = type, .peer = peer, .n = n};
     if (m)
         protobuf_c_message_pack(m, e->data);
     *core->effects_tail = e;
     core->effects_tail = &e->next;
+    return e;
+}
+
+static void put_effect(struct master_core *core, enum master_effect_type type, uint64_t peer,
+    const ProtobufCMessage *m)
+{
+    (void)put_effect_with(core, type, peer, m, 0);
 }
 
 struct master_effect *master_core_take_effect(struct master_core *core, uint64_t durable)
@@ -149,4 +157,29 @@ void send_operator_event(struct master_core *core, const Mesos__V1__Master__Even
 {
     core->operator_events_made++;
     put_effect(core, EFFECT_OPERATOR_EVENT, 0, &e->base);
+}
+
+static const char *append_text(struct master_effect *e, size_t *used, const char *text)
+{
+    if (!text)
+        return NULL;
+    char *to = (char *)e->data + e->n + *used;
+    size_t n = strlen(text) + 1;
+    memcpy(to, text, n);
+    *used += n;
+    return to;
+}
+
+void send_operator_event_of(struct master_core *core, const Mesos__V1__Master__Event *event,
+    const struct framework *f, const struct task *t)
+{
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    const char *framework_user = f->info->user ? f->info->user : "";
+    const char *user = t ? task_user(t, &arena) : NULL;
+    core->operator_events_made++;
+    struct master_effect *e = put_effect_with(core, EFFECT_OPERATOR_EVENT, 0, &event->base,
+        strlen(framework_user) + 1 + (user ? strlen(user) + 1 : 0));
+    size_t used = 0;
+    e->framework_user = append_text(e, &used, framework_user);
+    e->task_user = append_text(e, &used, user);
 }

@@ -62,6 +62,50 @@ static void subscribe(
     master_core_subscribe(s->core, p->id, stream_id, call, shell_now(s));
 }
 
+/* Whether the call is the caller's own to make. A framework without a principal gets the caller's
+ * name. The order of the checks is that of the API: an unknown framework is told later. */
+static bool check_principal(
+    struct shell *s, struct http_request *req, const Mesos__V1__Scheduler__Call *call)
+{
+    const char *who = req->subject->principal;
+    Mesos__V1__FrameworkInfo *info = call->subscribe ? call->subscribe->framework_info
+                                     : call->update_framework
+                                         ? call->update_framework->framework_info
+                                         : NULL;
+    const char *of = info && info->principal ? info->principal : NULL;
+    if (!who)
+        return true;
+    if (info && !of)
+        info->principal = arena_strdup(&req->arena, who);
+    if (!info && call->framework_id)
+        of = master_core_framework_principal(
+            s->core, call->framework_id->value ? call->framework_id->value : "");
+    if (!of || streq(of, who))
+        return true;
+    http_respond_text(req, 400,
+        "Authenticated principal '%s' does not match principal '%s' set in `FrameworkInfo`", who,
+        of);
+    return false;
+}
+
+/* What frameworks do for their own book-keeping is not worth a line. */
+static void note(struct shell *s, struct http_request *req, const Mesos__V1__Scheduler__Call *call)
+{
+    static const Mesos__V1__Scheduler__Call__Type written[] = {
+        MESOS__V1__SCHEDULER__CALL__TYPE__SUBSCRIBE, MESOS__V1__SCHEDULER__CALL__TYPE__TEARDOWN,
+        MESOS__V1__SCHEDULER__CALL__TYPE__ACCEPT, MESOS__V1__SCHEDULER__CALL__TYPE__KILL,
+        MESOS__V1__SCHEDULER__CALL__TYPE__SHUTDOWN, MESOS__V1__SCHEDULER__CALL__TYPE__MESSAGE,
+        MESOS__V1__SCHEDULER__CALL__TYPE__UPDATE_FRAMEWORK};
+    bool changes = false;
+    for (size_t i = 0; i < ARRAY_SIZE(written); i++)
+        changes = changes || call->type == written[i];
+    const char *name = wire_enum_name(
+        &mesos__v1__scheduler__call__type__descriptor, (int)call->type);
+    gate_note(&s->security.gate, req,
+        arena_printf(&req->arena, "POST /api/v1/scheduler %s", name ? name : "?"),
+        call->framework_id ? call->framework_id->value : NULL, changes);
+}
+
 static void handle_body(struct http_request *req)
 {
     struct shell *s = req->userdata;
@@ -88,6 +132,9 @@ static void handle_body(struct http_request *req)
         http_respond_text(req, 400, "Failed to validate scheduler::Call: %s", err.msg);
         return;
     }
+    note(s, req, call);
+    if (!check_principal(s, req, call))
+        return;
     if (call->type == MESOS__V1__SCHEDULER__CALL__TYPE__SUBSCRIBE) {
         subscribe(s, req, call);
         shell_wake(s);
@@ -110,7 +157,8 @@ void scheduler_http_handle(struct http_request *req, void *userdata)
 {
     struct shell *s = userdata;
     bool json;
-    if (!shell_require_leader(s, req) || !api_check_head(req, &json))
+    if (!master_enter_framework(&s->security, req) || !shell_require_leader(s, req) ||
+        !api_check_head(req, &json))
         return;
     req->userdata = s;
     http_request_collect(req, 0, handle_body);

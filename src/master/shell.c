@@ -191,7 +191,7 @@ static void send_scheduler(struct peer *p, const struct master_effect *e)
 static void carry_out(struct shell *s, const struct master_effect *e)
 {
     if (e->type == EFFECT_OPERATOR_EVENT) {
-        operator_stream_event(s, e->data, e->n);
+        operator_stream_event(s, e);
         return;
     }
     struct peer *p = umap_get(&s->peers, e->peer);

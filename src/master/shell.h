@@ -15,7 +15,9 @@
 #include "json/writer.h"
 #include "master/core.h"
 #include "master/documents.h"
+#include "master/security.h"
 #include "master/umap.h"
+#include "master/visible.h"
 #include "store/store.h"
 
 /* A scheduler's subscription, an agent's link or an operator's subscription. */
@@ -54,7 +56,9 @@ struct operator_call {
     struct http_request *req;            /* its body is complete */
     const Mesos__V1__Master__Call *call; /* NULL outside the v1 API */
     struct auth_subject who;
-    bool json; /* form of the answer */
+    struct view view;     /* what is shown to them */
+    const char *view_key; /* part of the key of every document */
+    bool json;            /* form of the answer */
     /* Of an endpoint: its entry in the table and the path that was asked for, without "/master". */
     const struct action *action;
     struct str path;
@@ -80,7 +84,8 @@ struct shell {
     const char *version;
     const struct flag *flags;
     size_t n_flags;
-    struct authorizer *authorizer; /* NULL: everything is permitted */
+    struct master_security security;
+    const struct authorizer *authorizer; /* of it; NULL: everything is permitted */
 
     uint64_t next_peer;
     uint64_t durable; /* last durable mutation */
@@ -132,7 +137,7 @@ void operator_http_handle(struct http_request *req, void *userdata); /* every ot
 void operator_api_handle(struct http_request *req, void *userdata);  /* POST /api/v1 */
 /* The stream of events (operator_stream.c). */
 void operator_subscribe(struct operator_call *c);
-void operator_stream_event(struct shell *s, const void *bytes, size_t n);
+void operator_stream_event(struct shell *s, const struct master_effect *e);
 void operator_stream_heartbeat(struct timer *t);
 void operator_stream_leave(struct peer *p); /* counts no more; harmless when it did not */
 
@@ -154,8 +159,8 @@ void each_metric(
 
 /* ---- answers of the v1 operator API (state_v1.c) ---- */
 /* Fills the answer for a call that only reads; false when the type is not one of those. */
-bool fill_response(struct shell *s, Mesos__V1__Master__Call__Type type, struct arena *arena,
-    Mesos__V1__Master__Response *ret);
+bool fill_response(const struct operator_call *c, Mesos__V1__Master__Call__Type type,
+    struct arena *arena, Mesos__V1__Master__Response *ret);
 
 /* ---- the large answers, object by object (state_v1_lists.c) ---- */
 /* GET_STATE, GET_TASKS, GET_EXECUTORS, GET_FRAMEWORKS, GET_AGENTS. */
@@ -168,6 +173,10 @@ void write_subscribed(const struct operator_call *c, double heartbeat_s, struct 
 
 /* ---- calls that do something: one function each, by subject (operator_*.c) ---- */
 
+/* For a request that passed the door. */
+void operator_call_init(struct operator_call *c, struct shell *s, struct http_request *req);
+/* What the call is about, for the audit log; text lives as long as the request. */
+void operator_object(struct operator_call *c, const char *object);
 /* Whether the caller may; otherwise it is answered 403 here. */
 bool operator_may(struct operator_call *c, enum auth_action action, const char *object);
 /* Whether the caller may, for answers that leave out what they do not show. */

@@ -433,6 +433,24 @@ void send_stream(struct master_core *core, uint64_t stream, const Mesos__V1__Sch
 void close_stream(struct master_core *core, uint64_t stream);
 void send_error(struct master_core *core, uint64_t stream, const char *message);
 void send_operator_event(struct master_core *core, const Mesos__V1__Master__Event *e);
+/* One that is about a framework, and a task of it (or NULL): not everybody may see it. */
+void send_operator_event_of(struct master_core *core, const Mesos__V1__Master__Event *e,
+    const struct framework *f, const struct task *t);
+
+/* ---- authorize.c ---- */
+bool framework_info_may(const struct master_core *core, const Mesos__V1__FrameworkInfo *info,
+    enum auth_action action, const char *object);
+/* Whether the framework's principal may. */
+bool framework_may(const struct master_core *core, const struct framework *f,
+    enum auth_action action, const char *object);
+/* -EACCES with the text of the ERROR event: one of its roles is not for it. */
+int framework_authorize(
+    const struct master_core *core, const Mesos__V1__FrameworkInfo *info, struct error *err);
+/* -EACCES with the message of the status: not as that user. */
+int task_authorize(const struct master_core *core, const struct framework *f,
+    const Mesos__V1__TaskInfo *task, struct error *err);
+/* User that a task runs as, in the arena; what VIEW_TASK asks for. */
+const char *task_user(const struct task *t, struct arena *arena);
 
 /* ---- registry.c ---- */
 void registry_put_agent(struct master_core *core, const struct agent *a);

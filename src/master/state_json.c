@@ -165,20 +165,22 @@ static void field_resources_if(struct json_writer *w, const char *key, const str
 }
 
 /* What is reserved, by role, and what is not; `field` decides on the form of the resources. */
-static void write_reservations(struct json_writer *w, const struct agent *a, const char *reserved,
-    const char *unreserved, field_if field)
+static void write_reservations(const struct operator_call *c, struct json_writer *w,
+    const struct agent *a, const char *reserved, const char *unreserved, field_if field)
 {
     struct role_list roles;
     reserved_roles(&a->total, &roles);
     jw_key(w, reserved);
     jw_begin_object(w);
     for (size_t i = 0; i < roles.n; i++)
-        field(w, roles.items[i], &a->total, resource_is_reserved_to, roles.items[i]);
+        if (view_role(&c->view, roles.items[i]))
+            field(w, roles.items[i], &a->total, resource_is_reserved_to, roles.items[i]);
     jw_end_object(w);
     field(w, unreserved, &a->total, resource_is_unreserved, NULL);
 }
 
-static void write_agent_fields(struct json_writer *w, const struct agent *a)
+static void write_agent_fields(
+    const struct operator_call *c, struct json_writer *w, const struct agent *a)
 {
     write_agent_identity(w, a);
     char pid[320];
@@ -190,7 +192,7 @@ static void write_agent_fields(struct json_writer *w, const struct agent *a)
     field_resources(w, "resources", &a->total);
     field_resources(w, "used_resources", &a->used);
     field_resources(w, "offered_resources", &a->offered);
-    write_reservations(w, a, "reserved_resources", "unreserved_resources", field_resources_if);
+    write_reservations(c, w, a, "reserved_resources", "unreserved_resources", field_resources_if);
     jw_field_bool(w, "active", agent_active(a));
     jw_field_bool(w, "deactivated", a->node.deactivated);
     jw_field_string(w, "version", a->version);
@@ -221,8 +223,15 @@ static void write_recovered(struct json_writer *w, const struct master_core *cor
 
 /* ---- frameworks ---- */
 
-static void write_executor(struct json_writer *w, const struct executor *e)
+/* One that is hidden leaves an empty object, as in Mesos. */
+static void write_executor(
+    const struct operator_call *c, struct json_writer *w, const struct executor *e)
 {
+    if (!view_executor(&c->view, e)) {
+        jw_begin_object(w);
+        jw_end_object(w);
+        return;
+    }
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     ProtobufCMessage *m;
     unpack_into(&mesos__v1__executor_info__descriptor, e->info, &arena, &m);
@@ -233,23 +242,23 @@ static void write_executor(struct json_writer *w, const struct executor *e)
     jw_field_string(w, "framework_id", e->framework->id->text);
     jw_key(w, "command");
     jw_begin_object(w);
-    const Mesos__V1__CommandInfo *c = info->command;
-    jw_field_bool(w, "shell", c ? c->shell : true);
-    if (c && c->value)
-        jw_field_string(w, "value", c->value);
+    const Mesos__V1__CommandInfo *command = info->command;
+    jw_field_bool(w, "shell", command ? command->shell : true);
+    if (command && command->value)
+        jw_field_string(w, "value", command->value);
     jw_key(w, "argv");
     jw_begin_array(w);
-    for (size_t i = 0; c && i < c->n_arguments; i++)
-        jw_string(w, c->arguments[i]);
+    for (size_t i = 0; command && i < command->n_arguments; i++)
+        jw_string(w, command->arguments[i]);
     jw_end_array(w);
-    if (c && c->environment)
-        field_message(w, "environment", &c->environment->base);
+    if (command && command->environment)
+        field_message(w, "environment", &command->environment->base);
     jw_key(w, "uris");
     jw_begin_array(w);
-    for (size_t i = 0; c && i < c->n_uris; i++) {
+    for (size_t i = 0; command && i < command->n_uris; i++) {
         jw_begin_object(w);
-        jw_field_string(w, "value", c->uris[i]->value);
-        jw_field_bool(w, "executable", c->uris[i]->executable);
+        jw_field_string(w, "value", command->uris[i]->value);
+        jw_field_bool(w, "executable", command->uris[i]->executable);
         jw_end_object(w);
     }
     jw_end_array(w);
@@ -302,27 +311,32 @@ static void write_framework_summary(struct json_writer *w, const struct framewor
     jw_field_bool(w, "recovered", f->recovered);
 }
 
-static void write_task_map(struct json_writer *w, const char *key, const struct map *tasks)
+static void write_task_map(
+    const struct operator_call *c, struct json_writer *w, const char *key, const struct map *tasks)
 {
     jw_key(w, key);
     jw_begin_array(w);
     size_t pos = 0;
     struct map_entry *e;
     while ((e = map_next(tasks, &pos)))
-        state_write_task(w, e->value);
+        if (view_task(&c->view, e->value))
+            state_write_task(w, e->value);
     jw_end_array(w);
 }
 
-static void write_task_list(struct json_writer *w, const char *key, const struct list *tasks)
+static void write_task_list(
+    const struct operator_call *c, struct json_writer *w, const char *key, const struct list *tasks)
 {
     jw_key(w, key);
     jw_begin_array(w);
     LIST_FOREACH (t, tasks, struct task, place_node)
-        state_write_task(w, t);
+        if (view_task(&c->view, t))
+            state_write_task(w, t);
     jw_end_array(w);
 }
 
-static void write_framework(struct json_writer *w, const struct framework *f)
+static void write_framework(
+    const struct operator_call *c, struct json_writer *w, const struct framework *f)
 {
     const Mesos__V1__FrameworkInfo *info = f->info;
     jw_begin_object(w);
@@ -352,9 +366,9 @@ static void write_framework(struct json_writer *w, const struct framework *f)
     } else {
         jw_field_string(w, "role", n ? roles[0] : "*");
     }
-    write_task_map(w, "tasks", &f->tasks);
-    write_task_list(w, "unreachable_tasks", &f->unreachable);
-    write_task_list(w, "completed_tasks", &f->completed);
+    write_task_map(c, w, "tasks", &f->tasks);
+    write_task_list(c, w, "unreachable_tasks", &f->unreachable);
+    write_task_list(c, w, "completed_tasks", &f->completed);
     jw_key(w, "offers");
     jw_begin_array(w);
     LIST_FOREACH (o, &f->offers, struct offer, framework_node)
@@ -363,7 +377,7 @@ static void write_framework(struct json_writer *w, const struct framework *f)
     jw_key(w, "executors");
     jw_begin_array(w);
     LIST_FOREACH (e, &f->executors, struct executor, framework_node)
-        write_executor(w, e);
+        write_executor(c, w, e);
     jw_end_array(w);
     write_labels(w, info->labels);
     if (f->constraints)
@@ -392,8 +406,9 @@ static void write_build(struct shell *s, struct json_writer *w)
     jw_field_string(w, "build_user", "");
 }
 
-static void write_state_head(struct shell *s, struct json_writer *w)
+static void write_state_head(const struct operator_call *c, struct json_writer *w)
 {
+    struct shell *s = c->s;
     const struct master_core *core = s->core;
     char pid[128];
     snprintf(pid, sizeof(pid), "master@%s:%u", s->ip, s->port);
@@ -423,7 +438,7 @@ static void write_state_head(struct shell *s, struct json_writer *w)
     jw_field_i64(w, "port", s->port);
     jw_field_string(w, "hostname", s->hostname);
     jw_end_object(w);
-    if (s->cluster)
+    if (s->cluster && c->view.flags)
         jw_field_string(w, "cluster", s->cluster);
 }
 
@@ -438,22 +453,23 @@ static void write_flag_object(struct shell *s, struct json_writer *w)
     jw_end_object(w);
 }
 
-static void write_framework_lists(struct shell *s, struct json_writer *w, struct str only)
+static void write_framework_lists(
+    const struct operator_call *c, struct json_writer *w, struct str only)
 {
-    const struct master_core *core = s->core;
+    const struct master_core *core = c->s->core;
     jw_key(w, "frameworks");
     jw_begin_array(w);
     MAP_FOREACH (e, &core->frameworks) {
         const struct framework *f = e->value;
-        if (!only.p || str_eq_c(only, f->id->text))
-            write_framework(w, f);
+        if ((!only.p || str_eq_c(only, f->id->text)) && view_framework(&c->view, f))
+            write_framework(c, w, f);
     }
     jw_end_array(w);
     jw_key(w, "completed_frameworks");
     jw_begin_array(w);
     LIST_FOREACH (f, &core->completed_frameworks, struct framework, node) {
-        if (!only.p || str_eq_c(only, f->id->text))
-            write_framework(w, f);
+        if ((!only.p || str_eq_c(only, f->id->text)) && view_framework(&c->view, f))
+            write_framework(c, w, f);
     }
     jw_end_array(w);
 }
@@ -462,8 +478,9 @@ void write_state(const struct operator_call *c, struct json_writer *w)
 {
     const struct master_core *core = c->s->core;
     jw_begin_object(w);
-    write_state_head(c->s, w);
-    write_flag_object(c->s, w);
+    write_state_head(c, w);
+    if (c->view.flags)
+        write_flag_object(c->s, w);
     jw_key(w, "slaves");
     jw_begin_array(w);
     MAP_FOREACH (e, &core->agents) {
@@ -471,12 +488,12 @@ void write_state(const struct operator_call *c, struct json_writer *w)
         if (a->state != AGENT_REGISTERED)
             continue;
         jw_begin_object(w);
-        write_agent_fields(w, a);
+        write_agent_fields(c, w, a);
         jw_end_object(w);
     }
     jw_end_array(w);
     write_recovered(w, core);
-    write_framework_lists(c->s, w, (struct str){0});
+    write_framework_lists(c, w, (struct str){0});
     empty_array(w, "orphan_tasks");
     empty_array(w, "unregistered_frameworks");
     jw_end_object(w);
@@ -485,7 +502,7 @@ void write_state(const struct operator_call *c, struct json_writer *w)
 void write_frameworks(const struct operator_call *c, struct json_writer *w)
 {
     jw_begin_object(w);
-    write_framework_lists(c->s, w, http_request_param(c->req, "framework_id"));
+    write_framework_lists(c, w, http_request_param(c->req, "framework_id"));
     empty_array(w, "unregistered_frameworks");
     jw_end_object(w);
 }
@@ -528,9 +545,9 @@ void write_slaves(const struct operator_call *c, struct json_writer *w)
         if (a->state != AGENT_REGISTERED || (only.p && !str_eq_c(only, a->id->text)))
             continue;
         jw_begin_object(w);
-        write_agent_fields(w, a);
-        write_reservations(
-            w, a, "reserved_resources_full", "unreserved_resources_full", field_wire_resources_if);
+        write_agent_fields(c, w, a);
+        write_reservations(c, w, a, "reserved_resources_full", "unreserved_resources_full",
+            field_wire_resources_if);
         field_wire_resources(w, "used_resources_full", &a->used);
         field_wire_resources(w, "offered_resources_full", &a->offered);
         jw_end_object(w);
@@ -560,8 +577,11 @@ struct summary {
     struct map others; /* framework ids of an agent, agent ids of a framework */
 };
 
-static void summarise(struct map *by_agent, struct summary *framework, const struct task *t)
+static void summarise(const struct operator_call *c, struct map *by_agent,
+    struct summary *framework, const struct task *t)
 {
+    if (!view_task(&c->view, t))
+        return;
     if (t->state < 16)
         framework->by_state[t->state]++;
     map_put(&framework->others, t->agent_id->text, t->agent_id);
@@ -575,17 +595,17 @@ static void summarise(struct map *by_agent, struct summary *framework, const str
     map_put(&agent->others, t->framework->id->text, t->framework);
 }
 
-static void summarise_framework(
-    struct map *by_agent, struct summary *sum, const struct framework *f)
+static void summarise_framework(const struct operator_call *c, struct map *by_agent,
+    struct summary *sum, const struct framework *f)
 {
     size_t pos = 0;
     struct map_entry *e;
     while ((e = map_next(&f->tasks, &pos)))
-        summarise(by_agent, sum, e->value);
+        summarise(c, by_agent, sum, e->value);
     LIST_FOREACH (t, &f->unreachable, struct task, place_node)
-        summarise(by_agent, sum, t);
+        summarise(c, by_agent, sum, t);
     LIST_FOREACH (t, &f->completed, struct task, place_node)
-        summarise(by_agent, sum, t);
+        summarise(c, by_agent, sum, t);
 }
 
 static void write_summary(struct json_writer *w, const struct summary *sum, const char *ids)
@@ -611,7 +631,7 @@ void write_state_summary(const struct operator_call *c, struct json_writer *w)
     struct summary *frameworks = xnew_array(struct summary, map_size(&core->frameworks) + 1);
     size_t n = 0;
     MAP_FOREACH (e, &core->frameworks)
-        summarise_framework(&by_agent, &frameworks[n++], e->value);
+        summarise_framework(c, &by_agent, &frameworks[n++], e->value);
 
     jw_begin_object(w);
     jw_field_string(w, "hostname", c->s->hostname);
@@ -624,7 +644,7 @@ void write_state_summary(const struct operator_call *c, struct json_writer *w)
         if (a->state != AGENT_REGISTERED)
             continue;
         jw_begin_object(w);
-        write_agent_fields(w, a);
+        write_agent_fields(c, w, a);
         write_summary(w, map_get(&by_agent, a->id->text), "framework_ids");
         jw_end_object(w);
     }
@@ -633,9 +653,12 @@ void write_state_summary(const struct operator_call *c, struct json_writer *w)
     jw_begin_array(w);
     n = 0;
     MAP_FOREACH (e, &core->frameworks) {
+        const struct summary *sum = &frameworks[n++];
+        if (!view_framework(&c->view, e->value))
+            continue;
         jw_begin_object(w);
         write_framework_summary(w, e->value);
-        write_summary(w, &frameworks[n++], "slave_ids");
+        write_summary(w, sum, "slave_ids");
         jw_end_object(w);
     }
     jw_end_array(w);

@@ -20,9 +20,10 @@ struct rows {
     size_t n, cap;
 };
 
-static void add_row(struct rows *rows, const struct task *t, struct str only_task)
+static void add_row(
+    const struct operator_call *c, struct rows *rows, const struct task *t, struct str only_task)
 {
-    if (only_task.p && !str_eq_c(only_task, t->id))
+    if ((only_task.p && !str_eq_c(only_task, t->id)) || !view_task(&c->view, t))
         return;
     struct row row = {.task = t, .first = -1, .position = rows->n};
     if (t->n_statuses) {
@@ -32,16 +33,17 @@ static void add_row(struct rows *rows, const struct task *t, struct str only_tas
     vec_push(rows, row);
 }
 
-static void add_framework(struct rows *rows, const struct framework *f, struct str only_task)
+static void add_framework(const struct operator_call *c, struct rows *rows,
+    const struct framework *f, struct str only_task)
 {
     size_t pos = 0;
     struct map_entry *e;
     while ((e = map_next(&f->tasks, &pos)))
-        add_row(rows, e->value, only_task);
+        add_row(c, rows, e->value, only_task);
     LIST_FOREACH (t, &f->unreachable, struct task, place_node)
-        add_row(rows, t, only_task);
+        add_row(c, rows, t, only_task);
     LIST_FOREACH (t, &f->completed, struct task, place_node)
-        add_row(rows, t, only_task);
+        add_row(c, rows, t, only_task);
 }
 
 static int ascending(const void *a, const void *b)
@@ -75,11 +77,11 @@ void write_tasks(const struct operator_call *c, struct json_writer *w)
     MAP_FOREACH (e, &core->frameworks) {
         const struct framework *f = e->value;
         if (!only_framework.p || str_eq_c(only_framework, f->id->text))
-            add_framework(&rows, f, only_task);
+            add_framework(c, &rows, f, only_task);
     }
     LIST_FOREACH (f, &core->completed_frameworks, struct framework, node) {
         if (!only_framework.p || str_eq_c(only_framework, f->id->text))
-            add_framework(&rows, f, only_task);
+            add_framework(c, &rows, f, only_task);
     }
     if (rows.n)
         qsort(rows.items, rows.n, sizeof(rows.items[0]),
@@ -157,8 +159,9 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static void write_role(struct json_writer *w, const struct master_core *core, const char *name)
+static void write_role(const struct operator_call *c, struct json_writer *w, const char *name)
 {
+    const struct master_core *core = c->s->core;
     _cleanup_resources_ struct resources allocated = RESOURCES_INIT, offered = RESOURCES_INIT,
                                          reserved = RESOURCES_INIT, both = RESOURCES_INIT;
     MAP_FOREACH (e, &core->agents) {
@@ -193,7 +196,7 @@ static void write_role(struct json_writer *w, const struct master_core *core, co
     jw_begin_array(w);
     MAP_FOREACH (e, &core->frameworks) {
         const struct framework *f = e->value;
-        if (map_get(&f->clients, name))
+        if (map_get(&f->clients, name) && view_framework(&c->view, f))
             jw_string(w, f->id->text);
     }
     jw_end_array(w);
@@ -223,7 +226,8 @@ void write_roles(const struct operator_call *c, struct json_writer *w)
     jw_key(w, "roles");
     jw_begin_array(w);
     for (size_t i = 0; i < n; i++)
-        write_role(w, c->s->core, names[i]);
+        if (view_role(&c->view, names[i]))
+            write_role(c, w, names[i]);
     jw_end_array(w);
     jw_end_object(w);
 }

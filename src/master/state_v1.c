@@ -30,13 +30,15 @@ static bool is_known_scalar(const struct resource *r, const void *unused)
 }
 
 static void fill_get_roles(
-    struct shell *s, struct arena *arena, Mesos__V1__Master__Response__GetRoles *ret)
+    const struct operator_call *c, struct arena *arena, Mesos__V1__Master__Response__GetRoles *ret)
 {
-    const struct master_core *core = s->core;
+    const struct master_core *core = c->s->core;
     const char **names;
     size_t n = role_names(core, arena, &names);
     ret->roles = arena_new_array(arena, Mesos__V1__Role *, n + 1);
     for (size_t i = 0; i < n; i++) {
+        if (!view_role(&c->view, names[i]))
+            continue;
         NEW(arena, w, Mesos__V1__Role, mesos__v1__role__init);
         w->name = (char *)(uintptr_t)names[i];
         w->has_weight = true;
@@ -46,7 +48,7 @@ static void fill_get_roles(
             arena, Mesos__V1__FrameworkID *, map_size(&core->frameworks) + 1);
         MAP_FOREACH (e, &core->frameworks) {
             const struct framework *f = e->value;
-            if (map_get(&f->clients, names[i]))
+            if (map_get(&f->clients, names[i]) && view_framework(&c->view, f))
                 w->frameworks[w->n_frameworks++] = f->info->id;
         }
         MAP_FOREACH (e, &core->agents) {
@@ -104,9 +106,10 @@ static void fill_get_metrics(
     TAKE(list.items, metrics);
 }
 
-bool fill_response(
-    struct shell *s, Mesos__V1__Master__Call__Type type, struct arena *arena, Response *ret)
+bool fill_response(const struct operator_call *c, Mesos__V1__Master__Call__Type type,
+    struct arena *arena, Response *ret)
 {
+    struct shell *s = c->s;
     ret->has_type = true;
     switch (type) {
     case MESOS__V1__MASTER__CALL__TYPE__GET_HEALTH: {
@@ -156,7 +159,7 @@ bool fill_response(
     case MESOS__V1__MASTER__CALL__TYPE__GET_ROLES: {
         NEW(arena, w, Mesos__V1__Master__Response__GetRoles,
             mesos__v1__master__response__get_roles__init);
-        fill_get_roles(s, arena, w);
+        fill_get_roles(c, arena, w);
         ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_ROLES;
         ret->get_roles = w;
         return true;

@@ -48,8 +48,10 @@ static void put(struct sink *to, const ProtobufCMessage *m)
 
 /* ---- the objects ---- */
 
-static void put_task(struct sink *to, const struct task *t)
+static void put_task(const struct operator_call *c, struct sink *to, const struct task *t)
 {
+    if (!view_task(&c->view, t))
+        return;
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     put(to, &task_to_wire(t, &arena)->base);
 }
@@ -61,7 +63,7 @@ static void each_active_task(const struct operator_call *c, struct sink *to)
         size_t pos = 0;
         struct map_entry *te;
         while ((te = map_next(&f->tasks, &pos)))
-            put_task(to, te->value);
+            put_task(c, to, te->value);
     }
 }
 
@@ -70,7 +72,7 @@ static void each_unreachable_task(const struct operator_call *c, struct sink *to
     MAP_FOREACH (e, &c->s->core->frameworks) {
         const struct framework *f = e->value;
         LIST_FOREACH (t, &f->unreachable, struct task, place_node)
-            put_task(to, t);
+            put_task(c, to, t);
     }
 }
 
@@ -79,11 +81,11 @@ static void each_completed_task(const struct operator_call *c, struct sink *to)
     MAP_FOREACH (e, &c->s->core->frameworks) {
         const struct framework *f = e->value;
         LIST_FOREACH (t, &f->completed, struct task, place_node)
-            put_task(to, t);
+            put_task(c, to, t);
     }
     LIST_FOREACH (f, &c->s->core->completed_frameworks, struct framework, node)
         LIST_FOREACH (t, &f->completed, struct task, place_node)
-            put_task(to, t);
+            put_task(c, to, t);
 }
 
 static void each_executor(const struct operator_call *c, struct sink *to)
@@ -91,6 +93,8 @@ static void each_executor(const struct operator_call *c, struct sink *to)
     MAP_FOREACH (e, &c->s->core->frameworks) {
         const struct framework *f = e->value;
         LIST_FOREACH (x, &f->executors, struct executor, framework_node) {
+            if (!view_executor(&c->view, x))
+                continue;
             _cleanup_arena_ struct arena arena = ARENA_INIT;
             Mesos__V1__Master__Response__GetExecutors__Executor w =
                 MESOS__V1__MASTER__RESPONSE__GET_EXECUTORS__EXECUTOR__INIT;
@@ -103,8 +107,10 @@ static void each_executor(const struct operator_call *c, struct sink *to)
     }
 }
 
-static void put_framework(struct sink *to, const struct framework *f)
+static void put_framework(const struct operator_call *c, struct sink *to, const struct framework *f)
 {
+    if (!view_framework(&c->view, f))
+        return;
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     put(to, &framework_to_wire(f, &arena)->base);
 }
@@ -112,13 +118,13 @@ static void put_framework(struct sink *to, const struct framework *f)
 static void each_framework(const struct operator_call *c, struct sink *to)
 {
     MAP_FOREACH (e, &c->s->core->frameworks)
-        put_framework(to, e->value);
+        put_framework(c, to, e->value);
 }
 
 static void each_completed_framework(const struct operator_call *c, struct sink *to)
 {
     LIST_FOREACH (f, &c->s->core->completed_frameworks, struct framework, node)
-        put_framework(to, f);
+        put_framework(c, to, f);
 }
 
 static void each_agent(const struct operator_call *c, struct sink *to)
@@ -126,8 +132,11 @@ static void each_agent(const struct operator_call *c, struct sink *to)
     MAP_FOREACH (e, &c->s->core->agents) {
         const struct agent *a = e->value;
         _cleanup_arena_ struct arena arena = ARENA_INIT;
-        if (a->state == AGENT_REGISTERED)
-            put(to, &agent_to_wire(a, &arena)->base);
+        if (a->state != AGENT_REGISTERED)
+            continue;
+        Mesos__V1__Master__Response__GetAgents__Agent *w = agent_to_wire(a, &arena);
+        view_agent(&c->view, w, &arena);
+        put(to, &w->base);
     }
 }
 
@@ -135,8 +144,9 @@ static void each_recovered_agent(const struct operator_call *c, struct sink *to)
 {
     MAP_FOREACH (e, &c->s->core->agents) {
         const struct agent *a = e->value;
+        _cleanup_arena_ struct arena arena = ARENA_INIT;
         if (a->state != AGENT_REGISTERED)
-            put(to, &a->info->base);
+            put(to, &view_agent_info(&c->view, a->info, &arena)->base);
     }
 }
 
