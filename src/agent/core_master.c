@@ -267,6 +267,7 @@ void agent_core_link_up(struct agent_core *core, const struct agent_now *now)
     Dcos__Internal__AgentRecord record = DCOS__INTERNAL__AGENT_RECORD__INIT;
     record.hello = &hello;
     agent_core_to_master(core, &record);
+    core->spoke_us = core->now.boot_us;
     send_register(core);
 }
 
@@ -367,6 +368,8 @@ static void handle_message(struct agent_core *core, const Dcos__Internal__Framew
 
 static void handle_ping(struct agent_core *core, const Dcos__Internal__Ping *p)
 {
+    agent_lease_renew(core);
+    core->spoke_us = core->now.boot_us;
     Dcos__Internal__Pong pong = DCOS__INTERNAL__PONG__INIT;
     pong.has_sequence = p->has_sequence;
     pong.sequence = p->sequence;
@@ -401,11 +404,9 @@ void agent_core_master_record(
     }
     /* Whatever it says, it lives. */
     agent_core_timer_start(core, &core->link_timer, core->ping_timeout_us);
-    /* Before anything counts as contact: a record may have waited here while the machine slept. */
+    /* Before a ping counts as contact: it may have waited here while the machine slept. */
     if (agent_lease_over(core))
         agent_lease_check(core);
-    if (core->link == AGENT_REGISTERED_LINK)
-        agent_lease_renew(core);
     if (m->hello) {
         if (m->hello->major != LINK_MAJOR)
             agent_core_relink(core, "the master speaks another version of the agent protocol");

@@ -6,9 +6,11 @@
  * Draining: the operator wants the machine empty. All tasks are asked to end, new ones are refused,
  * and updates say why. It is over when the master says so, not when the agent is empty.
  *
- * Fencing: the master lends the agent its tasks for `lease_us` from each record on. Tasks that
- * asked for it are killed when that time is over, so that the master may start them elsewhere
- * without two of them running. Time is measured on a clock that nobody sets and that goes on while
+ * Fencing: the master lends the agent its tasks for `lease_us` from each word that it heard of the
+ * agent. The answer to the registration proves that it heard that, and a ping that it heard the
+ * answer to the one before; any other record proves nothing, it comes also when the way to the
+ * master is cut. Tasks that asked for it are killed when that time is over, so that the master may
+ * start them elsewhere without two of them running. Time is measured on a clock that nobody sets and that goes on while
  * the machine is suspended; timers do not, so while there is something to fence the clock is looked
  * at every second. What is on disk is a contact that is at most a quarter of the lease old: an
  * agent that was started again meanwhile ends the tasks rather too early than too late.
@@ -155,7 +157,7 @@ void agent_lease_check(struct agent_core *core)
 
 void agent_lease_renew(struct agent_core *core)
 {
-    core->contact_us = core->now.boot_us;
+    core->contact_us = MAX(core->contact_us, core->spoke_us);
     if (heap_contains(&core->lease_timer.node) &&
         core->contact_us - core->stored_contact_us >= core->lease_us / LEASE_STORE_SHARE)
         agent_record_dirty(core, &core->record);

@@ -251,28 +251,54 @@ static void lease_ends_what_asked_for_it(void **state)
     assert_non_null(strstr(world_update(w, i)->status->message, "lease of 75secs"));
 }
 
-static void any_record_renews_the_lease(void **state)
+static void ping(struct world *w)
+{
+    Dcos__Internal__Ping p = DCOS__INTERNAL__PING__INIT;
+    Dcos__Internal__MasterRecord r = DCOS__INTERNAL__MASTER_RECORD__INIT;
+    r.ping = &p;
+    world_master(w, &r);
+}
+
+static void pings_renew_the_lease(void **state)
 {
     struct world *w = *state;
     w->fencing = true;
     lease_registered(w);
     started(w, "t1", NULL, true);
     for (int i = 0; i < 10; i++) {
-        world_advance(w, LEASE_US - USEC_PER_SEC);
-        Dcos__Internal__Ping ping = DCOS__INTERNAL__PING__INIT;
-        Dcos__Internal__MasterRecord r = DCOS__INTERNAL__MASTER_RECORD__INIT;
-        r.ping = &ping;
-        world_master(w, &r);
+        world_advance(w, LEASE_US / 2 - USEC_PER_SEC);
+        ping(w);
     }
     assert_int_equal(world_count(w, AGENT_DESTROY), 0);
     /* A master whose time is over does not. */
     w->epoch--;
-    world_advance(w, LEASE_US - USEC_PER_SEC);
-    Dcos__Internal__Ping ping = DCOS__INTERNAL__PING__INIT;
-    Dcos__Internal__MasterRecord r = DCOS__INTERNAL__MASTER_RECORD__INIT;
-    r.ping = &ping;
-    world_master(w, &r);
-    world_advance(w, 1 * USEC_PER_SEC);
+    world_advance(w, LEASE_US / 2);
+    ping(w);
+    world_advance(w, USEC_PER_SEC);
+    assert_int_equal(world_count(w, AGENT_DESTROY), 1);
+}
+
+/* The last ping proves only that the answer to the one before was heard. */
+static void an_answer_that_may_be_lost_is_no_contact(void **state)
+{
+    struct world *w = *state;
+    w->fencing = true;
+    lease_registered(w);
+    started(w, "t1", NULL, true);
+    world_advance(w, 10 * USEC_PER_SEC);
+    ping(w);
+    world_advance(w, 10 * USEC_PER_SEC);
+    ping(w);
+    /* Other records go on coming when the way to the master is cut. */
+    for (int i = 0; i < 10; i++) {
+        world_advance(w, (LEASE_US - 10 * USEC_PER_SEC) / 10 - USEC_PER_MSEC);
+        Dcos__Internal__ReconcileTasks reconcile = DCOS__INTERNAL__RECONCILE_TASKS__INIT;
+        Dcos__Internal__MasterRecord r = DCOS__INTERNAL__MASTER_RECORD__INIT;
+        r.reconcile = &reconcile;
+        world_master(w, &r);
+    }
+    assert_int_equal(world_count(w, AGENT_DESTROY), 0);
+    world_advance(w, 10 * USEC_PER_MSEC);
     assert_int_equal(world_count(w, AGENT_DESTROY), 1);
 }
 
@@ -303,10 +329,7 @@ static void suspended_machines_count_the_time(void **state)
     started(w, "t1", NULL, true);
     w->now.boot_us += LEASE_US; /* timers stood still meanwhile */
     /* What was waiting in the socket is no new contact. */
-    Dcos__Internal__Ping ping = DCOS__INTERNAL__PING__INIT;
-    Dcos__Internal__MasterRecord r = DCOS__INTERNAL__MASTER_RECORD__INIT;
-    r.ping = &ping;
-    world_master(w, &r);
+    ping(w);
     assert_int_equal(world_count(w, AGENT_DESTROY), 1);
 }
 
@@ -359,10 +382,8 @@ static void lease_that_ended_meanwhile_ends_tasks_at_the_start(void **state)
     started(w, "t1", NULL, true);
     /* Renewed, and that is on disk. */
     world_advance(w, LEASE_US / 2);
-    Dcos__Internal__Ping ping = DCOS__INTERNAL__PING__INIT;
-    Dcos__Internal__MasterRecord r = DCOS__INTERNAL__MASTER_RECORD__INIT;
-    r.ping = &ping;
-    world_master(w, &r);
+    ping(w);
+    ping(w);
     w->now.boot_us += LEASE_US - USEC_PER_SEC;
     assert_int_equal(world_restart(w), 0);
     assert_int_equal(world_count(w, AGENT_DESTROY), 0);
@@ -514,7 +535,8 @@ int main(void)
         TEST(drain_comes_with_registration),
         TEST(drain_waits_for_broken_streams),
         TEST(lease_ends_what_asked_for_it),
-        TEST(any_record_renews_the_lease),
+        TEST(pings_renew_the_lease),
+        TEST(an_answer_that_may_be_lost_is_no_contact),
         TEST(a_link_without_registration_is_no_contact),
         TEST(suspended_machines_count_the_time),
         TEST(timers_alone_notice_a_suspension),
