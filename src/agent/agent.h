@@ -99,6 +99,7 @@ void agent_link_stop(struct agent *a);
 /* Lets what was sent go out, then stops the loop. */
 void agent_link_finish(struct agent *a);
 void agent_link_send(struct agent *a, const struct agent_effect *e);
+void agent_link_registered(struct agent *a);
 void agent_link_drop(struct agent *a, const struct agent_effect *e);
 
 /* ---- executor_api.c ---- */

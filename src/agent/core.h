@@ -319,7 +319,7 @@ struct agent_core {
     int64_t drain_start_wall_us;
 
     /* The lease: core_node.c. Times are agent_now.boot_us. */
-    int64_t lease_us; /* 0 = the master gave none */
+    int64_t lease_us;                      /* 0 = the master gave none */
     int64_t contact_us, stored_contact_us; /* of the last word that a master surely heard */
     int64_t spoke_us; /* when what the master answers next was said: registration or pong */
     struct agent_timer lease_timer; /* runs while something is to be fenced */

@@ -418,6 +418,9 @@ void agent_core_master_record(
         return handle_refused(core, m->refused);
     if (m->ping)
         return handle_ping(core, m->ping);
+    if (m->shutdown_agent)
+        return leave(core, m->shutdown_agent->message ? m->shutdown_agent->message
+                                                      : "the master told the agent to shut down");
     if (core->link != AGENT_REGISTERED_LINK)
         return; /* nothing else comes before the answer to the registration */
     if (m->run_task)
@@ -453,7 +456,4 @@ void agent_core_master_record(
         agent_core_reconcile_operations(core, m->reconcile_operations);
     else if (m->drain_agent)
         agent_core_set_drain(core, m->drain_agent->config);
-    else if (m->shutdown_agent)
-        leave(core, m->shutdown_agent->message ? m->shutdown_agent->message
-                                               : "the master told the agent to shut down");
 }

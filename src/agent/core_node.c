@@ -10,10 +10,11 @@
  * agent. The answer to the registration proves that it heard that, and a ping that it heard the
  * answer to the one before; any other record proves nothing, it comes also when the way to the
  * master is cut. Tasks that asked for it are killed when that time is over, so that the master may
- * start them elsewhere without two of them running. Time is measured on a clock that nobody sets and that goes on while
- * the machine is suspended; timers do not, so while there is something to fence the clock is looked
- * at every second. What is on disk is a contact that is at most a quarter of the lease old: an
- * agent that was started again meanwhile ends the tasks rather too early than too late.
+ * start them elsewhere without two of them running. Time is measured on a clock that nobody sets
+ * and that goes on while the machine is suspended; timers do not, so while there is something to
+ * fence the clock is looked at every second. What is on disk is a contact that is at most a quarter
+ * of the lease old: an agent that was started again meanwhile ends the tasks rather too early than
+ * too late.
  */
 
 #define LEASE_LOOK_US (1 * USEC_PER_SEC)

@@ -161,7 +161,6 @@ static void on_response(struct http_call *call, const struct http_response *res,
     (void)call;
     if (res->status == 200) {
         l->answered = true;
-        l->backoff_us = DIAL_MIN_US;
         l->complained = false;
         log_info("connected to the master master=%s:%u", l->host, l->port);
         return;
@@ -318,6 +317,17 @@ void agent_link_send(struct agent *a, const struct agent_effect *e)
 void agent_link_drop(struct agent *a, const struct agent_effect *e)
 {
     struct agent_link_shell *l = a->link;
-    if (l && l->call && e->number == a->core->link_number)
+    if (!l || e->number != a->core->link_number)
+        return;
+    if (l->call)
         cut(l, e->message, false);
+    else /* the master was faster */
+        log_warn("the link to the master ended: %s", e->message);
+}
+
+void agent_link_registered(struct agent *a)
+{
+    /* Not before: a master that refuses the agent is asked less and less often. */
+    if (a->link)
+        a->link->backoff_us = DIAL_MIN_US;
 }

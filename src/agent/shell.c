@@ -47,6 +47,7 @@ static void registered(struct agent *a, const char *id)
     a->registered_wall_us = clock_realtime_us();
     log_info("registered with master agent=%s master=%s", id,
         a->core->master_id ? a->core->master_id : "?");
+    agent_link_registered(a);
 }
 
 static void carry_out(struct agent *a, const struct agent_effect *e)

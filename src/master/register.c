@@ -319,8 +319,8 @@ static bool may_register(
         return false;
     }
     if (id[0] && map_get(&core->gone, id)) {
-        *ret = (struct refusal){
-            .message = "Agent has been marked gone", .shutdown = true, .forget = true};
+        /* It ends what it runs because of that, and comes again as another agent. */
+        *ret = (struct refusal){.message = "Agent has been marked gone", .forget = true};
         return false;
     }
     const struct agent *a = id[0] ? map_get(&core->agents, id) : NULL;

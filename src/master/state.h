@@ -506,8 +506,8 @@ void broadcast_agent_failure(struct master_core *core, const char *agent_id);
 /* ---- register.c ---- */
 struct refusal {
     const char *message;
-    bool shutdown; /* the agent must end what it runs */
-    bool forget;   /* and give up its id */
+    bool shutdown; /* the agent must end */
+    bool forget;   /* it must end what it runs and give up its id */
 };
 /* False: refused, for the reason given. */
 bool agent_register(struct master_core *core, struct link *l, const Dcos__Internal__Register *reg,

@@ -440,6 +440,18 @@ static void shutdown_ends_everything(void **state)
     assert_string_equal(world_effect(w, AGENT_EXIT, 0)->message, "Machine is DOWN");
 }
 
+/* Its machine is under maintenance: it is told so instead of being registered. */
+static void shutdown_instead_of_registration(void **state)
+{
+    struct world *w = *state;
+    agent_core_link_up(w->core, world_now(w));
+    Dcos__Internal__ShutdownAgent s = DCOS__INTERNAL__SHUTDOWN_AGENT__INIT;
+    Dcos__Internal__MasterRecord r = DCOS__INTERNAL__MASTER_RECORD__INIT;
+    r.shutdown_agent = &s;
+    world_master(w, &r);
+    assert_int_equal(world_count(w, AGENT_EXIT), 1);
+}
+
 static void gone_agents_register_anew(void **state)
 {
     struct world *w = *state;
@@ -546,6 +558,7 @@ int main(void)
         TEST(executors_of_others_end_as_a_whole),
         TEST(no_lease_no_fencing),
         TEST(shutdown_ends_everything),
+        TEST(shutdown_instead_of_registration),
         TEST(gone_agents_register_anew),
         TEST(flags_that_changed),
     };

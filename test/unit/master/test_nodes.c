@@ -327,7 +327,6 @@ static void test_mark_gone(void **state)
     for (int i = 0; i < 2; i++) { /* the id never comes back */
         uint64_t link = 20 + (uint64_t)i;
         assert_null(harness_register(s.h, link, s.agent, "a1", NULL));
-        take(s.h, link, "shutdown_agent");
         const json_t *refused = take(s.h, link, "refused");
         assert_true(json_is_true(at(refused, "refused.forget")));
         harness_failover(s.h);
