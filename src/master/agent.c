@@ -30,6 +30,7 @@ struct agent *core_agent_new(struct master_core *core, const char *id)
     list_init(&a->inverse_answers);
     list_init(&a->inverse_node);
     node_timers_init(a);
+    list_init(&a->held);
     a->ping_timer.fn = ping_due;
     a->reregister_timer.fn = reregister_due;
     map_put(&core->agents, a->id->text, a);
@@ -50,6 +51,9 @@ void core_agent_free(struct master_core *core, struct agent *a)
     list_remove(&a->removal_node);
     list_remove(&a->machine_node);
     list_remove(&a->inverse_node);
+    list_remove(&a->held);
+    agent_uncount(core, a);
+    resources_done(&a->run_shared);
     resources_done(&a->total);
     resources_done(&a->available);
     resources_done(&a->used);
@@ -99,6 +103,7 @@ void agent_set_total(struct master_core *core, struct agent *a, const struct res
     RESOURCES_FOREACH(item, &plain)
     if (!item->kind->shared)
         resources_subtract_one(&a->available, item);
+    agent_recount(core, a);
     mark_dirty(core, a);
     core->change++;
 }
@@ -213,7 +218,7 @@ void agent_disconnect(struct master_core *core, struct agent *a)
         l->agent = NULL;
     agent_withdraw(core, a);
     a->link = 0;
-    list_remove(&a->dirty);
+    agent_offerable_changed(core, a);
     core->change++;
     /* A framework that does not checkpoint loses what ran there: the agent ends those executors
      * when it restarts, and nobody would report them. */

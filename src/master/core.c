@@ -25,6 +25,10 @@ void master_config_defaults(struct master_config *c)
         .max_unreachable_tasks = 1000,
         .root_submissions = true,
         .filter_gpu_resources = true,
+        .min_allocatable_resources = "cpus:0.01|mem:32",
+        .allocator_recovery_timeout_us = 600 * USEC_PER_SEC,
+        .recovery_factor_milli = 800,
+        .allocator_trace = TRACE_DEFAULT,
         .hostname = "localhost",
         .ip = "127.0.0.1",
         .version = "1.11.0",
@@ -56,7 +60,9 @@ struct master_core *master_core_new(const struct master_config *config)
     loss_init(core);
     maintenance_init(core);
     inverse_init(core);
+    list_init(&core->held);
     core->root.name = xstrdup("");
+    settings_init(core);
     return core;
 }
 
@@ -64,6 +70,7 @@ void master_core_free(struct master_core *core)
 {
     if (!core)
         return;
+    shares_rebuild(core); /* later it would meet what is gone */
     MAP_FOREACH (e, &core->frameworks)
         core_framework_free(core, e->value);
     struct framework *f;
@@ -99,6 +106,7 @@ void master_core_free(struct master_core *core)
     umap_done(&core->streams);
     umap_done(&core->filters);
     roles_done(core);
+    settings_done(core);
     vec_done(&core->free_client_slots);
     vec_done(&core->free_agent_slots);
     heap_done(&core->timers);
@@ -162,6 +170,8 @@ void master_core_start(
     memcpy(core->master_id, master_id, n);
     core->master_id[n] = '\0';
     loss_start(core);
+    settings_start(core);
+    allocator_start(core);
     /* Nobody knows how long a framework has been away: it gets its own time, and no less than the
      * agents get, so that a failover of ours does not cost it its tasks. */
     MAP_FOREACH (e, &core->frameworks) {

@@ -61,11 +61,24 @@ struct master_config {
     bool filter_gpu_resources;         /* true */
     /* What frameworks may do; NULL: everything. Borrowed, must not change. */
     const struct authorizer *authorizer;
+    /* The allocator; texts are read once and may be NULL. */
+    bool role_sorter_random, framework_sorter_random; /* false: dominant-resource fairness */
+    const char *min_allocatable_resources;            /* "cpus:0.01|mem:32" */
+    const char *fair_sharing_excluded;                /* names of resources, by comma */
+    const char *weights; /* "role=2.5,other=1", in force when the store has none */
+    const char *roles;   /* by comma: no others may be used, "*" apart */
+    const char *domain;  /* DomainInfo as JSON */
+    bool require_agent_domain;
+    int64_t allocator_recovery_timeout_us; /* 10 min */
+    int64_t recovery_factor_milli;         /* 800 */
+    size_t allocator_trace;                /* entries kept of what allocation decided; 0: none */
     /* What SUBSCRIBED tells about this master; copied. */
     const char *hostname, *ip, *version;
     uint16_t port;
 };
 void master_config_defaults(struct master_config *c);
+/* The texts of the allocator can be read. -EINVAL; what cannot is left out by master_core_new(). */
+int master_config_check(const struct master_config *c, struct error *err);
 
 struct master_core *master_core_new(const struct master_config *config);
 void master_core_free(struct master_core *core);
@@ -121,6 +134,24 @@ int master_core_check_operation(struct master_core *core, const char *agent_id,
  */
 int master_core_apply_operation(struct master_core *core, const char *agent_id,
     const Mesos__V1__Offer__Operation *op, int64_t now_us, struct error *err);
+/* What random orders draw from; before the start, then as often as wanted. */
+void master_core_seed(struct master_core *core, uint64_t seed);
+/* Agents of other hosts are not offered; NULL: all are. */
+void master_core_whitelist(
+    struct master_core *core, const char *const *hostnames, size_t n, int64_t now_us);
+/* Whether the configurations may be set: -EINVAL, or -ENOSPC when guarantees would exceed what the
+ * cluster has; `force` skips that check and the one of what is in use. Then updating cannot fail.
+ */
+int quota_check(struct master_core *core, Mesos__V1__Quota__QuotaConfig *const *configs, size_t n,
+    bool force, struct error *err);
+/* All of them at once; an empty one takes the role's quota away. */
+void master_core_update_quota(struct master_core *core,
+    Mesos__V1__Quota__QuotaConfig *const *configs, size_t n, int64_t now_us);
+bool master_core_has_quota(const struct master_core *core, const char *role);
+int weights_check(
+    struct master_core *core, Mesos__V1__WeightInfo *const *infos, size_t n, struct error *err);
+void master_core_update_weights(
+    struct master_core *core, Mesos__V1__WeightInfo *const *infos, size_t n, int64_t now_us);
 /* Whether effects of type EFFECT_OPERATOR_EVENT are made; off at first. */
 void master_core_operator_events(struct master_core *core, bool wanted);
 /* How many of these effects were made so far, whether they are taken yet or not. */

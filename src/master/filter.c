@@ -20,6 +20,7 @@ void core_filter_free(struct master_core *core, struct filter *f)
     umap_remove(&core->filters, filter_key(f->client, f->agent));
     core_timer_stop(core, &f->timer);
     list_remove(&f->client_node);
+    f->client->n_filters--;
     list_remove(&f->agent_node);
     resources_done(&f->resources);
     free(f);
@@ -46,6 +47,7 @@ void filter_add(struct master_core *core, struct client *c, struct agent *a,
         list_init(&f->client_node);
         list_init(&f->agent_node);
         list_push(&c->filters, &f->client_node);
+        c->n_filters++;
         list_push(&a->filters, &f->agent_node);
         umap_put(&core->filters, filter_key(c, a), f);
     }
@@ -58,10 +60,14 @@ void filter_add(struct master_core *core, struct client *c, struct agent *a,
 }
 
 bool filter_blocks(struct master_core *core, const struct client *c, const struct agent *a,
-    const struct resources *r)
+    const struct resources *r, int64_t *ret_until_us)
 {
-    const struct filter *f = umap_get(&core->filters, filter_key(c, a));
-    return f && resources_contains(&f->resources, r);
+    const struct filter *f = c->n_filters ? umap_get(&core->filters, filter_key(c, a)) : NULL;
+    if (!f || !resources_contains(&f->resources, r))
+        return false;
+    if (ret_until_us)
+        *ret_until_us = f->timer.node.key;
+    return true;
 }
 
 void filters_clear_client(struct master_core *core, struct client *c)

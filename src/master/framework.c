@@ -240,12 +240,28 @@ static void send_subscribed(struct master_core *core, struct framework *f)
     heartbeat_due(core, &f->heartbeat_timer, core->now);
 }
 
+int check_allowed_roles(
+    struct master_core *core, const Mesos__V1__FrameworkInfo *info, struct error *err)
+{
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    size_t n;
+    const char **roles = framework_roles(info, &arena, &n);
+    for (size_t i = 0; i < n; i++)
+        if (!role_is_allowed(core, roles[i]))
+            return error_set(
+                err, -EINVAL, "Role '%s' is not present in the master's --roles", roles[i]);
+    return 0;
+}
+
 static int check_subscribe(struct master_core *core, const Mesos__V1__Scheduler__Call *call,
     const char *id, struct error *err)
 {
     const Mesos__V1__Scheduler__Call__Subscribe *sub = call->subscribe;
     const Mesos__V1__FrameworkInfo *info = sub->framework_info;
     int r = framework_info_validate(info, err);
+    if (r < 0)
+        return r;
+    r = check_allowed_roles(core, info, err);
     if (r < 0)
         return r;
     if (!core->config.root_submissions && streq(info->user, "root"))

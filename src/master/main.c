@@ -32,6 +32,10 @@ struct options {
     unsigned removal_percent; /* of the limit */
     bool root_submissions, filter_gpu_resources;
     struct master_security_settings security;
+    const char *role_sorter, *framework_sorter;
+    double recovery_factor;
+    int64_t allocator_trace;
+    struct master_config allocator; /* the texts */
 };
 
 static void on_timer(struct timer *t)
@@ -191,6 +195,33 @@ static void handle(struct http_request *req, void *userdata)
 
 /* ---- start ---- */
 
+static int check_sorter(const char *flag, const char *value)
+{
+    if (streq(value, "drf") || streq(value, "random"))
+        return 0;
+    fprintf(stderr, "dcos-master: --%s must be drf or random\n", flag);
+    return -EINVAL;
+}
+
+static int check_allocator(const struct options *o)
+{
+    struct error err = ERROR_INIT;
+    if (check_sorter("role_sorter", o->role_sorter) < 0 ||
+        check_sorter("framework_sorter", o->framework_sorter) < 0)
+        return -EINVAL;
+    if (o->recovery_factor < 0 || o->recovery_factor > 1 || o->allocator_trace < 0 ||
+        o->allocator.allocator_recovery_timeout_us < 0) {
+        fprintf(stderr, "dcos-master: --allocator_agent_recovery_factor is a number from 0 to 1, "
+                        "the other settings of the allocator must not be negative\n");
+        return -EINVAL;
+    }
+    if (master_config_check(&o->allocator, &err) < 0) {
+        fprintf(stderr, "dcos-master: %s\n", err.msg);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static int parse_options(struct options *o, struct flag *flags, size_t n, int argc, char **argv)
 {
     static const struct program program = {.name = "dcos-master",
@@ -230,13 +261,24 @@ static int parse_options(struct options *o, struct flag *flags, size_t n, int ar
         fprintf(stderr, "dcos-master: %s\n", err.msg);
         return -EINVAL;
     }
-    return 0;
+    return check_allocator(o);
 }
 
 static void make_core(struct shell *s, const struct options *o)
 {
     struct master_config c;
     master_config_defaults(&c);
+    c.min_allocatable_resources = o->allocator.min_allocatable_resources;
+    c.fair_sharing_excluded = o->allocator.fair_sharing_excluded;
+    c.weights = o->allocator.weights;
+    c.roles = o->allocator.roles;
+    c.domain = o->allocator.domain;
+    c.require_agent_domain = o->allocator.require_agent_domain;
+    c.allocator_recovery_timeout_us = o->allocator.allocator_recovery_timeout_us;
+    c.role_sorter_random = streq(o->role_sorter, "random");
+    c.framework_sorter_random = streq(o->framework_sorter, "random");
+    c.recovery_factor_milli = (int64_t)(o->recovery_factor * 1000 + 0.5);
+    c.allocator_trace = (size_t)o->allocator_trace;
     c.agent_ping_timeout_us = o->ping_timeout;
     c.max_agent_ping_timeouts = (unsigned)o->max_ping_timeouts;
     c.agent_reregister_timeout_us = o->reregister_timeout;
@@ -258,6 +300,9 @@ static void make_core(struct shell *s, const struct options *o)
     c.port = s->port;
     c.version = MESOS_VERSION;
     s->core = master_core_new(&c);
+    uint64_t seed;
+    random_bytes(&seed, sizeof(seed));
+    master_core_seed(s->core, seed);
 }
 
 /* A full disk is such a case: nothing is acknowledged until there is space again. */
@@ -391,6 +436,28 @@ int main(int argc, char **argv)
             "keep agents with GPUs for frameworks that know them"},
         {"max_operator_event_stream_subscribers", FLAG_I64, &o.operators_max, "1000", "N",
             "operators that follow events; one more ends the oldest one's stream"},
+        {"role_sorter", FLAG_STRING, &o.role_sorter, "drf", "NAME",
+            "whose turn it is among roles: drf (dominant-resource fairness) or random"},
+        {"framework_sorter", FLAG_STRING, &o.framework_sorter, "drf", "NAME",
+            "the same among the frameworks of a role"},
+        {"min_allocatable_resources", FLAG_STRING, &o.allocator.min_allocatable_resources,
+            "cpus:0.01|mem:32", "SETS", "what an offer must have: one of the sets, whole"},
+        {"fair_sharing_excluded_resource_names", FLAG_STRING, &o.allocator.fair_sharing_excluded,
+            NULL, "NAMES", "resources that do not count for fairness"},
+        {"weights", FLAG_STRING, &o.allocator.weights, NULL, "ROLE=WEIGHT,...",
+            "weights of roles, as long as none were set at run time"},
+        {"roles", FLAG_STRING, &o.allocator.roles, NULL, "ROLE,...",
+            "the roles that may be used; default: any"},
+        {"domain", FLAG_STRING, &o.allocator.domain, NULL, "JSON",
+            "fault domain of the master, as DomainInfo"},
+        {"require_agent_domain", FLAG_BOOL, &o.allocator.require_agent_domain, "false", NULL,
+            "refuse agents without a fault domain"},
+        {"allocator_recovery_timeout", FLAG_DURATION, &o.allocator.allocator_recovery_timeout_us,
+            "10mins", "DURATION", "longest wait for agents after a fail-over, with quotas set"},
+        {"allocator_agent_recovery_factor", FLAG_DOUBLE, &o.recovery_factor, "0.8", "FRACTION",
+            "part of the known agents that must be back before offers are made, with quotas set"},
+        {"allocator_trace", FLAG_I64, &o.allocator_trace, "8192", "N",
+            "decisions of the allocator to remember for /allocator/trace; 0: none"},
         {"logging_level", FLAG_STRING, &o.logging_level, "INFO", "LEVEL",
             "error, warning, info or debug"},
         {"ready_file", FLAG_STRING, &o.ready_file, NULL, "PATH",

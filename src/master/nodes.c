@@ -82,8 +82,8 @@ static void store_node(struct master_core *core, const struct node *n)
 
 static void take_off_the_market(struct master_core *core, struct agent *a)
 {
-    list_remove(&a->dirty);
     agent_withdraw(core, a);
+    agent_offerable_changed(core, a);
 }
 
 /* ---- draining ---- */

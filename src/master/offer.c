@@ -35,9 +35,14 @@ struct offer *core_offer_new(
 
     _cleanup_resources_ struct resources plain = RESOURCES_INIT;
     resources_allocate(&o->resources, NULL, &plain);
+    /* Shared ones stay available to others, in later runs. */
     RESOURCES_FOREACH(item, &plain)
-    if (!item->kind->shared)
-        resources_subtract_one(&a->available, item);
+    {
+        if (item->kind->shared)
+            resources_add_one(&a->run_shared, item);
+        else
+            resources_subtract_one(&a->available, item);
+    }
     resources_add(&a->offered, &o->resources);
     resources_add(&f->offered, &o->resources);
     client_charge(core, c, &o->resources, +1);

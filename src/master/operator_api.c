@@ -99,6 +99,13 @@ static const struct {
     {MESOS__V1__MASTER__CALL__TYPE__DESTROY_VOLUMES, operator_destroy_volumes},
     {MESOS__V1__MASTER__CALL__TYPE__GROW_VOLUME, operator_grow_volume},
     {MESOS__V1__MASTER__CALL__TYPE__SHRINK_VOLUME, operator_shrink_volume},
+    {MESOS__V1__MASTER__CALL__TYPE__GET_QUOTA, operator_get_quota},
+    {MESOS__V1__MASTER__CALL__TYPE__GET_ROLES, operator_get_roles},
+    {MESOS__V1__MASTER__CALL__TYPE__UPDATE_QUOTA, operator_update_quota},
+    {MESOS__V1__MASTER__CALL__TYPE__SET_QUOTA, operator_set_quota},
+    {MESOS__V1__MASTER__CALL__TYPE__REMOVE_QUOTA, operator_remove_quota},
+    {MESOS__V1__MASTER__CALL__TYPE__GET_WEIGHTS, operator_get_weights},
+    {MESOS__V1__MASTER__CALL__TYPE__UPDATE_WEIGHTS, operator_update_weights},
 };
 
 /* The field that must be there and is not, or NULL. */
@@ -108,6 +115,8 @@ static const char *missing_field(const Mesos__V1__Master__Call *call)
         return "type";
     if (call->teardown && !call->teardown->framework_id)
         return "teardown.framework_id";
+    if (call->remove_quota && !call->remove_quota->role)
+        return "remove_quota.role";
     return wire_missing_of_type(
         &call->base, &mesos__v1__master__call__type__descriptor, (int)call->type);
 }

@@ -37,9 +37,11 @@ void master_info_init(
     ret->address->ip = core->ip;
     ret->address->has_port = true;
     ret->address->port = core->config.port;
+    ret->domain = core->domain;
     static const Mesos__V1__MasterInfo__Capability__Type types[] = {
         MESOS__V1__MASTER_INFO__CAPABILITY__TYPE__AGENT_UPDATE,
         MESOS__V1__MASTER_INFO__CAPABILITY__TYPE__AGENT_DRAINING,
+        MESOS__V1__MASTER_INFO__CAPABILITY__TYPE__QUOTA_V2,
     };
     ret->capabilities = arena_new_array(
         arena, Mesos__V1__MasterInfo__Capability *, ARRAY_SIZE(types));

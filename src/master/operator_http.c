@@ -171,6 +171,8 @@ static const struct action {
     {"/unreserve", POST, .handle = endpoint_unreserve},
     {"/create-volumes", POST, .handle = endpoint_create_volumes},
     {"/destroy-volumes", POST, .handle = endpoint_destroy_volumes},
+    {"/quota", GET | POST | 1u << HTTP_DELETE, .prefix = true, .handle = operator_quota_endpoint},
+    {"/weights", GET | 1u << HTTP_PUT, .handle = operator_weights_endpoint},
 };
 
 static bool method_fits(struct http_request *req, unsigned methods)

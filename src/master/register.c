@@ -416,6 +416,9 @@ bool agent_register(struct master_core *core, struct link *l, const Dcos__Intern
     }
     if (!may_register(core, reg, ret))
         return false;
+    ret->message = domain_refusal(core, info);
+    if (ret->message)
+        return false;
 
     struct merge m = {.core = core, .reg = reg};
     struct agent *a = m.a = identify(core, reg, &m.announce);
@@ -438,6 +441,7 @@ bool agent_register(struct master_core *core, struct link *l, const Dcos__Intern
     }
     agent_set_info(a, info, reg->version, reg->capabilities, reg->n_capabilities);
     a->ip = arena_strdup(&a->arena, ip_of(reg));
+    a->remote = domain_is_remote(core, info);
     agent_set_address(core, a);
     machine_assign(core, a);
     if (store)
@@ -467,6 +471,8 @@ bool agent_register(struct master_core *core, struct link *l, const Dcos__Intern
     mark_dirty(core, a);
     inverse_wake(core, a);
     resume_draining(core, a, was_registered);
+    if (!was_registered)
+        allocator_agent_back(core);
 
     vec_done(&m.removed);
     map_done(&m.reported);

@@ -7,8 +7,8 @@
 
 /*
  * What the store holds: agents (with the time they became unreachable, and what operators decided
- * about them), those marked gone, frameworks (with the time they were removed), and the maintenance
- * schedule. Tasks and executors come back from the agents.
+ * about them), those marked gone, frameworks (with the time they were removed), the maintenance
+ * schedule, and what quota.c stores. Tasks and executors come back from the agents.
  */
 
 static const char AGENTS[] = "agents/";
@@ -193,6 +193,10 @@ int master_core_restore(
         if (r >= 0)
             r = maintenance_restore(core, (Dcos__Internal__RegistryMaintenance *)m);
     }
+    if (streq(key, "allocator/quotas"))
+        r = quota_restore(core, value, n, err);
+    else if (streq(key, "allocator/weights"))
+        r = weights_restore(core, value, n, err);
     if (r < 0)
         return error_set(err, r, "registry entry %s cannot be read", key);
     return 0;

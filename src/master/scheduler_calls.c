@@ -224,7 +224,7 @@ static int update_framework(struct master_core *core, struct framework *f,
     const Mesos__V1__Scheduler__Call__UpdateFramework *u, struct error *err)
 {
     const Mesos__V1__FrameworkInfo *info = u->framework_info;
-    if (framework_info_validate(info, err) < 0 ||
+    if (framework_info_validate(info, err) < 0 || check_allowed_roles(core, info, err) < 0 ||
         framework_validate_update(f->info, info, err) < 0 ||
         framework_validate_suppressed(info, u->suppressed_roles, u->n_suppressed_roles, err) < 0)
         return 400;

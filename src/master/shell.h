@@ -217,6 +217,17 @@ void endpoint_unreserve(struct operator_call *c);
 void endpoint_create_volumes(struct operator_call *c);
 void endpoint_destroy_volumes(struct operator_call *c);
 
+void operator_get_roles(struct operator_call *c); /* state_roles.c */
+/* operator_quota.c */
+void operator_get_quota(struct operator_call *c);
+void operator_update_quota(struct operator_call *c);
+void operator_set_quota(struct operator_call *c);
+void operator_remove_quota(struct operator_call *c);
+void operator_get_weights(struct operator_call *c);
+void operator_update_weights(struct operator_call *c);
+void operator_quota_endpoint(struct operator_call *c);   /* /quota, /quota/<role> */
+void operator_weights_endpoint(struct operator_call *c); /* /weights */
+
 /* Checks 5, 6 and 8 of the scheduler API, shared with the operator API: method, content type.
  * Answers itself when it returns false. */
 bool api_check_head(struct http_request *req, bool *ret_json);

@@ -20,6 +20,7 @@
 #include "kernel/operation.h"
 #include "kernel/resources.h"
 #include "kernel/task.h"
+#include "master/allocation.h"
 #include "master/core.h"
 #include "master/umap.h"
 
@@ -27,7 +28,6 @@ enum { LINK_MAJOR = 1, LINK_MINOR = 0 };
 enum {
     REMOVED_FRAMEWORKS_MAX = 1000, /* remembered ids of removed frameworks */
     TASK_STATUSES_MAX = 32,        /* kept per task, oldest go first */
-    QUANTITIES_MAX = 16,           /* scalar names that count for fairness */
     OFFERS_PER_EVENT = 50,         /* offers in one OFFERS event */
 };
 
@@ -49,72 +49,8 @@ struct name *name_new(const char *text);
 struct name *name_ref(struct name *n);
 void name_unref(struct name *n);
 
-struct core_timer {
-    struct heap_node node; /* key = due time */
-    void (*fn)(struct master_core *core, struct core_timer *t, int64_t now_us);
-};
 void core_timer_start(struct master_core *core, struct core_timer *t, int64_t due_us);
 void core_timer_stop(struct master_core *core, struct core_timer *t);
-
-/* ---- fairness (sorter.c) ---- */
-
-struct role;
-
-/* One place in an order of fairness. */
-struct share {
-    int64_t dominant; /* allocated / total of the scarcest resource, times 2^30 */
-    uint64_t count;   /* allocations so far */
-    const char *name;
-    struct role *role;     /* of a role's subtree or its own part */
-    struct client *client; /* of a client */
-    bool own;              /* the part of `role` that is its own clients' */
-    int64_t quantities[QUANTITIES_MAX];
-};
-
-struct order {
-    struct share **items; /* ascending by (dominant, count, name) */
-    size_t n, cap;
-};
-
-/* A node of the tree of roles; the root has the name "". */
-struct role {
-    char *name;
-    struct role *parent;
-    size_t refs;          /* clients and child roles */
-    struct share tree;    /* place among the parent's children */
-    struct share own;     /* place among its own children */
-    struct order order;   /* children's trees, and `own` while there are clients */
-    struct order clients; /* active ones only */
-    size_t n_clients;
-};
-
-struct client {
-    uint32_t slot;
-    struct framework *framework;
-    struct role *role;
-    struct share share;
-    bool subscribed; /* the role is among the framework's roles */
-    bool suppressed;
-    bool active; /* in role->clients: subscribed, not suppressed, framework connected */
-    struct list filters;
-    /* Minimal sets the framework wants in this role; n_min = 0: the default. */
-    struct min_quantities {
-        struct min_quantity {
-            const char *name; /* in the framework's info */
-            int64_t milli;
-        } * items;
-        size_t n;
-    } * min;
-    size_t n_min;
-};
-
-struct filter {
-    struct client *client;
-    struct agent *agent;
-    struct resources resources; /* allocated to the client's role */
-    struct core_timer timer;
-    struct list client_node, agent_node;
-};
 
 /* ---- agents ---- */
 
@@ -147,6 +83,8 @@ struct agent {
     uint32_t capability_bits; /* AGENT_HAS_... */
     bool has_limits;          /* TASK_RESOURCE_LIMITS */
     bool has_gpus;
+    bool remote; /* in another region than the master */
+    bool simple; /* nothing reserved, revocable or shared: agent_recount() */
     int64_t registered_us, reregistered_us;
     /* `available` is what neither tasks nor offers hold; shared volumes are always in it, once. */
     struct resources total, available, used, offered;
@@ -157,7 +95,11 @@ struct agent {
     uint64_t ping_sequence;
     struct core_timer ping_timer;
     struct core_timer reregister_timer;
-    struct list dirty; /* in core->dirty: something may be offered */
+    struct list dirty;                 /* in core->dirty: something may be offered */
+    struct list held;                  /* in core->held: something was kept back for quotas */
+    struct resources counted_reserved; /* of the total, as counted in roles */
+    int64_t *counted_free;       /* as counted in core->free; NULL while there are no guarantees */
+    struct resources run_shared; /* shared resources offered in the run at hand */
     struct node_state node;
     int64_t drain_started_us;
     struct core_timer drain_timer; /* looks whether it is drained */
@@ -374,17 +316,42 @@ struct master_core {
     struct role root;
     struct map roles;                           /* by name */
     const char *quantity_names[QUANTITIES_MAX]; /* owned */
+    bool excluded[QUANTITIES_MAX];              /* do not count for fairness */
+    char **excluded_names;
+    size_t n_excluded_names;
     size_t n_quantities;
     int64_t totals[QUANTITIES_MAX]; /* of all registered agents */
     bool shares_stale;              /* totals changed since the orders were built */
     struct list dirty;              /* agents to look at */
+    VEC(struct agent *) looking;    /* those of the run at hand */
     struct core_timer allocate_timer;
     struct umap filters; /* client slot << 32 | agent slot */
     VEC(uint32_t) free_client_slots;
     VEC(uint32_t) free_agent_slots;
     uint32_t n_client_slots, n_agent_slots;
     size_t n_custom_min; /* clients with minimal sets of their own */
+    struct min_quantities *min;
+    size_t n_min;
     struct list fresh_frameworks;
+    struct rng rng; /* seeded by an event */
+    size_t n_quotas, n_guarantees;
+    /* While there are guarantees: what agents have free that could meet them, and what they lack,
+     * by all roles together. */
+    int64_t free[QUANTITIES_MAX], required[QUANTITIES_MAX];
+    struct list held;
+    struct core_timer held_timer;
+    int64_t held_us; /* when held agents were last looked at */
+    bool paused;     /* until `expected_back` agents are back */
+    size_t expected_back, n_back;
+    struct core_timer recovery_timer;
+    bool has_whitelist;
+    struct map whitelist;      /* hostnames */
+    struct map role_whitelist; /* empty: every role is allowed */
+    struct arena domain_arena;
+    Mesos__V1__DomainInfo *domain;
+    char *flag_weights; /* in force when the store has none */
+    bool weights_stored;
+    struct trace trace;
 
     /* losing agents (loss.c) */
     size_t n_known_at_start;         /* that had to come back after the failover */
@@ -563,6 +530,9 @@ void core_framework_free(struct master_core *core, struct framework *f);
 /* Updatable fields of a new info; keeps user and checkpoint. Returns whether anything changed. */
 bool framework_update_info(
     struct master_core *core, struct framework *f, const Mesos__V1__FrameworkInfo *info);
+/* Every role of it is in the list of --roles. */
+int check_allowed_roles(
+    struct master_core *core, const Mesos__V1__FrameworkInfo *info, struct error *err);
 void framework_set_suppressed(
     struct master_core *core, struct framework *f, char *const *roles, size_t n);
 void framework_set_constraints(
@@ -667,22 +637,12 @@ void offer_consume(struct master_core *core, struct offer *o, struct resources *
 void agent_give_back(struct master_core *core, struct agent *a, const struct resources *r);
 void send_fresh_offers(struct master_core *core);
 
-/* ---- allocator.c, sorter.c, filter.c ---- */
-struct client *client_get(struct master_core *core, struct framework *f, const char *role);
-void core_client_free(struct master_core *core, struct client *c);
-void client_refresh(struct master_core *core, struct client *c); /* active or not, anew */
-/* Sign +1: the client was given these, -1: they came back. */
-void client_charge(struct master_core *core, struct client *c, const struct resources *r, int sign);
-void totals_change(struct master_core *core, const struct resources *r, int sign);
-void shares_rebuild(struct master_core *core);
-void roles_done(struct master_core *core);
-void mark_dirty(struct master_core *core, struct agent *a);
-void mark_all_dirty(struct master_core *core);
-void allocate(struct master_core *core);
+/* ---- filter.c, constraints.c; the rest of the allocator is in allocation.h ---- */
 void filter_add(struct master_core *core, struct client *c, struct agent *a,
     const struct resources *r, int64_t duration_us);
+/* Holds back all of r: until *ret_until_us (may be NULL). */
 bool filter_blocks(struct master_core *core, const struct client *c, const struct agent *a,
-    const struct resources *r);
+    const struct resources *r, int64_t *ret_until_us);
 void core_filter_free(struct master_core *core, struct filter *f);
 void filters_clear_client(struct master_core *core, struct client *c);
 void filters_clear_agent(struct master_core *core, struct agent *a);

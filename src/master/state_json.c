@@ -425,6 +425,7 @@ static void write_state_head(const struct operator_call *c, struct json_writer *
     jw_begin_array(w);
     jw_string(w, "AGENT_UPDATE");
     jw_string(w, "AGENT_DRAINING");
+    jw_string(w, "QUOTA_V2");
     jw_end_array(w);
     jw_field_double(w, "activated_slaves", (double)counts.agents_active);
     jw_field_double(w, "deactivated_slaves",

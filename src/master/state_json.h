@@ -8,7 +8,5 @@
 #include "wire/codec.h"
 
 void state_write_task(struct json_writer *w, const struct task *t);
-/* Every role in use or reserved to, with ancestors, by name; list in the arena. */
-size_t role_names(const struct master_core *core, struct arena *arena, const char ***ret);
 
 #endif

@@ -17,56 +17,6 @@ typedef Mesos__V1__Master__Response Response;
                          : NULL;                                                                   \
     vec_done(&(vec))
 
-/* ---- roles ---- */
-
-static bool is_known_scalar(const struct resource *r, const void *unused)
-{
-    static const char *const names[] = {"cpus", "mem", "disk", "gpus"};
-    (void)unused;
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        if (r->kind->type == RESOURCE_SCALAR && streq(r->kind->name, names[i]))
-            return true;
-    return false;
-}
-
-static void fill_get_roles(
-    const struct operator_call *c, struct arena *arena, Mesos__V1__Master__Response__GetRoles *ret)
-{
-    const struct master_core *core = c->s->core;
-    const char **names;
-    size_t n = role_names(core, arena, &names);
-    ret->roles = arena_new_array(arena, Mesos__V1__Role *, n + 1);
-    for (size_t i = 0; i < n; i++) {
-        if (!view_role(&c->view, names[i]))
-            continue;
-        NEW(arena, w, Mesos__V1__Role, mesos__v1__role__init);
-        w->name = (char *)(uintptr_t)names[i];
-        w->has_weight = true;
-        w->weight = 1.0;
-        _cleanup_resources_ struct resources sum = RESOURCES_INIT, plain = RESOURCES_INIT;
-        w->frameworks = arena_new_array(
-            arena, Mesos__V1__FrameworkID *, map_size(&core->frameworks) + 1);
-        MAP_FOREACH (e, &core->frameworks) {
-            const struct framework *f = e->value;
-            if (map_get(&f->clients, names[i]) && view_framework(&c->view, f))
-                w->frameworks[w->n_frameworks++] = f->info->id;
-        }
-        MAP_FOREACH (e, &core->agents) {
-            const struct agent *a = e->value;
-            _cleanup_resources_ struct resources u = RESOURCES_INIT, o = RESOURCES_INIT;
-            resources_filter(&a->used, resource_is_allocated_to, names[i], &u);
-            resources_filter(&a->offered, resource_is_allocated_to, names[i], &o);
-            resources_add(&sum, &u);
-            resources_add(&sum, &o);
-        }
-        resources_to_quantities(&sum, &plain);
-        _cleanup_resources_ struct resources scalars = RESOURCES_INIT;
-        resources_filter(&plain, is_known_scalar, NULL, &scalars);
-        w->resources = resources_to_wire(&scalars, 0, arena, &w->n_resources);
-        ret->roles[ret->n_roles++] = w;
-    }
-}
-
 /* ---- flags, metrics, version ---- */
 
 static void fill_get_flags(
@@ -154,14 +104,6 @@ bool fill_response(const struct operator_call *c, Mesos__V1__Master__Call__Type 
         w->has_level = true;
         ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_LOGGING_LEVEL;
         ret->get_logging_level = w;
-        return true;
-    }
-    case MESOS__V1__MASTER__CALL__TYPE__GET_ROLES: {
-        NEW(arena, w, Mesos__V1__Master__Response__GetRoles,
-            mesos__v1__master__response__get_roles__init);
-        fill_get_roles(c, arena, w);
-        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_ROLES;
-        ret->get_roles = w;
         return true;
     }
     case MESOS__V1__MASTER__CALL__TYPE__GET_MASTER: {

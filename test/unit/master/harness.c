@@ -161,7 +161,10 @@ const char *harness_agent(struct harness *h, uint64_t link, const char *hostname
     harness_agent_record(h, link, "{\"hello\":{\"major\":1}}");
     take(h, link, "hello");
     harness_agent_record(h, link,
-        "{\"register\":{\"agent_info\":{\"hostname\":\"%s\",\"port\":5051,\"resources\":%s%s}}",
+        "{\"register\":{%s\"agent_info\":{\"hostname\":\"%s\",\"port\":5051,\"resources\":%s%s}}",
+        extra_json && strstr(extra_json, "\"capabilities\"")
+            ? ""
+            : "\"capabilities\":[{\"type\":\"MULTI_ROLE\"},{\"type\":\"HIERARCHICAL_ROLE\"}],",
         hostname, resources_json, extra_json ? extra_json : "},\"version\":\"1\"");
     if (pending(h, link, "refused"))
         return NULL;
