@@ -34,6 +34,7 @@ struct agent_settings {
     bool switch_user, cpu_quota, revocable_cpu_low_priority;
     int64_t executor_registration_timeout_us, executor_reregistration_timeout_us;
     int64_t executor_shutdown_grace_us, recovery_timeout_us, registration_backoff_us;
+    int64_t zk_session_timeout_us;
     int64_t gc_delay_us, disk_watch_us, fetcher_stall_us;
     double gc_headroom;
     int64_t container_pids_max; /* processes and threads of one container; 0 = no limit */
@@ -94,7 +95,7 @@ void agent_shell_stop(struct agent *a);
 _noreturn_ void agent_die(const char *fmt, ...) _printf_(1, 2);
 
 /* ---- link.c ---- */
-void agent_link_start(struct agent *a); /* dials */
+int agent_link_start(struct agent *a, struct error *err); /* dials */
 void agent_link_stop(struct agent *a);
 /* Lets what was sent go out, then stops the loop. */
 void agent_link_finish(struct agent *a);

@@ -1,16 +1,20 @@
 #include "agent/agent.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "http/recordio.h"
+#include "zk/detector.h"
 
 /*
  * The link to the master: one POST whose request and answer both stream records. It is dialled
- * again with growing, random pauses; a master that does not lead says where the leader is.
+ * again with growing, random pauses; a master that does not lead says where the leader is. With
+ * --master=zk://... the leader is known from ZooKeeper: a new one is dialled at once, and while
+ * there is none the agent waits.
  */
 
 #define DIAL_MIN_US (50 * USEC_PER_MSEC)
@@ -31,17 +35,20 @@ struct agent_link_shell {
     struct timer timer;
     struct http_call *call;
     struct recordio_decoder decoder;
+    struct zk_detector *detector; /* NULL: --master is a list */
+    char *masters;                /* what --master says, out of its file */
     int64_t backoff_us;
     unsigned masters_tried; /* position in --master's list */
     unsigned redirects;
     char host[LINK_HOST_MAX]; /* of the call under way */
     uint16_t port;
-    bool redirected; /* host and port come from a redirect */
+    bool redirected; /* host and port come from a redirect and are dialled next */
     bool answered, finishing;
     bool complained;
 };
 
 static void redial(struct agent_link_shell *l, bool at_once);
+static void cut(struct agent_link_shell *l, const char *why, bool at_once);
 
 /* ---- addresses ---- */
 
@@ -71,19 +78,48 @@ static bool parse_address(struct str text, char host[LINK_HOST_MAX], uint16_t *r
     return true;
 }
 
-/* The next of --master's list. */
+/* The leader, or the next of --master's list. False when nobody is known to lead. */
 static bool choose_master(struct agent_link_shell *l)
 {
+    if (l->detector) {
+        const struct zk_master *leader = zk_detector_leader(l->detector);
+        if (!leader)
+            return false;
+        (void)snprintf(l->host, sizeof(l->host), "%s", zk_master_host(leader));
+        l->port = leader->port;
+        return true;
+    }
     unsigned n = 0;
-    struct str rest = str_of(l->agent->settings.master), part;
+    struct str rest = str_of(l->masters), part;
     while (str_split(&rest, ',', &part))
         n++;
     unsigned wanted = l->masters_tried % n;
-    rest = str_of(l->agent->settings.master);
+    rest = str_of(l->masters);
     for (unsigned i = 0; str_split(&rest, ',', &part); i++)
         if (i == wanted)
             return parse_address(part, l->host, &l->port);
     return false;
+}
+
+static void on_leader(const struct zk_master *leader, void *userdata)
+{
+    struct agent_link_shell *l = userdata;
+    if (l->finishing)
+        return;
+    if (!leader) {
+        log_warn("no master leads, waiting for one");
+        return; /* a link that works is kept */
+    }
+    if (l->call && zk_master_is(leader, l->host, l->port))
+        return;
+    log_info("the leading master is %s:%u id=%s", zk_master_host(leader), leader->port, leader->id);
+    l->redirected = false;
+    l->redirects = 0;
+    l->backoff_us = DIAL_MIN_US;
+    if (l->call)
+        cut(l, "another master leads", true);
+    else
+        redial(l, true);
 }
 
 /* ---- ending ---- */
@@ -165,7 +201,6 @@ static void on_response(struct http_call *call, const struct http_response *res,
         log_info("connected to the master master=%s:%u", l->host, l->port);
         return;
     }
-    l->redirected = false;
     if (res->status == 307 && l->redirects < LINK_REDIRECTS_MAX &&
         follow(l, http_headers_get(&res->headers, "Location"))) {
         l->redirected = true;
@@ -194,11 +229,9 @@ static void on_done(struct http_call *call, int status, const char *error,
                 error ? error : errno_text(status));
         l->complained = true;
     }
-    bool follow_on = l->redirected && !l->answered;
-    if (!follow_on) {
-        l->redirected = false;
+    bool follow_on = l->redirected;
+    if (!follow_on)
         l->masters_tried++;
-    }
     link_ended(l);
     redial(l, follow_on);
 }
@@ -219,8 +252,11 @@ static void dial(struct timer *t)
     struct agent_link_shell *l = container_of(t, struct agent_link_shell, timer);
     if (l->finishing)
         return stop_agent(l->agent);
-    if (!l->redirected && !choose_master(l))
-        agent_die("--master=%s is no address (host:port)", l->agent->settings.master);
+    if (!l->redirected && !choose_master(l)) {
+        if (l->detector)
+            return; /* on_leader() dials */
+        agent_die("--master=%s is no address (host:port)", l->masters);
+    }
     _cleanup_buf_ struct buf shown = BUF_INIT;
     login_header(l->agent->security.login, &shown);
     const struct http_header headers[] = {
@@ -241,7 +277,7 @@ static void dial(struct timer *t)
         .head_timeout_us = DIAL_HEAD_TIMEOUT_US,
         .fresh = true,
     };
-    l->answered = false;
+    l->answered = l->redirected = false;
     recordio_decoder_init(&l->decoder, WIRE_MESSAGE_MAX);
     l->call = http_call_start(l->agent->client, &options, &handlers, l);
     struct agent_now now;
@@ -265,14 +301,30 @@ static void redial(struct agent_link_shell *l, bool at_once)
     timer_start(&l->timer, delay);
 }
 
-void agent_link_start(struct agent *a)
+static int start_detector(struct agent_link_shell *l, struct error *err)
+{
+    _cleanup_zk_url_ struct zk_url url = {0};
+    int r = zk_url_parse(l->masters, &url, err);
+    if (r < 0)
+        return r;
+    return zk_detector_new(l->agent->loop, &url, l->agent->settings.zk_session_timeout_us,
+        on_leader, l, &l->detector, err);
+}
+
+int agent_link_start(struct agent *a, struct error *err)
 {
     struct agent_link_shell *l = xnew(struct agent_link_shell);
     l->agent = a;
     l->backoff_us = DIAL_MIN_US;
     timer_init(&l->timer, a->loop, dial);
     a->link = l;
+    int r = zk_flag_load(a->settings.master, &l->masters, err);
+    if (r == 0 && zk_is_url(l->masters))
+        r = start_detector(l, err);
+    if (r < 0)
+        return error_prefix(err, r, "--master");
     timer_start(&l->timer, 0);
+    return 0;
 }
 
 void agent_link_stop(struct agent *a)
@@ -285,6 +337,8 @@ void agent_link_stop(struct agent *a)
         http_call_cancel(l->call);
         recordio_decoder_done(&l->decoder);
     }
+    zk_detector_free(l->detector);
+    free(l->masters);
     free(l);
     a->link = NULL;
 }

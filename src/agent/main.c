@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "kernel/attributes.h"
+#include "zk/url.h"
 
 /* dcos-agent: flags and wiring. */
 
@@ -30,7 +31,8 @@ static const struct program program = {
 static size_t define_flags(struct agent_settings *s, struct flag *out)
 {
     const struct flag flags[] = {
-        {"master", FLAG_STRING, &s->master, NULL, "HOST:PORT", "master, or several with commas",
+        {"master", FLAG_STRING, &s->master, NULL, "HOST:PORT",
+            "master, or several with commas; zk://host:port,.../path; or file:///path of either",
             .required = true},
         {"ip", FLAG_STRING, &s->ip, "127.0.0.1", "ADDRESS",
             "address to serve on and to be found at"},
@@ -77,6 +79,8 @@ static size_t define_flags(struct agent_settings *s, struct flag *out)
             "how long executors wait for a lost agent"},
         {"reconfiguration_policy", FLAG_STRING, &s->reconfiguration_policy, "equal", "POLICY",
             "\"equal\", or \"additive\": resources, attributes and a domain may be added"},
+        {"zk_session_timeout", FLAG_DURATION, &s->zk_session_timeout_us, "10secs", "DURATION",
+            "time without ZooKeeper after which no leader is known"},
         {"registration_backoff_factor", FLAG_DURATION, &s->registration_backoff_us, "1secs",
             "DURATION", "longest pause between attempts to reach the master"},
         {"fetcher_cache_dir", FLAG_STRING, &s->fetcher_cache_dir, NULL, "DIR",
@@ -362,6 +366,7 @@ int main(int argc, char **argv)
         log_error("%s", r < 0 ? err.msg : "--logging_level is ERROR, WARNING, INFO or DEBUG");
         return EXIT_FAILURE;
     }
+    zk_hide_passwords(flags, a->n_flags);
     log_set_level(level);
     umask(022);
     a->loop = loop_new();

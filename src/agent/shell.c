@@ -50,6 +50,13 @@ static void registered(struct agent *a, const char *id)
     agent_link_registered(a);
 }
 
+static void start_link(struct agent *a)
+{
+    struct error err = ERROR_INIT;
+    if (agent_link_start(a, &err) < 0)
+        agent_die("%s", err.msg);
+}
+
 static void carry_out(struct agent *a, const struct agent_effect *e)
 {
     switch (e->type) {
@@ -84,7 +91,7 @@ static void carry_out(struct agent *a, const struct agent_effect *e)
     case AGENT_RECOVERED:
         log_info(
             "recovered executors=%zu tasks=%zu", map_size(&a->core->containers), a->core->n_tasks);
-        agent_link_start(a);
+        start_link(a);
         break;
     case AGENT_REGISTERED:
         registered(a, e->message);

@@ -232,11 +232,15 @@ void api_info_route(struct core *c, const struct api_info *info, struct api_repl
     jw_end_object(&w);
     jw_key(&w, "zookeeper_config");
     jw_begin_object(&w);
-    jw_key(&w, "zk");
-    jw_null(&w);
+    jw_field_string(&w, "zk", info->zk);
     jw_field_i64(&w, "zk_max_versions", o->max_versions);
+    jw_key(&w, "zk_session_timeout");
+    if (info->zk)
+        jw_i64(&w, info->zk_session_timeout_ms);
+    else
+        jw_null(&w);
     static const char *const unused[] = {"zk_compression", "zk_compression_threshold",
-        "zk_connection_timeout", "zk_max_node_size", "zk_session_timeout", "zk_timeout"};
+        "zk_connection_timeout", "zk_max_node_size", "zk_timeout"};
     for (size_t k = 0; k < ARRAY_SIZE(unused); k++)
         jw_field_string(&w, unused[k], NULL);
     jw_end_object(&w);

@@ -37,6 +37,8 @@ void api_reply_done(struct api_reply *r);
 /* What /v2/info and /v2/leader tell beyond the core. */
 struct api_info {
     const char *version, *address; /* "host:port" */
+    const char *zk;                /* without a password, or NULL */
+    int64_t zk_session_timeout_ms;
     const char *master_flag;
     uint16_t http_port;
     int64_t started_us;

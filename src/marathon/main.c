@@ -11,10 +11,13 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "marathon/shell.h"
+#include "zk/url.h"
 
 /* Options and wiring of dcos-marathon. */
 
 struct flags_out {
+    const char *zk;
+    int64_t zk_session_timeout, zk_timeout, zk_connection_timeout;
     const char *master, *http_address, *hostname, *work_dir, *store, *framework_name, *mesos_role,
         *mesos_user, *ready_file, *accepted, *enforce, *executor, *env_prefix, *bridge,
         *default_network, *webui_url, *logging_level, *features;
@@ -98,15 +101,20 @@ static int check_options(const struct flags_out *o)
     enum log_level level;
     if (o->logging_level && log_level_parse(o->logging_level, &level) == 0)
         log_set_level(level);
-    if (!o->work_dir && !o->store) {
-        fprintf(stderr, "dcos-marathon: --work_dir=PATH says where to keep state\n");
+    if (!o->work_dir && !o->store && !o->zk) {
+        fprintf(stderr, "dcos-marathon: --work_dir=PATH or --zk=zk://HOST:PORT,.../PATH says where "
+                        "to keep state\n");
+        return -EINVAL;
+    }
+    if (o->zk && o->store) {
+        fprintf(stderr, "dcos-marathon: --zk and --store both say where state is kept: give one\n");
         return -EINVAL;
     }
     if (o->port_min < 1 || o->port_max > 65535 || o->port_min >= o->port_max ||
         o->max_per_offer < 1 || o->tokens < 1 || o->token_interval < 1 || o->max_deployments < 1 ||
         o->max_versions < 1 || o->min_revive < 0 || o->decline < 0 || o->failover_s < 0 ||
         o->reconcile_interval < 1 || o->scale_interval < 1 || o->expunge_interval < 1 ||
-        o->kill_retry < 1) {
+        o->kill_retry < 1 || o->zk_session_timeout < 1) {
         fprintf(stderr, "dcos-marathon: times and limits must be positive\n");
         return -EINVAL;
     }
@@ -158,6 +166,24 @@ static void on_slow_store(int64_t waited_us, const char *reason, void *userdata)
         (long long)(waited_us / USEC_PER_MSEC), *reason ? reason : "none given");
 }
 
+/* With --zk state and the election of the leader are below the path, in folders of our own. */
+static int open_store(struct shell *s, const struct flags_out *o, struct error *err)
+{
+    _cleanup_free_ char *url = NULL;
+    const struct store_options options = {
+        .session_timeout_us = o->zk_session_timeout * USEC_PER_MSEC};
+    int r = 0;
+    if (o->zk)
+        r = zk_flag_load(o->zk, &url, err);
+    else
+        url = o->store ? xstrdup(o->store) : xasprintf("sqlite:%s/marathon.db", o->work_dir);
+    if (r == 0 && o->zk && !zk_is_url(url))
+        r = error_set(err, -EINVAL, "expected zk://host:port,.../path");
+    if (r == 0)
+        r = store_open_with(s->loop, url, &options, &s->store, err);
+    return r < 0 ? error_prefix(err, r, o->zk ? "--zk" : "store") : 0;
+}
+
 static int start(struct running *r, const struct flags_out *o, struct error *err)
 {
     struct shell *s = &r->shell;
@@ -167,11 +193,9 @@ static int start(struct running *r, const struct flags_out *o, struct error *err
         if (rc < 0)
             return rc;
     }
-    _cleanup_free_ char *url = o->store ? xstrdup(o->store)
-                                        : xasprintf("sqlite:%s/marathon.db", o->work_dir);
-    int rc = store_open(s->loop, url, &s->store, err);
+    int rc = open_store(s, o, err);
     if (rc < 0)
-        return error_prefix(err, rc, "store");
+        return rc;
     store_on_slow(s->store, STORE_SLOW_US, on_slow_store, s);
     s->server = http_server_new(s->loop, NULL, server_handle, s);
     rc = http_server_listen(
@@ -181,7 +205,9 @@ static int start(struct running *r, const struct flags_out *o, struct error *err
     snprintf(s->address, sizeof(s->address), "%s:%u", s->options.hostname, s->info.http_port);
     s->info.version = DCOS_VERSION;
     s->info.address = s->address;
-    s->info.master_flag = o->master;
+    s->info.master_flag = s->master_shown = zk_url_shown(o->master);
+    s->info.zk = s->zk_shown = o->zk ? zk_url_shown(o->zk) : NULL;
+    s->info.zk_session_timeout_ms = o->zk_session_timeout;
     s->info.started_us = s->start_real_us;
     s->options.webui_url = o->webui_url ? xstrdup(o->webui_url)
                                         : xasprintf("http://%s", s->address);
@@ -232,6 +258,8 @@ static void stop(struct shell *s)
     core_free(s->core);
     tls_context_free(s->tls);
     free(s->master_region);
+    free(s->master_shown);
+    free(s->zk_shown);
     free((char *)(uintptr_t)s->options.webui_url);
 }
 
@@ -239,13 +267,24 @@ int main(int argc, char **argv)
 {
     struct flags_out o = {0};
     struct flag flags[] = {
-        {"master", FLAG_STRING, &o.master, NULL, "HOST:PORT", "the master", .required = true},
+        {"master", FLAG_STRING, &o.master, NULL, "HOST:PORT",
+            "the master, several with commas, or zk://host:port,.../path", .required = true},
         {"http_address", FLAG_STRING, &o.http_address, "127.0.0.1", "ADDRESS",
             "address to listen on"},
         {"http_port", FLAG_PORT, &o.http_port, "8080", "PORT", "0 picks a free one"},
         {"hostname", FLAG_STRING, &o.hostname, NULL, "NAME", "name to tell others"},
         {"work_dir", FLAG_STRING, &o.work_dir, NULL, "PATH", "folder for state"},
         {"store", FLAG_STRING, &o.store, NULL, "URL", "default sqlite:<work_dir>/marathon.db"},
+        {"zk", FLAG_STRING, &o.zk, NULL, "URL",
+            "zk://[user:password@]host:port,.../path of several Marathons, which elect a leader "
+            "and "
+            "keep state there; or file:///path of a file that holds it"},
+        {"zk_session_timeout", FLAG_I64, &o.zk_session_timeout, "10000", "MS",
+            "after which a silent leader is replaced"},
+        {"zk_timeout", FLAG_I64, &o.zk_timeout, "10000", "MS",
+            "taken for compatibility; storage is waited for"},
+        {"zk_connection_timeout", FLAG_I64, &o.zk_connection_timeout, "10000", "MS",
+            "taken for compatibility; ZooKeeper is waited for"},
         {"framework_name", FLAG_STRING, &o.framework_name, "marathon", "NAME", "of the framework"},
         {"mesos_role", FLAG_STRING, &o.mesos_role, "*", "ROLE", "role of services in /"},
         {"mesos_user", FLAG_STRING, &o.mesos_user, NULL, "USER", "default: who runs it"},
@@ -305,6 +344,7 @@ int main(int argc, char **argv)
         return 0;
     if (check_options(&o) < 0)
         return 2;
+    zk_hide_passwords(flags, ARRAY_SIZE(flags));
     const struct passwd *me = getpwuid(geteuid());
     if (!o.mesos_user)
         o.mesos_user = me ? me->pw_name : "root";

@@ -88,7 +88,7 @@ void server_handle(struct http_request *req, void *userdata)
 {
     struct shell *s = userdata;
     req->userdata = s;
-    if (!s->loaded) {
+    if (!s->loaded || !store_confirm(s->store)) {
         http_respond_text(req, 503, "Marathon is still loading its state\n");
         return;
     }

@@ -134,6 +134,8 @@ static void arm_timer(struct shell *s)
 static void pump(struct deferred *d)
 {
     struct shell *s = container_of(d, struct shell, pump);
+    if (!store_confirm(s->store))
+        return; /* another Marathon may lead; store_on_lost() ends this one */
     struct batch b = {0};
     out_vec out = s->core->out;
     s->core->out = (out_vec){0};

@@ -36,7 +36,8 @@ struct shell {
     struct app_options app_options;
     struct api_info info;
     char address[300];
-    char *master_region; /* or NULL */
+    char *master_region;           /* or NULL */
+    char *master_shown, *zk_shown; /* flags without passwords */
     bool loaded, stopping;
     int failure;
     int64_t start_real_us, start_mono_us;

@@ -10,8 +10,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "master/election.h"
 #include "master/node_options.h"
 #include "master/shell.h"
+#include "zk/url.h"
 
 /* Options and wiring of dcos-master. */
 
@@ -21,7 +23,8 @@ static const char MESOS_VERSION[] = "1.11.0";
 enum { RESTORE_PAGE = 1000 };
 
 struct options {
-    const char *ip, *hostname, *work_dir, *store, *cluster, *ready_file, *logging_level;
+    const char *ip, *hostname, *cluster, *ready_file, *logging_level;
+    struct election_options election;
     uint16_t port;
     int64_t operators_max;
     int64_t ping_timeout, max_ping_timeouts, reregister_timeout, allocation_interval, offer_timeout,
@@ -41,7 +44,7 @@ struct options {
 static void on_timer(struct timer *t)
 {
     struct shell *s = container_of(t, struct shell, timer);
-    if (!shell_ready(s))
+    if (!shell_ready(s) || !store_confirm(s->store))
         return;
     master_core_tick(s->core, shell_now(s));
     if (master_core_failure(s->core)) {
@@ -72,7 +75,7 @@ static void on_hangup(void *userdata, int signum)
 static void on_lost(void *userdata)
 {
     struct shell *s = userdata;
-    log_error("leadership is lost, ending");
+    log_error("leadership is lost, ending: %s", store_failure(s->store));
     s->failure = 1;
     loop_stop(s->loop);
 }
@@ -183,6 +186,10 @@ static void handle(struct http_request *req, void *userdata)
     struct shell *s = userdata;
     if (!gate_passable(&s->security.gate, req))
         return;
+    if (s->leading && !store_confirm(s->store)) {
+        http_respond_text(req, 503, "No leader elected");
+        return;
+    }
     if (path_is(req->path, "/api/v1/scheduler"))
         scheduler_http_handle(req, userdata);
     else if (str_eq_c(req->path, "/api/internal/agent"))
@@ -236,8 +243,9 @@ static int parse_options(struct options *o, struct flag *flags, size_t n, int ar
     }
     if (r > 0)
         return r;
-    if (!o->work_dir && !o->store) {
-        fprintf(stderr, "dcos-master: --work_dir=PATH says where to keep state\n");
+    if (!o->election.work_dir && !o->election.store && !o->election.zk) {
+        fprintf(stderr, "dcos-master: --work_dir=PATH or --zk=zk://HOST:PORT,.../PATH says where "
+                        "to keep state\n");
         return -EINVAL;
     }
     enum log_level level;
@@ -312,21 +320,6 @@ static void on_slow_store(int64_t waited_us, const char *reason, void *userdata)
         (long long)(waited_us / USEC_PER_MSEC), *reason ? reason : "none given");
 }
 
-static int open_store(struct shell *s, const struct options *o, struct error *err)
-{
-    if (o->work_dir) {
-        int r = mkdir_all(o->work_dir, 0755, err);
-        if (r < 0)
-            return r;
-    }
-    _cleanup_free_ char *url = o->store ? xstrdup(o->store)
-                                        : xasprintf("sqlite:%s/master.db", o->work_dir);
-    int r = store_open(s->loop, url, &s->store, err);
-    if (r == 0)
-        store_on_slow(s->store, STORE_SLOW_US, on_slow_store, s);
-    return r;
-}
-
 static int open_security(struct shell *s, const struct options *o, struct error *err)
 {
     int r = master_security_open(&s->security, &o->security, err);
@@ -351,9 +344,10 @@ static int start(struct shell *s, const struct options *o, struct error *err)
     int r = open_security(s, o, err);
     if (r < 0)
         return r;
-    r = open_store(s, o, err);
+    r = election_open(s, &o->election, err);
     if (r < 0)
-        return error_prefix(err, r, "store");
+        return r;
+    store_on_slow(s->store, STORE_SLOW_US, on_slow_store, s);
     /* Agents report everything that runs on them in one record, and peers may read slowly. */
     const struct http_server_options http = {.stream_buffer_max = 2 * PEER_QUEUE_MAX};
     s->server = http_server_new(s->loop, &http, handle, s);
@@ -362,10 +356,8 @@ static int start(struct shell *s, const struct options *o, struct error *err)
     if (r < 0)
         return r;
     make_core(s, o);
-    char info[384];
-    snprintf(info, sizeof(info), "%s:%u", s->hostname, s->port);
     store_on_lost(s->store, on_lost, s);
-    r = store_lead(s->store, info, on_leader, s);
+    r = election_stand(s, on_leader);
     if (r < 0)
         return error_set(err, r, "cannot stand for leadership");
     timer_start(&s->standby_timer, 2 * USEC_PER_SEC);
@@ -385,6 +377,7 @@ static void stop(struct shell *s)
         http_server_free(s->server);
     shell_forget_promises(s);
     documents_free(s->documents);
+    election_free(s);
     if (s->store)
         store_close(s->store);
     master_core_free(core);
@@ -399,9 +392,16 @@ int main(int argc, char **argv)
         {"port", FLAG_PORT, &o.port, "5050", "PORT", "port to listen on; 0 picks a free one"},
         {"hostname", FLAG_STRING, &o.hostname, NULL, "NAME",
             "name to tell others; default: the ip"},
-        {"work_dir", FLAG_STRING, &o.work_dir, NULL, "PATH", "folder for state"},
-        {"store", FLAG_STRING, &o.store, NULL, "URL",
-            "where state is kept; default sqlite:<work_dir>/master.db"},
+        {"work_dir", FLAG_STRING, &o.election.work_dir, NULL, "PATH", "folder for state"},
+        {"zk", FLAG_STRING, &o.election.zk, NULL, "URL",
+            "zk://[user:password@]host:port,.../path of several masters, which elect a leader and "
+            "keep state there; or file:///path of a file that holds it"},
+        {"zk_session_timeout", FLAG_DURATION, &o.election.session_timeout_us, "10secs", "DURATION",
+            "time after which a silent leader is replaced"},
+        {"quorum", FLAG_I64, &o.election.quorum, NULL, "N",
+            "taken for compatibility; ZooKeeper has its own"},
+        {"store", FLAG_STRING, &o.election.store, NULL, "URL",
+            "where state is kept; default sqlite:<work_dir>/master.db, or as --zk says"},
         {"cluster", FLAG_STRING, &o.cluster, NULL, "NAME", "name of the cluster, for people"},
         {"agent_ping_timeout", FLAG_DURATION, &o.ping_timeout, "2secs", "DURATION",
             "time an agent has to answer a ping"},
@@ -471,6 +471,7 @@ int main(int argc, char **argv)
     int r = parse_options(&o, all, n_flags, argc, argv);
     if (r != 0)
         return r > 0 ? 0 : 2;
+    zk_hide_passwords(all, n_flags);
 
     struct shell s = {.flags = all,
         .n_flags = n_flags,

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "master/election.h"
 #include "master/shell.h"
 
 /*
@@ -99,7 +100,7 @@ static void redirect(struct shell *s, struct http_request *req)
     char self[384];
     snprintf(self, sizeof(self), "%s:%u", s->hostname, s->port);
     _cleanup_buf_ struct buf leader = BUF_INIT;
-    if (!s->leading && (store_leader_info(s->store, &leader, NULL) < 0 || leader.n == 0)) {
+    if (!s->leading && !election_leader(s, &leader)) {
         http_respond_text(req, 503, "No leader elected");
         return;
     }

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "master/election.h"
 #include "wire/codec.h"
 
 /* Time that cannot go back and does not jump with the wall clock. */
@@ -25,7 +26,7 @@ bool shell_require_leader(struct shell *s, struct http_request *req)
         return false;
     }
     _cleanup_buf_ struct buf leader = BUF_INIT;
-    if (store_leader_info(s->store, &leader, NULL) < 0 || leader.n == 0) {
+    if (!election_leader(s, &leader)) {
         http_respond_text(req, 503, "No leader elected");
         return false;
     }
@@ -327,7 +328,7 @@ void shell_drain(struct shell *s)
 void shell_pump(struct deferred *d)
 {
     struct shell *s = container_of(d, struct shell, wake);
-    if (!shell_ready(s) || s->failure)
+    if (!shell_ready(s) || s->failure || !store_confirm(s->store))
         return;
     shell_drain(s);
     keep_promises(s);

@@ -67,6 +67,7 @@ struct operator_call {
 struct shell {
     struct loop *loop;
     struct store *store;
+    struct election *election;
     struct http_server *server;
     struct master_core *core;
     struct deferred wake;

@@ -10,6 +10,7 @@
 #include "base/vec.h"
 #include "http/recordio.h"
 #include "wire/codec.h"
+#include "zk/detector.h"
 
 static const char PATH[] = "/api/v1/scheduler";
 static const char TYPE[] = "application/x-protobuf";
@@ -37,7 +38,9 @@ struct scheduler_client {
     struct loop *loop;
     struct scheduler_handlers handlers;
     void *userdata;
-    VEC(struct address) masters;
+    VEC(struct address) masters;  /* as given; none with ZooKeeper */
+    struct zk_detector *detector; /* or NULL */
+    bool tls, started;
     size_t next_master;
     struct address master; /* of the current attempt */
     char master_text[HOST_MAX + 8];
@@ -131,6 +134,37 @@ static void disconnect(struct scheduler_client *c, const char *reason, bool at_o
         c->backoff_us = MIN(c->backoff_us * 2, c->max_backoff_us);
     }
     timer_start(&c->retry, jitter);
+}
+
+/* ZooKeeper names another leader, or none. */
+static void on_leader(const struct zk_master *leader, void *userdata)
+{
+    struct scheduler_client *c = userdata;
+    if (!leader || !c->started)
+        return; /* a stream that works is kept */
+    if (c->stream && zk_master_is(leader, c->master.host, c->master.port))
+        return;
+    c->redirects = 0;
+    c->backoff_us = c->min_backoff_us;
+    if (c->stream)
+        disconnect(c, "another master leads", true);
+    else
+        timer_start(&c->retry, 0);
+}
+
+/* The address of the next attempt; false while nobody is known to lead. */
+static bool choose_master(struct scheduler_client *c)
+{
+    if (!c->detector) {
+        c->master = c->masters.items[c->next_master % c->masters.n];
+        return true;
+    }
+    const struct zk_master *leader = zk_detector_leader(c->detector);
+    if (!leader)
+        return false;
+    c->master = (struct address){.port = leader->port, .tls = c->tls};
+    (void)snprintf(c->master.host, sizeof(c->master.host), "%s", zk_master_host(leader));
+    return true;
 }
 
 static void on_retry(struct timer *t)
@@ -236,7 +270,6 @@ static void on_stream_done(struct http_call *call, int status, const char *error
     if (c->refused && res)
         c->handlers.on_refused(res->status, buf_cstr(&c->refusal), c->userdata);
     c->next_master++;
-    c->master = c->masters.items[c->next_master % c->masters.n];
     disconnect(c, status < 0 && error ? error : "the master closed the stream", false);
 }
 
@@ -247,6 +280,8 @@ static void subscribe(struct scheduler_client *c)
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     _cleanup_buf_ struct buf body = BUF_INIT;
     Mesos__V1__Scheduler__Call call = MESOS__V1__SCHEDULER__CALL__INIT;
+    if (c->redirects == 0 && !choose_master(c))
+        return; /* on_leader() tries again */
     call.has_type = true;
     call.type = MESOS__V1__SCHEDULER__CALL__TYPE__SUBSCRIBE;
     c->handlers.fill_subscribe(&call, &arena, c->userdata);
@@ -368,12 +403,33 @@ void scheduler_client_resubscribe(struct scheduler_client *c, const char *reason
 
 /* ---- life ---- */
 
+static int set_masters(struct scheduler_client *c, const char *flag, struct error *err)
+{
+    _cleanup_free_ char *text = NULL;
+    _cleanup_zk_url_ struct zk_url url = {0};
+    int r = zk_flag_load(flag, &text, err);
+    if (r < 0)
+        return r;
+    if (zk_is_url(text)) {
+        r = zk_url_parse(text, &url, err);
+        return r < 0 ? r : zk_detector_new(c->loop, &url, 0, on_leader, c, &c->detector, err);
+    }
+    struct str rest = str_of(text), part;
+    while (str_split(&rest, ',', &part)) {
+        struct address a;
+        r = parse_master(str_trim(part), c->tls, &a, err);
+        if (r < 0)
+            return r;
+        vec_push(&c->masters, a);
+    }
+    return c->masters.n > 0 ? 0 : error_set(err, -EINVAL, "no master is given");
+}
+
 int scheduler_client_new(struct loop *l, const struct scheduler_options *o,
     const struct scheduler_handlers *handlers, void *userdata, struct scheduler_client **ret,
     struct error *err)
 {
     struct scheduler_client *c = xnew(struct scheduler_client);
-    struct str rest = str_of(o->masters), part;
     c->loop = l;
     c->handlers = *handlers;
     c->userdata = userdata;
@@ -388,26 +444,19 @@ int scheduler_client_new(struct loop *l, const struct scheduler_options *o,
     const struct http_client_options http = {.tls = o->tls};
     c->http = http_client_new(l, &http);
     c->login = o->login;
-    while (str_split(&rest, ',', &part)) {
-        struct address a;
-        int r = parse_master(str_trim(part), o->tls != NULL, &a, err);
-        if (r < 0) {
-            scheduler_client_free(c);
-            return r;
-        }
-        vec_push(&c->masters, a);
-    }
-    if (c->masters.n == 0) {
+    c->tls = o->tls != NULL;
+    int r = set_masters(c, o->masters, err);
+    if (r < 0) {
         scheduler_client_free(c);
-        return error_set(err, -EINVAL, "no master is given");
+        return r;
     }
-    c->master = c->masters.items[0];
     *ret = c;
     return 0;
 }
 
 void scheduler_client_start(struct scheduler_client *c)
 {
+    c->started = true;
     timer_start(&c->retry, 0);
 }
 
@@ -421,6 +470,7 @@ void scheduler_client_free(struct scheduler_client *c)
         http_call_cancel(c->stream);
     if (c->sending)
         http_call_cancel(c->sending);
+    zk_detector_free(c->detector);
     http_client_free(c->http);
     recordio_decoder_done(&c->decoder);
     buf_done(&c->refusal);

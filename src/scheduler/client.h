@@ -37,7 +37,9 @@ struct scheduler_handlers {
 
 struct scheduler_options {
     /* "host:port[,host:port...]". "https://" or "http://" in front says whether to speak TLS;
-     * without it TLS is spoken when there is a context. Redirects keep what the address had. */
+     * without it TLS is spoken when there is a context. Redirects keep what the address had.
+     * Or "zk://host:port,.../path": the leader is found by ZooKeeper, and followed at once when it
+     * changes. Or "file:///path" of a file that holds one of these. */
     const char *masters;
     struct tls_context *tls;                /* borrowed; NULL: the system's authorities for https */
     const struct login *login;              /* borrowed; NULL: nothing is shown */

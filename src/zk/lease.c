@@ -35,13 +35,6 @@ struct zk_lease {
     bool confirming;      /* the loop waits for us, not for something else */
 };
 
-static int64_t now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_BOOTTIME, &t);
-    return t.tv_sec * USEC_PER_SEC + t.tv_nsec / NSEC_PER_USEC;
-}
-
 static int64_t valid_us(struct zk_lease *l)
 {
     return zk_session_timeout_us(l->s) / 4 * 3;
@@ -50,7 +43,7 @@ static int64_t valid_us(struct zk_lease *l)
 /* The mutex is held. */
 static bool is_valid(struct zk_lease *l)
 {
-    return !l->lost && now_us() - l->confirmed_us < valid_us(l);
+    return !l->lost && clock_boottime_us() - l->confirmed_us < valid_us(l);
 }
 
 static void lose(struct zk_lease *l, const char *why)
@@ -91,7 +84,7 @@ static void ask(struct zk_lease *l)
     bool idle = !l->asking;
     if (idle) {
         l->asking = true;
-        l->asked_us = now_us();
+        l->asked_us = clock_boottime_us();
     }
     pthread_mutex_unlock(&l->mutex);
     if (idle)
@@ -132,7 +125,8 @@ static void check(struct zk_lease *l)
         return;
     }
     pthread_mutex_lock(&l->mutex);
-    bool silent = now_us() - MAX(l->confirmed_us, l->started_us) > zk_session_timeout_us(l->s);
+    bool silent = clock_boottime_us() - MAX(l->confirmed_us, l->started_us) >
+                  zk_session_timeout_us(l->s);
     pthread_mutex_unlock(&l->mutex);
     if (silent)
         lose(l, "no word from ZooKeeper for longer than the session lasts");
@@ -152,9 +146,9 @@ static void *lease_main(void *arg)
         /* At each change of the connection at once, else in turn. */
         ask(l);
         check(l);
-        if (now_us() >= next_us) {
+        if (clock_boottime_us() >= next_us) {
             watch_loop(l);
-            next_us = now_us() + zk_session_timeout_us(l->s) / QUESTIONS;
+            next_us = clock_boottime_us() + zk_session_timeout_us(l->s) / QUESTIONS;
         }
         zk_session_wait(l->s, seen, zk_session_timeout_us(l->s) / QUESTIONS);
     }
@@ -187,7 +181,7 @@ int zk_lease_start(struct zk_session *s, const char *node,
     l->on_lost = on_lost;
     l->userdata = userdata;
     /* Not valid before the first answer, but not lost either. */
-    l->started_us = now_us();
+    l->started_us = clock_boottime_us();
     l->confirmed_us = INT64_MIN / 2;
     pthread_mutex_init(&l->mutex, NULL);
     pthread_cond_init(&l->changed, NULL);

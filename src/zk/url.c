@@ -1,6 +1,7 @@
 #include "zk/url.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -140,5 +141,24 @@ int zk_flag_load(const char *text, char **ret, struct error *err)
 char *zk_url_shown(const char *text)
 {
     const char *at = zk_is_url(text) ? strrchr(text, '@') : NULL;
-    return at ? xasprintf("%s%s", g_scheme, at + 1) : xstrdup(text);
+    return at ? xasprintf("%sxxxxxxxx:xxxxxxxx@%s", g_scheme, at + 1) : xstrdup(text);
+}
+
+void zk_hide_passwords(struct flag *flags, size_t n)
+{
+    static char shown[4][ZK_URL_MAX + 64]; /* a program has few such flags */
+    size_t used = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!flags[i].value_text || !zk_is_url(flags[i].value_text))
+            continue;
+        _cleanup_free_ char *text = zk_url_shown(flags[i].value_text);
+        if (streq(text, flags[i].value_text))
+            continue;
+        if (used == ARRAY_SIZE(shown)) {
+            flags[i].secret = true;
+            continue;
+        }
+        (void)snprintf(shown[used], sizeof(shown[used]), "%s", text);
+        flags[i].value_text = shown[used++];
+    }
 }

@@ -11,6 +11,7 @@
  */
 
 #include "base/error.h"
+#include "base/flags.h"
 #include "base/macro.h"
 
 enum {
@@ -34,7 +35,9 @@ int zk_url_parse(const char *text, struct zk_url *ret, struct error *err);
 /* The text itself or, for "file:///path" and "/path", what the file holds, without blanks around
  * it. Caller frees. */
 int zk_flag_load(const char *text, char **ret, struct error *err);
-/* The text without user and password, for logs and /flags. Caller frees. */
+/* The text with user and password crossed out, for logs and /flags. Caller frees. */
 char *zk_url_shown(const char *text);
+/* Does so for the text of every flag that others may look at. */
+void zk_hide_passwords(struct flag *flags, size_t n);
 
 #endif

@@ -174,7 +174,7 @@ class Cluster:
 
     def agent(self, master, name="agent1", start=True, **flags):
         flags = {
-            "master": master.address,
+            "master": getattr(master, "address", master),
             "ip": "127.0.0.1",
             "port": 0,
             "hostname": "127.0.0.1",
@@ -188,7 +188,7 @@ class Cluster:
 
     def marathon(self, master, name="marathon", start=True, **flags):
         flags = {
-            "master": master.address,
+            "master": getattr(master, "address", master),
             "http_address": "127.0.0.1",
             "http_port": 0,
             "work_dir": os.path.join(self.folder, name),
