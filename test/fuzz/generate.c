@@ -347,7 +347,7 @@ static void set(
     }
     value(g, arena, m->descriptor, f, base + f->offset, depth);
     if (f->type != PROTOBUF_C_TYPE_STRING && f->type != PROTOBUF_C_TYPE_MESSAGE)
-        *(protobuf_c_boolean *)(base + f->quantifier_offset) = true;
+        *(protobuf_c_boolean *)(void *)(base + f->quantifier_offset) = true;
 }
 
 /* The field that belongs to the type: RESERVE_RESOURCES has reserve_resources. */
@@ -383,7 +383,7 @@ static ProtobufCMessage *message(struct generator *g, struct arena *arena,
         int t = type >= 0 ? type : constant(g, f->descriptor);
         own = field_of_type(d, f->descriptor, t);
         *(int *)(void *)((char *)m + f->offset) = t;
-        *(protobuf_c_boolean *)((char *)m + f->quantifier_offset) = true;
+        *(protobuf_c_boolean *)(void *)((char *)m + f->quantifier_offset) = true;
         typed = own != NULL;
     }
     if (own && !generate_chance(g, 3))
