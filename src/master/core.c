@@ -239,6 +239,28 @@ void master_core_each_executor(const struct master_core *core,
     }
 }
 
+void master_core_each_agent(const struct master_core *core,
+    bool (*fn)(const struct master_agent_view *agent, void *userdata), void *userdata)
+{
+    MAP_FOREACH (e, &core->agents) {
+        const struct agent *a = e->value;
+        struct master_agent_view v = {.id = a->id->text,
+            .hostname = a->info->hostname,
+            .connected = agent_connected(a),
+            .recovered = a->state == AGENT_RECOVERED,
+            .deactivated = a->node.deactivated,
+            .draining = a->node.drain == DRAIN_RUNS,
+            .drained = a->node.drain == DRAIN_DONE,
+            .n_tasks = a->n_tasks,
+            .total = &a->total,
+            .available = &a->available};
+        LIST_FOREACH (o, &a->offers, struct offer, agent_node)
+            v.n_offers++;
+        if (!fn(&v, userdata))
+            return;
+    }
+}
+
 void master_core_counts(const struct master_core *core, struct master_counts *ret)
 {
     *ret = (struct master_counts){

@@ -247,6 +247,17 @@ struct master_executor_view {
 };
 void master_core_each_executor(const struct master_core *core,
     bool (*fn)(const struct master_executor_view *executor, void *userdata), void *userdata);
+/* Registered and recovered agents. */
+struct resources;
+struct master_agent_view {
+    const char *id, *hostname;
+    bool connected, recovered;
+    bool deactivated, draining, drained;
+    size_t n_tasks, n_offers;
+    const struct resources *total, *available;
+};
+void master_core_each_agent(const struct master_core *core,
+    bool (*fn)(const struct master_agent_view *agent, void *userdata), void *userdata);
 /* Connected (registered) agents, recovered and unreachable ones. */
 struct master_counts {
     size_t agents_connected, agents_disconnected, agents_recovered, agents_unreachable;

@@ -179,8 +179,8 @@ int master_core_deactivate_agent(
     struct node n;
     if (!find_node(core, agent_id, &n))
         return unknown_agent(agent_id, err);
-    if (n.state->deactivated)
-        return 0;
+    /* Stored also when it is deactivated: a master that was deposed and does not know finds things
+     * as they were, and must not say that they are so. */
     n.state->deactivated = true;
     store_node(core, &n);
     if (n.agent)

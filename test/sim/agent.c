@@ -103,9 +103,19 @@ void sim_agent_used(const struct sim_agent *a, int64_t *ret_cpus, int64_t *ret_m
         model_used(a, ret_cpus, ret_mem);
 }
 
-void sim_agent_known(struct world *w, const struct sim_agent *a)
+void sim_agent_expelled(struct world *w, struct sim_agent *a)
 {
-    if (!store_has(w, "agents/", a->id))
+    a->expelled = true;
+    ledger_give_up(w, a);
+}
+
+void sim_agent_known(struct world *w, struct sim_agent *a, uint64_t epoch)
+{
+    if (a->expelled)
+        ledger_give_up(w, a);
+    a->expelled = false;
+    operator_agent_known(w, a, epoch);
+    if (!store_had(w, "agents/", a->id))
         sim_fail(w, "agent %u is told that it is %s, which no disk holds", a->index, a->id);
 }
 

@@ -11,6 +11,7 @@ void check_step(struct world *w)
     for (unsigned i = 0; i < w->n_masters; i++)
         if (w->masters[i].core)
             master_core_check(w->masters[i].core);
+    operator_check(w);
     for (unsigned i = 0; i < w->n_agents; i++) {
         const struct sim_agent *a = &w->agents[i];
         int64_t cpus, mem;

@@ -273,7 +273,7 @@ static void update(struct world *w, struct executor_task *t, Mesos__V1__TaskStat
     rng_bytes(&w->rng, u.uuid, sizeof(u.uuid));
     uuid_make_v4(u.uuid);
     _cleanup_free_ char *key = xasprintf("%s/%s", c->framework_id, u.task_id);
-    ledger_made(w, key, u.uuid);
+    ledger_made(w, c->agent, key, u.uuid);
     sim_trace(w, "agent %u: task %s is %d", c->agent->index, key, state);
     vec_push(&c->updates, u);
     if (sim_state_ended(state)) {

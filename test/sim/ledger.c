@@ -18,10 +18,12 @@ struct ledger_update {
     char uuid[UUID_TEXT_SIZE];
     struct ledger_task *task;
     unsigned number; /* from 1 */
-    bool promised, seen;
+    unsigned agent;
+    bool promised, seen, given_up;
 };
 
-void ledger_made(struct world *w, const char *key, const uint8_t uuid[16])
+void ledger_made(
+    struct world *w, const struct sim_agent *a, const char *key, const uint8_t uuid[16])
 {
     struct ledger_task *t = map_get(&w->ledger_tasks, key);
     if (!t) {
@@ -34,6 +36,7 @@ void ledger_made(struct world *w, const char *key, const uint8_t uuid[16])
     uuid_format(uuid, u->uuid);
     u->task = t;
     u->number = ++t->made;
+    u->agent = a->index;
     map_put(&w->ledger, u->uuid, u);
 }
 
@@ -67,11 +70,20 @@ void ledger_seen(
     u->seen = true;
 }
 
+void ledger_give_up(struct world *w, const struct sim_agent *a)
+{
+    MAP_FOREACH (e, &w->ledger) {
+        struct ledger_update *u = e->value;
+        if (u->agent == a->index && !u->seen)
+            u->given_up = true;
+    }
+}
+
 void ledger_settled(struct world *w)
 {
     MAP_FOREACH (e, &w->ledger) {
         const struct ledger_update *u = e->value;
-        if (!u->promised || u->seen)
+        if (!u->promised || u->seen || u->given_up)
             continue;
         _cleanup_free_ char *framework_id = xstrdup(u->task->key);
         *strchr(framework_id, '/') = '\0';

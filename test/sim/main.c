@@ -24,6 +24,8 @@ static const char *const defect_names[SIM_DEFECTS] = {
     [DEFECT_LEAKED_TASKS] = "leaked-tasks",
     [DEFECT_STORE_UNFENCED] = "store-unfenced",
     [DEFECT_AGENT_OLD_EPOCH] = "agent-old-epoch",
+    [DEFECT_OPERATOR_HASTE] = "operator-haste",
+    [DEFECT_FORGOTTEN_NODES] = "forgotten-nodes",
 };
 
 struct run {

@@ -10,6 +10,9 @@
 #include "wire/codec.h"
 #include "world.h"
 
+/* Three quarters of a session. */
+static const int64_t LEASE = 7500 * MSEC;
+
 int64_t sim_master_now(const struct world *w, const struct sim_master *m)
 {
     return w->now + m->clock_error;
@@ -71,6 +74,8 @@ static void tick(struct world *w, void *target, unsigned generation)
         return;
     m->tick_at = INT64_MAX;
     master_core_tick(m->core, sim_master_now(w, m));
+    if (master_core_failure(m->core))
+        sim_fail(w, "master %u must not go on: %s", m->index, master_core_failure(m->core));
     pump(w, m);
 }
 
@@ -116,13 +121,50 @@ static void effect(struct world *w, const struct master_effect *e)
 
 static void doom(struct world *w, void *target, unsigned generation)
 {
-    sim_master_end(w, *(struct sim_master **)target, "killed between two messages");
+    sim_master_end(w, *(struct sim_master **)target, "killed, or its lease is over");
+}
+
+void sim_master_promise(struct world *w, struct sim_master *m,
+    void (*answer)(struct world *w, struct sim_master *m, void *target), void *target)
+{
+    bool haste = w->options.defect == DEFECT_OPERATOR_HASTE;
+    vec_push(
+        &m->promises, (struct sim_promise){.after = haste ? 0 : master_core_last_mutation(m->core),
+                          .answer = answer,
+                          .target = target});
+    pump(w, m);
+}
+
+static void keep_promises(struct world *w, struct sim_master *m)
+{
+    while (m->promises.n && m->promises.items[0].after <= m->durable) {
+        struct sim_promise p = m->promises.items[0];
+        vec_remove(&m->promises, 0);
+        p.answer(w, m, p.target);
+        free(p.target);
+    }
+}
+
+void sim_master_pump(struct world *w, struct sim_master *m)
+{
+    pump(w, m);
+}
+
+/* Stopped processes do not look at their watches. */
+static bool surely_leads(struct world *w, const struct sim_master *m)
+{
+    return !w->lease || w->n_masters == 1 || w->now - m->heard_store < LEASE;
 }
 
 static void pump(struct world *w, struct sim_master *m)
 {
     if (m->doomed)
         return;
+    if (!surely_leads(w, m)) {
+        m->doomed = true;
+        sim_after_master(w, m, 0, doom, ref(m));
+        return;
+    }
     for (struct master_mutation *mutation; (mutation = master_core_take_mutation(m->core));) {
         struct disk_entry e = {.number = mutation->number,
             .remove = mutation->remove,
@@ -150,6 +192,7 @@ static void pump(struct world *w, struct sim_master *m)
         sim_after_master(w, m, 0, doom, ref(m));
         return;
     }
+    keep_promises(w, m);
     int64_t next = master_core_next_deadline(m->core);
     if (next != INT64_MAX)
         next -= m->clock_error;
@@ -274,6 +317,9 @@ void sim_master_crash(struct world *w, struct sim_master *m, bool goodbye)
         forget_entry(e);
     vec_clear(&m->unflushed);
     m->flushing = 0;
+    VEC_FOREACH (p, &m->promises)
+        free(p->target);
+    vec_clear(&m->promises);
     VEC_FOREACH (c, &w->conns) {
         if ((*c)->master != m->index)
             continue;

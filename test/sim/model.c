@@ -114,7 +114,7 @@ void model_update(struct world *w, struct sim_agent *a, struct sim_task *t,
     sim_trace(w, "agent %u: task %s is %d", a->index, t->id, state);
     vec_push(&t->updates, u);
     _cleanup_free_ char *key = task_key(t->framework_id, t->id);
-    ledger_made(w, key, u.uuid);
+    ledger_made(w, a, key, u.uuid);
     ledger_promised(w, u.uuid); /* its disk is never late */
     if (t->updates.n == 1)
         model_send_head(w, a, t);
@@ -243,6 +243,15 @@ void model_run_task(struct world *w, struct sim_agent *a, const Dcos__Internal__
     life_after(w, a, t, sim_between(w, MSEC, SEC), MESOS__V1__TASK_STATE__TASK_STARTING);
 }
 
+void model_kill(struct world *w, struct sim_agent *a, struct sim_task *t)
+{
+    if (t->killing)
+        return;
+    t->killing = true;
+    t->generation++;
+    life_after(w, a, t, sim_between(w, MSEC, 3 * SEC), MESOS__V1__TASK_STATE__TASK_KILLED);
+}
+
 void model_kill_task(struct world *w, struct sim_agent *a, const Dcos__Internal__KillTask *kill)
 {
     const char *fid = kill->framework_id->value, *id = kill->task_id->value;
@@ -254,10 +263,8 @@ void model_kill_task(struct world *w, struct sim_agent *a, const Dcos__Internal_
         t = task_add(a, fid, id);
         model_update(w, a, t, MESOS__V1__TASK_STATE__TASK_LOST,
             MESOS__V1__TASK_STATUS__REASON__REASON_EXECUTOR_TERMINATED);
-    } else if (t->alive && !t->killing) {
-        t->killing = true;
-        t->generation++;
-        life_after(w, a, t, sim_between(w, MSEC, 3 * SEC), MESOS__V1__TASK_STATE__TASK_KILLED);
+    } else if (t->alive) {
+        model_kill(w, a, t);
     }
 }
 

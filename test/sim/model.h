@@ -39,6 +39,7 @@ void model_update(struct world *w, struct sim_agent *a, struct sim_task *t,
     Mesos__V1__TaskState state, Mesos__V1__TaskStatus__Reason reason);
 void model_send_head(struct world *w, struct sim_agent *a, struct sim_task *t);
 void model_run_task(struct world *w, struct sim_agent *a, const Dcos__Internal__RunTask *run);
+void model_kill(struct world *w, struct sim_agent *a, struct sim_task *t); /* one that is alive */
 void model_kill_task(struct world *w, struct sim_agent *a, const Dcos__Internal__KillTask *kill);
 void model_acknowledge(
     struct world *w, struct sim_agent *a, const Dcos__Internal__StatusUpdateAcknowledgement *ack);

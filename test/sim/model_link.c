@@ -40,6 +40,15 @@ static Mesos__V1__Task *task_record(struct arena *arena, struct sim_agent *a, st
     return task;
 }
 
+static void drain(struct world *w, struct sim_agent *a)
+{
+    MAP_FOREACH (e, &a->model->tasks) {
+        struct sim_task *t = e->value;
+        if (t->alive)
+            model_kill(w, a, t);
+    }
+}
+
 static void register_now(struct world *w, struct sim_agent *a)
 {
     _cleanup_arena_ struct arena arena = ARENA_INIT;
@@ -63,7 +72,14 @@ static void register_now(struct world *w, struct sim_agent *a)
         info->id->value = a->id;
     }
     reg->agent_info = info;
+    reg->ip = arena_printf(&arena, "10.0.1.%u", a->index);
     reg->version = arena_strdup(&arena, "1.0.0");
+    Mesos__V1__AgentInfo__Capability draining = MESOS__V1__AGENT_INFO__CAPABILITY__INIT;
+    Mesos__V1__AgentInfo__Capability *capabilities[] = {&draining};
+    draining.has_type = true;
+    draining.type = MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__AGENT_DRAINING;
+    reg->capabilities = capabilities;
+    reg->n_capabilities = ARRAY_SIZE(capabilities);
     reg->boot_id = arena_strdup(&arena, "boot");
     reg->has_epoch = true;
     reg->epoch = a->model->epoch;
@@ -176,17 +192,21 @@ void model_receive(struct world *w, struct sim_agent *a, const void *p, size_t n
             sim_fail(w, "agent %s was registered as %s", a->id, r->registered->agent_id->value);
         if (!a->id)
             a->id = xstrdup(r->registered->agent_id->value);
-        sim_agent_known(w, a);
+        sim_agent_known(w, a, r->epoch);
         a->registered = true;
         sim_trace(w, "agent %u is registered as %s", a->index, a->id);
         for (size_t i = 0; i < r->registered->n_removed_frameworks; i++)
             model_framework_gone(w, a, r->registered->removed_frameworks[i]->value);
         MAP_FOREACH (e, &a->model->tasks)
             model_send_head(w, a, e->value);
+        if (r->registered->drain_config)
+            drain(w, a);
         return;
     }
     if (r->refused) {
         sim_trace(w, "agent %u is refused: %s", a->index, r->refused->message);
+        if (r->refused->forget)
+            sim_agent_expelled(w, a);
         if (r->refused->forget)
             model_lose_identity(a);
         return;
@@ -194,6 +214,7 @@ void model_receive(struct world *w, struct sim_agent *a, const void *p, size_t n
     if (r->shutdown_agent) {
         sim_trace(w, "agent %u is told to end", a->index);
         struct conn *c = a->conn;
+        sim_agent_expelled(w, a);
         model_lose_identity(a);
         model_conn_closed(w, a);
         sim_break(w, c);
@@ -223,6 +244,8 @@ void model_receive(struct world *w, struct sim_agent *a, const void *p, size_t n
         model_reconcile(w, a, r->reconcile);
     else if (r->update_framework)
         model_framework_keep(a, r->update_framework->framework);
+    else if (r->drain_agent && r->drain_agent->config)
+        drain(w, a);
 }
 
 void model_free(struct sim_agent *a)

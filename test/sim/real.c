@@ -174,10 +174,12 @@ void real_receive(struct world *w, struct sim_agent *a, const void *p, size_t n)
     w->refusals += old;
     if (record->refused)
         sim_trace(w, "agent %u is refused: %s", a->index, record->refused->message);
+    if (!old && (record->shutdown_agent || (record->refused && record->refused->forget)))
+        sim_agent_expelled(w, a);
     if (record->registered && !old) {
         free(a->id);
         a->id = xstrdup(record->registered->agent_id->value);
-        sim_agent_known(w, a);
+        sim_agent_known(w, a, record->epoch);
     }
     struct agent_now now;
     real_now(w, a, &now);
@@ -388,13 +390,14 @@ void real_boot(struct world *w, struct sim_agent *a)
     info->resources = arena_new_array(&arena, Mesos__V1__Resource *, 2);
     info->resources[info->n_resources++] = scalar(&arena, "cpus", a->cpus_milli);
     info->resources[info->n_resources++] = scalar(&arena, "mem", a->mem_milli);
-    char boot_id[32];
+    char boot_id[32], ip[16];
+    snprintf(ip, sizeof(ip), "10.0.1.%u", a->index);
     snprintf(boot_id, sizeof(boot_id), "boot-%u", r->boots);
     struct agent_core_options options = {
         .info = info,
         .version = "1.0.0",
         .boot_id = boot_id,
-        .ip = "10.0.0.2",
+        .ip = ip,
         .executor_program = "/bin/dcos-executor",
         .executor_registration_timeout_us = REGISTRATION_TIMEOUT,
     };

@@ -259,6 +259,33 @@ static void answer_offer(struct world *w, struct sim_scheduler *s, Mesos__V1__Of
     sim_send(w, s->conn, true, &call.base);
 }
 
+static void answer_inverse_offers(struct world *w, struct sim_scheduler *s,
+    const Mesos__V1__Scheduler__Event__InverseOffers *offers)
+{
+    if (!offers->n_inverse_offers || sim_chance(w, 20))
+        return;
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    Mesos__V1__Scheduler__Call call;
+    Mesos__V1__OfferID **ids = arena_new_array(
+        &arena, Mesos__V1__OfferID *, offers->n_inverse_offers);
+    for (size_t i = 0; i < offers->n_inverse_offers; i++)
+        ids[i] = offers->inverse_offers[i]->id;
+    if (sim_chance(w, 50)) {
+        call_init(s, &arena, &call, MESOS__V1__SCHEDULER__CALL__TYPE__ACCEPT_INVERSE_OFFERS);
+        call.accept_inverse_offers = MSG(&arena, Mesos__V1__Scheduler__Call__AcceptInverseOffers,
+            mesos__v1__scheduler__call__accept_inverse_offers);
+        call.accept_inverse_offers->inverse_offer_ids = ids;
+        call.accept_inverse_offers->n_inverse_offer_ids = offers->n_inverse_offers;
+    } else {
+        call_init(s, &arena, &call, MESOS__V1__SCHEDULER__CALL__TYPE__DECLINE_INVERSE_OFFERS);
+        call.decline_inverse_offers = MSG(&arena, Mesos__V1__Scheduler__Call__DeclineInverseOffers,
+            mesos__v1__scheduler__call__decline_inverse_offers);
+        call.decline_inverse_offers->inverse_offer_ids = ids;
+        call.decline_inverse_offers->n_inverse_offer_ids = offers->n_inverse_offers;
+    }
+    sim_send(w, s->conn, true, &call.base);
+}
+
 static void kill_task(struct world *w, struct sim_scheduler *s, const char *task_id)
 {
     _cleanup_arena_ struct arena arena = ARENA_INIT;
@@ -302,7 +329,7 @@ static void reconcile_all(struct world *w, struct sim_scheduler *s)
 /* What it is told must be on the master's disk by then. */
 static void check_framework_stored(struct world *w, const struct sim_scheduler *s)
 {
-    if (!store_has(w, "frameworks/", s->framework_id))
+    if (!store_had(w, "frameworks/", s->framework_id))
         sim_fail(w, "scheduler %u is told that it is %s, which no disk holds", s->index,
             s->framework_id);
 }
@@ -408,6 +435,7 @@ static void update(struct world *w, struct sim_scheduler *s, const Mesos__V1__Ta
     case MESOS__V1__TASK_STATE__TASK_LOST:
     case MESOS__V1__TASK_STATE__TASK_DROPPED:
     case MESOS__V1__TASK_STATE__TASK_GONE:
+    case MESOS__V1__TASK_STATE__TASK_GONE_BY_OPERATOR:
     case MESOS__V1__TASK_STATE__TASK_UNKNOWN:
         t->lost = true;
         t->state = st->state;
@@ -453,6 +481,9 @@ void sim_scheduler_receive(struct world *w, struct sim_scheduler *s, const void 
     case MESOS__V1__SCHEDULER__EVENT__TYPE__OFFERS:
         for (size_t i = 0; i < e->offers->n_offers; i++)
             answer_offer(w, s, e->offers->offers[i]);
+        break;
+    case MESOS__V1__SCHEDULER__EVENT__TYPE__INVERSE_OFFERS:
+        answer_inverse_offers(w, s, e->inverse_offers);
         break;
     case MESOS__V1__SCHEDULER__EVENT__TYPE__UPDATE:
         update(w, s, e->update->status);

@@ -173,7 +173,7 @@ void store_join(struct world *w, struct sim_master *m)
 {
     m->session = ++w->store.next_session;
     m->heard_store = w->now;
-    m->patient = sim_chance(w, 50);
+    m->patient = !w->lease && sim_chance(w, 50);
     vec_push(&w->store.sessions,
         (struct sim_session){.id = m->session, .master = m->index, .heard = w->now});
     sim_after_master(w, m, sim_between(w, MSEC, 20 * MSEC), heartbeat, letter_new(m, 0));
@@ -219,6 +219,9 @@ static void apply(struct world *w, const struct letter *l)
     const struct flat *ops = (const struct flat *)(const void *)l->data;
     for (size_t i = 0; i < l->n_ops; i++) {
         const char *key = l->data + ops[i].key;
+        if (w->options.defect == DEFECT_FORGOTTEN_NODES && has_prefix(key, "agents/") &&
+            map_get(&w->store.disk, key) && !ops[i].remove)
+            continue;
         entry_free(map_remove(&w->store.disk, key));
         if (ops[i].remove)
             continue;
@@ -228,6 +231,8 @@ static void apply(struct world *w, const struct letter *l)
         e->n = ops[i].n;
         e->number = ops[i].number;
         map_put(&w->store.disk, e->key, e);
+        if (!map_get(&w->store.ever, e->key))
+            map_put(&w->store.ever, xstrdup(e->key), w);
     }
     w->store.version++;
 }
@@ -289,10 +294,10 @@ void store_send_commit(struct world *w, struct sim_master *m)
         sim_after_owned(w, delay + sim_between(w, 100, 10 * MSEC), commit_arrives, l, 0);
 }
 
-bool store_has(const struct world *w, const char *prefix, const char *id)
+bool store_had(const struct world *w, const char *prefix, const char *id)
 {
     _cleanup_free_ char *key = xasprintf("%s%s", prefix, id);
-    return map_get(&w->store.disk, key) != NULL;
+    return map_get(&w->store.ever, key) != NULL;
 }
 
 void store_free(struct world *w)
@@ -300,5 +305,8 @@ void store_free(struct world *w)
     MAP_FOREACH (e, &w->store.disk)
         entry_free(e->value);
     map_done(&w->store.disk);
+    MAP_FOREACH (e, &w->store.ever)
+        free((char *)(uintptr_t)e->key);
+    map_done(&w->store.ever);
     vec_done(&w->store.sessions);
 }

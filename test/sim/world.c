@@ -158,9 +158,9 @@ void sim_send(struct world *w, struct conn *c, bool up, const ProtobufCMessage *
     sim_send_bytes(w, c, up, b.p, b.n);
 }
 
-/* Whom a peer takes for the leader. Some are told late, or wrongly: the one that was deposed and
+/* Some are told late, or wrongly: the one that was deposed and
  * does not know yet is the worst choice. */
-static struct sim_master *detected(struct world *w)
+struct sim_master *sim_detect(struct world *w)
 {
     struct sim_master *leader = sim_leader(w);
     if (w->n_masters == 1 || !w->chaos)
@@ -173,7 +173,7 @@ static struct sim_master *detected(struct world *w)
 
 struct conn *sim_dial(struct world *w, bool is_agent, unsigned peer)
 {
-    struct sim_master *m = detected(w);
+    struct sim_master *m = sim_detect(w);
     if (!m || !m->up || !m->core)
         return NULL;
     struct conn *c = xnew(struct conn);
@@ -309,6 +309,7 @@ static void world_build(struct world *w, uint64_t seed)
         w->masters[i].index = i;
         w->masters[i].wall_error = sim_between(w, -SEC, SEC);
     }
+    w->lease = sim_chance(w, 60);
     w->n_agents = 1 + (unsigned)rng_below(&w->rng, 5);
     w->agents = xnew_array(struct sim_agent, w->n_agents);
     w->n_schedulers = 1 + (unsigned)rng_below(&w->rng, 4);
@@ -341,8 +342,10 @@ static void world_free(struct world *w)
         if (m->up)
             sim_master_crash(w, m, true);
         vec_done(&m->unflushed);
+        vec_done(&m->promises);
     }
     store_free(w);
+    operator_free(w);
     for (struct heap_node *n; (n = heap_min(&w->events));) {
         heap_remove(&w->events, n);
         event_free(container_of(n, struct event, node));
@@ -395,6 +398,7 @@ void world_run(uint64_t seed, const struct sim_options *options, struct world_re
     int64_t start = w.now;
     store_start(&w);
     fault_start(&w);
+    operator_start(&w);
     run_until(&w, start + 240 * SEC);
 
     /* Quiet: everybody comes back, nothing breaks any more, and after all timeouts the world must
@@ -404,6 +408,8 @@ void world_run(uint64_t seed, const struct sim_options *options, struct world_re
     for (unsigned i = 0; i < 20; i++) {
         fault_calm(&w);
         run_until(&w, w.now + 60 * SEC);
+        if (i == 7)
+            operator_settled(&w);
     }
     check_settled(&w);
     forget_old_conns(&w);

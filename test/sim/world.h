@@ -51,7 +51,8 @@ struct sim_agent {
     unsigned generation; /* of the process */
     struct conn *conn;
     bool registered;
-    char *id; /* NULL before the first registration */
+    bool expelled; /* a master told it to end, or to forget who it is */
+    char *id;      /* NULL before the first registration */
     int64_t cpus_milli, mem_milli;
     int64_t wall_error;      /* of its clock */
     int64_t booted;          /* the machine */
@@ -112,6 +113,15 @@ struct disk_entry {
     size_t n;
 };
 
+struct sim_master;
+/* An answer that waits until what it says is durable. The target is from the heap and freed
+ * afterwards, also when the answer is never given. */
+struct sim_promise {
+    uint64_t after;
+    void (*answer)(struct world *w, struct sim_master *m, void *target);
+    void *target;
+};
+
 /* Whom a master talks to; each of these paths may be cut, one way or both. */
 enum sim_path { PATH_AGENTS, PATH_SCHEDULERS, PATH_STORE, SIM_PATHS };
 
@@ -133,7 +143,7 @@ struct sim_master {
     /* Of the process. */
     uint64_t session;
     int64_t heard_store;
-    bool patient; /* goes on while it does not hear the store; else it gives up like a session */
+    bool patient; /* without a lease: goes on while it does not hear the store */
     bool doomed;
     struct master_core *core; /* NULL while it does not lead */
     uint64_t epoch;
@@ -143,6 +153,7 @@ struct sim_master {
     uint64_t batch;  /* of them */
     uint64_t durable;
     uint64_t store_version; /* as it must be when nobody else writes */
+    VEC(struct sim_promise) promises;
 };
 
 /* A candidate of the election, in the order of arrival. The first one leads. */
@@ -155,6 +166,7 @@ struct sim_session {
 
 struct sim_store {
     struct map disk;         /* key -> struct disk_entry */
+    struct map ever;         /* all keys that ever were in it */
     uint64_t epoch;          /* of the newest leadership */
     uint64_t version, batch; /* commits ever, and number of the last one of the epoch */
     uint64_t next_session;
@@ -179,6 +191,8 @@ enum sim_defect {
     DEFECT_LEAKED_TASKS,     /* a killed executor's task runs on */
     DEFECT_STORE_UNFENCED,   /* the store takes what a deposed leader writes */
     DEFECT_AGENT_OLD_EPOCH,  /* agents do not remember the epoch */
+    DEFECT_OPERATOR_HASTE,   /* operators are answered before the disk has it */
+    DEFECT_FORGOTTEN_NODES,  /* the store loses what operators decided about agents */
     SIM_DEFECTS
 };
 
@@ -201,6 +215,7 @@ struct world {
 
     struct sim_master masters[MASTERS_MAX];
     unsigned n_masters;
+    bool lease; /* leaders act only while they surely lead, as far as they were not stopped */
     unsigned leaderships;
     struct sim_store store;
 
@@ -210,6 +225,7 @@ struct world {
     unsigned n_agents;
     struct sim_scheduler *schedulers;
     unsigned n_schedulers;
+    struct sim_operator *operator_;  /* operator.c */
     struct map runs;                 /* "framework/task" of all that ever started */
     struct map ledger, ledger_tasks; /* ledger.c */
     uint64_t launches, finished, faults;
@@ -260,6 +276,14 @@ void sim_master_receive(
     struct world *w, struct sim_master *m, struct conn *c, const void *p, size_t n);
 void sim_master_conn_closed(struct world *w, struct sim_master *m, struct conn *c);
 int64_t sim_master_now(const struct world *w, const struct sim_master *m);
+/* After the core was given an event. */
+void sim_master_pump(struct world *w, struct sim_master *m);
+/* Answers once all that the core decided so far is durable; not at all if the process ends first.
+ */
+void sim_master_promise(struct world *w, struct sim_master *m,
+    void (*answer)(struct world *w, struct sim_master *m, void *target), void *target);
+/* Whom somebody takes for the leader, or NULL. */
+struct sim_master *sim_detect(struct world *w);
 /* The one that leads by the store's word, or NULL. It may not know yet. */
 struct sim_master *sim_leader(struct world *w);
 /* When what is sent now over the path arrives at the earliest: w->now, or the end of a cut. */
@@ -274,8 +298,19 @@ void store_leave(struct world *w, uint64_t session);
 void store_send_commit(struct world *w, struct sim_master *m);
 void store_start(struct world *w);
 void store_stall(struct world *w, int64_t time);
-bool store_has(const struct world *w, const char *prefix, const char *id);
+/* Whether it was there at some time. */
+bool store_had(const struct world *w, const char *prefix, const char *id);
 void store_free(struct world *w);
+
+/* operator.c */
+void operator_start(struct world *w);
+/* What it was told must be so in the eyes of every master that may know. */
+void operator_check(struct world *w);
+/* After a quiet while: what it asked for has come about; then it takes all of it back. */
+void operator_settled(struct world *w);
+/* An agent was told who it is by a master of that epoch. */
+void operator_agent_known(struct world *w, const struct sim_agent *a, uint64_t epoch);
+void operator_free(struct world *w);
 
 /* fault.c */
 void fault_start(struct world *w);
@@ -292,7 +327,8 @@ void sim_agent_free(struct world *w, struct sim_agent *a);
 void sim_agent_used(const struct sim_agent *a, int64_t *ret_cpus, int64_t *ret_mem);
 void sim_agent_each_task(const struct sim_agent *a, sim_task_fn fn, void *userdata);
 /* What every agent checks when it is told its id, and when it starts a task. */
-void sim_agent_known(struct world *w, const struct sim_agent *a);
+void sim_agent_expelled(struct world *w, struct sim_agent *a);
+void sim_agent_known(struct world *w, struct sim_agent *a, uint64_t epoch);
 void sim_task_starts(struct world *w, const struct sim_agent *a, const char *key);
 void sim_resources(
     Mesos__V1__Resource *const *resources, size_t n, int64_t *ret_cpus, int64_t *ret_mem);
@@ -309,7 +345,10 @@ void sim_scheduler_free(struct sim_scheduler *s);
 
 /* ledger.c: every status update from its making to its scheduler */
 /* By a task's own executor, in this order. key is "framework/task". */
-void ledger_made(struct world *w, const char *key, const uint8_t uuid[16]);
+void ledger_made(
+    struct world *w, const struct sim_agent *a, const char *key, const uint8_t uuid[16]);
+/* The agent was told to end: what it has not delivered, nobody will. */
+void ledger_give_up(struct world *w, const struct sim_agent *a);
 /* Its executor was told that it is safe. */
 void ledger_promised(struct world *w, const uint8_t uuid[16]);
 void ledger_seen(struct world *w, const char *framework_id, const char *task_id,
