@@ -417,9 +417,12 @@ void agent_core_apply_operation(struct agent_core *core, const Dcos__Internal__A
         : work ? STATE(PENDING)
                : STATE(FINISHED),
         r < 0 ? err.msg : NULL, &arena);
+    /* Said at once also while there is work: totals that follow have the change in them. */
+    if (op->state == STATE(PENDING) && core->link == AGENT_REGISTERED_LINK)
+        send_status(core, op->uuid, m.framework_id, m.latest_status);
+    agent_operation_forward(core, op);
     if (r < 0)
         agent_core_send_total(core);
-    agent_operation_forward(core, op);
     agent_volumes_issue(core);
 }
 

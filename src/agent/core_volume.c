@@ -215,13 +215,14 @@ static void conclude(struct agent_core *core, struct agent_volume *last)
                     agent_record_dirty(core, &undo->record);
             }
         }
-        agent_core_send_total(core);
     }
     if (op)
         agent_operation_end(core, op,
             problem ? MESOS__V1__OPERATION_STATE__OPERATION_FAILED
                     : MESOS__V1__OPERATION_STATE__OPERATION_FINISHED,
             problem);
+    if (problem)
+        agent_core_send_total(core);
     LIST_FOREACH_SAFE (v, &core->volumes, struct agent_volume, node)
         if (v != last && same_operation(v, last))
             volume_drop(core, v);

@@ -188,7 +188,7 @@ void operations_put_on_top(const struct agent *a, struct resources *total)
 {
     LIST_FOREACH (op, &a->operations, struct operation, agent_node) {
         _cleanup_arena_ struct arena arena = ARENA_INIT;
-        if (op->link != a->link || op->state != MESOS__V1__OPERATION_STATE__OPERATION_PENDING)
+        if (op->link != a->link)
             continue;
         /* What cannot be applied will fail at the agent too. */
         (void)operation_apply(info_of(op, &arena), NULL, total, NULL);
@@ -268,8 +268,9 @@ void handle_operation_update(
     }
     core->stats.valid_operation_updates++;
     set_status(op, status);
+    op->link = 0;
     core->change++;
-    if (op->framework && op->has_id) {
+    if (op->framework && op->has_id && op->state != MESOS__V1__OPERATION_STATE__OPERATION_PENDING) {
         _cleanup_arena_ struct arena arena = ARENA_INIT;
         send_operation_status(core, op->framework, status_of(op, &arena));
     }

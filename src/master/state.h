@@ -199,7 +199,7 @@ struct operation {
     struct name *framework_id;   /* NULL: an operator's */
     struct framework *framework; /* NULL: an operator's, or the framework is gone */
     struct agent *agent;
-    uint64_t link; /* on which it was sent */
+    uint64_t link; /* on which it is on its way; 0 once the agent spoke of it */
     struct list agent_node, framework_node;
     struct packed *info;   /* Offer.Operation */
     struct packed *status; /* OperationStatus, the latest */

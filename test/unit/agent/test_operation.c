@@ -61,11 +61,18 @@ static void apply(struct world *w, uint8_t number, const char *operation)
     world_master(w, &r);
 }
 
+/* The last word on an operation; that there is work goes before it. */
+static bool is_last_word(const Dcos__Internal__AgentRecord *r)
+{
+    return r->operation_update &&
+           r->operation_update->status->state != MESOS__V1__OPERATION_STATE__OPERATION_PENDING;
+}
+
 static size_t updates(struct world *w)
 {
     size_t n = 0;
     for (size_t i = 0; world_record(w, i); i++)
-        n += world_record(w, i)->operation_update != NULL;
+        n += is_last_word(world_record(w, i));
     return n;
 }
 
@@ -75,7 +82,7 @@ static Dcos__Internal__OperationUpdate *update(struct world *w, size_t n)
         Dcos__Internal__AgentRecord *r = world_record(w, i);
         if (!r)
             return NULL;
-        if (r->operation_update && n-- == 0)
+        if (is_last_word(r) && n-- == 0)
             return r->operation_update;
     }
 }
@@ -295,7 +302,11 @@ static void a_folder_that_cannot_be_made(void **state)
     done(w, AGENT_VOLUME_CREATE, 1, "no space left on device");
     assert_int_equal(update(w, 0)->status->state, STATE(FAILED));
     assert_non_null(strstr(update(w, 0)->status->message, "no space left"));
-    assert_non_null(last_total(w));
+    /* The total comes after the last word: the master would count the volumes in again. */
+    size_t i = 0;
+    while (!world_record(w, i)->resources)
+        assert_true(world_record(w, i++)->operation_update != NULL);
+    assert_true(i > 0 && is_last_word(world_record(w, i - 1)));
     assert_true(has(w, DISK(100)));
     assert_false(has(w, VOLUME(60, "v1")));
     /* The one that was made goes again. */

@@ -492,6 +492,25 @@ static void test_totals_and_operations_cross(void **state)
     world_done(&w);
 }
 
+static void test_work_that_is_counted_in(void **state)
+{
+    struct world w = world(CAPABLE);
+    accept_offer(&w, RESERVE("{" CPUS("1") FOR_A "}", ID("o1")));
+    char *uuid = xstrdup(hex_uuid(take(w.h, 1, "apply_operation")));
+    /* The agent has work to do for it; its totals have it already. */
+    operation_update(&w, 1, uuid, "OPERATION_PENDING", NULL);
+    assert_false(pending(w.h, 10, "UPDATE_OPERATION_STATUS"));
+    harness_agent_record(w.h, 1,
+        "{\"resources\":{\"total\":[{" CPUS("7") "},{" CPUS("1") FOR_A
+        "},{" MEM("1000") "},{" DISK("100") "}]}}");
+    const json_t *offer = next_offer(&w);
+    assert_amount(offered(offer, "cpus", "*", NULL), 7);
+    assert_amount(offered(offer, "cpus", "a", NULL), 1);
+    assert_string_equal(state_of(reconcile(&w, "o1", NULL)), "OPERATION_PENDING");
+    free(uuid);
+    world_done(&w);
+}
+
 static void test_lost_on_the_way(void **state)
 {
     struct world w = world(CAPABLE);
@@ -770,6 +789,7 @@ int main(void)
         cmocka_unit_test(test_removed_framework),
         cmocka_unit_test(test_a_failure_is_undone),
         cmocka_unit_test(test_totals_and_operations_cross),
+        cmocka_unit_test(test_work_that_is_counted_in),
         cmocka_unit_test(test_lost_on_the_way),
         cmocka_unit_test(test_unreachable_and_back),
         cmocka_unit_test(test_failover),
