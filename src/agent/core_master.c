@@ -171,6 +171,9 @@ const Mesos__V1__AgentInfo__Capability__Type *agent_core_capabilities(size_t *re
         MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__MULTI_ROLE,
         MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__HIERARCHICAL_ROLE,
         MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__RESERVATION_REFINEMENT,
+        /* Says that operations are tracked; masters want it for feedback. There are no providers.
+         */
+        MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__RESOURCE_PROVIDER,
         MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__RESIZE_VOLUME,
         MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__AGENT_OPERATION_FEEDBACK,
         MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__AGENT_DRAINING,

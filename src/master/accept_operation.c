@@ -79,7 +79,13 @@ void accept_operation(struct pool *p, Operation *op)
     _cleanup_operation_change_ struct operation_change change = OPERATION_CHANGE_INIT,
                                                        plain = OPERATION_CHANGE_INIT;
     struct error err = ERROR_INIT;
-    if (check(p, op, &change, &err) < 0) {
+    const struct auth_subject who = {.principal = p->f->info->principal};
+    int r = check(p, op, &change, &err);
+    if (r == 0) {
+        operation_upgrade(op, p->client->role->name, &p->arena);
+        r = operation_authorize(p->core->config.authorizer, &who, op, &err);
+    }
+    if (r < 0) {
         refuse_operation(p->core, p->f, op, err.msg);
         return;
     }
@@ -88,6 +94,5 @@ void accept_operation(struct pool *p, Operation *op)
     rescind_offers_of(p, &plain);
     resources_subtract(&p->left, &change.consumed);
     resources_add(operation_is_speculative(op->type) ? &p->left : &p->later, &change.converted);
-    operation_upgrade(op, p->client->role->name, &p->arena);
     operation_send(p->core, p->f, p->agent, op, &plain);
 }

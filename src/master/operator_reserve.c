@@ -13,67 +13,6 @@
 typedef Mesos__V1__Offer__Operation Operation;
 #define TYPE(name) MESOS__V1__OFFER__OPERATION__TYPE__##name
 
-/* ---- permission ---- */
-
-struct resource_list {
-    Mesos__V1__Resource *const *items;
-    size_t n;
-};
-
-/* The roles of the last reservations, or the principals: of who reserved, of who created. */
-enum object { ROLE, RESERVER, CREATOR };
-
-static const char *object_of(const Mesos__V1__Resource *m, enum object what)
-{
-    switch (what) {
-    case ROLE:
-        return m->n_reservations ? m->reservations[m->n_reservations - 1]->role : "*";
-    case RESERVER:
-        return m->n_reservations ? m->reservations[m->n_reservations - 1]->principal : NULL;
-    default:
-        return m->disk && m->disk->persistence ? m->disk->persistence->principal : NULL;
-    }
-}
-
-static bool may_all(
-    struct operator_call *c, enum auth_action action, struct resource_list list, enum object what)
-{
-    for (size_t i = 0; i < list.n; i++)
-        if (!operator_may(c, action, object_of(list.items[i], what)))
-            return false;
-    return true;
-}
-
-/* Resources are in the new format. */
-static bool may_operate(struct operator_call *c, const Operation *op)
-{
-    switch (op->type) {
-    case TYPE(RESERVE): {
-        const struct resource_list source = {op->reserve->source, op->reserve->n_source},
-                                   target = {op->reserve->resources, op->reserve->n_resources};
-        /* What is taken off the source is as good as unreserved; what was never reserved is not. */
-        for (size_t i = 0; i < source.n; i++)
-            if (source.items[i]->n_reservations &&
-                !operator_may(c, AUTH_UNRESERVE_RESOURCES, object_of(source.items[i], RESERVER)))
-                return false;
-        return may_all(c, AUTH_RESERVE_RESOURCES, target, ROLE);
-    }
-    case TYPE(UNRESERVE):
-        return may_all(c, AUTH_UNRESERVE_RESOURCES,
-            (struct resource_list){op->unreserve->resources, op->unreserve->n_resources}, RESERVER);
-    case TYPE(CREATE):
-        return may_all(c, AUTH_CREATE_VOLUME,
-            (struct resource_list){op->create->volumes, op->create->n_volumes}, ROLE);
-    case TYPE(DESTROY):
-        return may_all(c, AUTH_DESTROY_VOLUME,
-            (struct resource_list){op->destroy->volumes, op->destroy->n_volumes}, CREATOR);
-    case TYPE(GROW_VOLUME):
-        return operator_may(c, AUTH_RESIZE_VOLUME, object_of(op->grow_volume->volume, ROLE));
-    default:
-        return operator_may(c, AUTH_RESIZE_VOLUME, object_of(op->shrink_volume->volume, ROLE));
-    }
-}
-
 /* ---- the operation ---- */
 
 static void operate(struct operator_call *c, const char *agent_id, Operation *op)
@@ -87,8 +26,11 @@ static void operate(struct operator_call *c, const char *agent_id, Operation *op
         return;
     }
     operation_upgrade(op, NULL, &c->req->arena);
-    if (!may_operate(c, op))
+    operator_object(c, agent_id);
+    if (operation_authorize(s->authorizer, &c->who, op, &err) < 0) {
+        http_respond_text(c->req, 403, "%s", err.msg);
         return;
+    }
     uint64_t before = master_core_last_mutation(s->core);
     r = master_core_apply_operation(s->core, agent_id, op, shell_now(s), &err);
     if (r < 0) {
@@ -208,7 +150,7 @@ static bool sees(const struct operator_call *c, const Operation *op)
     if (operation_convert(op, NULL, &change, NULL) < 0)
         return true;
     RESOURCES_FOREACH(x, &change.consumed)
-    if (!operator_sees(c, AUTH_VIEW_ROLE, x->kind->role))
+    if (x->kind->n_reservations && !view_role(&c->view, x->kind->role))
         return false;
     return true;
 }

@@ -416,6 +416,10 @@ int framework_authorize(
 /* -EACCES with the message of the status: not as that user. */
 int task_authorize(const struct master_core *core, const struct framework *f,
     const Mesos__V1__TaskInfo *task, struct error *err);
+/* -EACCES with the message: the subject may not reserve, unreserve, make, end or resize these, each
+ * asked by itself. Resources in the new format. */
+int operation_authorize(const struct authorizer *authorizer, const struct auth_subject *who,
+    const Mesos__V1__Offer__Operation *op, struct error *err);
 /* User that a task runs as, in the arena; what VIEW_TASK asks for. */
 const char *task_user(const struct task *t, struct arena *arena);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "auth/authorizer.h"
 #include "wire/codec.h"
 
 /* Reservations, volumes, and what frameworks hear of them. */
@@ -60,13 +61,21 @@ static const json_t *next_offer(struct world *w)
     return offer;
 }
 
-static struct world world(const char *agent_extra)
+static struct world world_with(const char *agent_extra, const struct authorizer *authorizer)
 {
-    struct world w = {.h = harness_new(NULL)};
+    struct master_config config;
+    master_config_defaults(&config);
+    config.authorizer = authorizer;
+    struct world w = {.h = harness_new(&config)};
     w.agent = xstrdup(harness_agent(w.h, 1, "a1", TOTAL, agent_extra));
     w.framework = xstrdup(harness_subscribe(w.h, 10, INFO("f", ROLE_A)));
     next_offer(&w);
     return w;
+}
+
+static struct world world(const char *agent_extra)
+{
+    return world_with(agent_extra, NULL);
 }
 
 static void world_done(struct world *w)
@@ -332,6 +341,52 @@ static void test_feedback_needs_an_agent_that_gives_it(void **state)
         next_offer(&w);
         accept_offer(&w, RESERVE("{" CPUS("1") FOR_A "}", ""));
         take(w.h, 1, "apply_operation");
+        world_done(&w);
+    }
+}
+
+/* Each kind of operation is asked about by itself; "p" may do all but what the case takes away. */
+static void test_authorization(void **state)
+{
+    static const struct {
+        const char *acl, *object, *op, *why;
+    } cases[] = {
+        {"reserve_resources", "roles", RESERVE("{" CPUS("1") FOR_A "}", ID("o")),
+            "Not authorized to reserve resources as 'p'"},
+        {"unreserve_resources", "reserver_principals", UNRESERVE("{" DISK("10") FOR_A "}", ID("o")),
+            "Not authorized to unreserve resources as 'p'"},
+        {"create_volumes", "roles", CREATE("{" DISK("10") FOR_A VOLUME("v2") "}", ID("o")),
+            "Not authorized to create persistent volumes as 'p'"},
+        {"destroy_volumes", "creator_principals",
+            DESTROY("{" DISK("10") FOR_A VOLUME("v1") "}", ID("o")),
+            "Not authorized to destroy persistent volumes as 'p'"},
+        {"resize_volumes", "roles",
+            GROW("{" DISK("10") FOR_A VOLUME("v1") "}", "{" DISK("1") FOR_A "}", ID("o")),
+            "Not authorized to grow the volume as 'p'"},
+        {"resize_volumes", "roles", SHRINK("{" DISK("10") FOR_A VOLUME("v1") "}", "1", ID("o")),
+            "Not authorized to shrink the volume as 'p'"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char rules[300];
+        snprintf(rules, sizeof(rules),
+            "{\"permissive\":true,\"%s\":[{\"principals\":{\"values\":[\"p\"]},\"%s\":{\"type\":"
+            "\"NONE\"}}]}",
+            cases[i].acl, cases[i].object);
+        struct error err = ERROR_INIT;
+        _cleanup_(authorizer_freep)
+        struct authorizer *authorizer = NULL;
+        if (authorizer_new(rules, strlen(rules), &authorizer, &err) < 0)
+            fail_msg("%s: %s", rules, err.msg);
+        struct world w = world_with(CAPABLE, authorizer);
+        harness_agent_record(w.h, 1,
+            "{\"resources\":{\"total\":[{" CPUS("4") "},{" MEM("1000") "},{" DISK("50") "},{" DISK(
+                "40") FOR_A "},{" DISK("10") FOR_A VOLUME("v1") "}]}}");
+        next_offer(&w);
+        accept_offer(&w, cases[i].op);
+        const json_t *event = take(w.h, 10, "UPDATE_OPERATION_STATUS");
+        assert_string_equal(state_of(event), "OPERATION_ERROR");
+        assert_string_equal(str_at(event, "update_operation_status.status.message"), cases[i].why);
+        assert_false(pending(w.h, 1, "apply_operation"));
         world_done(&w);
     }
 }
@@ -782,6 +837,7 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_a_failed_operation_does_not_stop_the_next),
         cmocka_unit_test(test_feedback_needs_an_agent_that_gives_it),
+        cmocka_unit_test(test_authorization),
         cmocka_unit_test(test_launch_has_no_operation_id),
         cmocka_unit_test(test_void_offers),
         cmocka_unit_test(test_feedback),
