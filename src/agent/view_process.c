@@ -146,7 +146,7 @@ int agent_process_start(struct agent *a, struct error *err)
         .open = open_file, .attached = attached, .may = may_see, .userdata = a};
     log_toggle_init(&a->log_toggle, a->loop);
     int r = start_log(a, err);
-    return r < 0 ? r : metrics_http_new(a->loop, source, a, &a->metrics, err);
+    return r < 0 ? r : metrics_http_new(a->loop, source, a, NULL, &a->metrics, err);
 }
 
 void agent_process_stop(struct agent *a)

@@ -175,7 +175,7 @@ void http_respond_json(struct http_request *req, int status, const struct buf *b
 
 enum { CALLBACK_MAX = 256 };
 
-static bool callback_valid(struct str name)
+bool http_callback_valid(struct str name)
 {
     for (size_t i = 0; i < name.n; i++) {
         char c = name.p[i];
@@ -193,7 +193,7 @@ void http_respond_jsonp(struct http_request *req, const struct buf *body)
         http_respond_json(req, 200, body);
         return;
     }
-    if (!callback_valid(callback)) {
+    if (!http_callback_valid(callback)) {
         http_respond_text(req, 400, "The jsonp callback is not a name");
         return;
     }

@@ -109,6 +109,8 @@ void http_respond_blob(
     struct http_request *req, int status, const char *content_type, struct blob *body);
 void http_respond_text(struct http_request *req, int status, const char *fmt, ...) _printf_(3, 4);
 void http_respond_json(struct http_request *req, int status, const struct buf *body);
+/* Whether jsonp may name it: letters, digits, "_", "$", "."; at most 256. */
+bool http_callback_valid(struct str name);
 /* 200 with the document; ?jsonp=NAME gets a script that calls NAME with it. */
 void http_respond_jsonp(struct http_request *req, const struct buf *body);
 /* Streaming answer (chunked): begin, write..., end. */

@@ -456,10 +456,13 @@ void handle_accept(
     struct pool p = {.core = core, .f = f};
     for (size_t i = 0; i < accept->n_offer_ids; i++)
         pool_add_offer(&p, map_get(&core->offers, accept->offer_ids[i]->value));
+    f->stats.offers_accepted += accept->n_offer_ids;
     _cleanup_resources_ struct resources offered = RESOURCES_INIT, made = RESOURCES_INIT;
     resources_copy(&offered, &p.left);
-    for (size_t i = 0; i < accept->n_operations; i++)
+    for (size_t i = 0; i < accept->n_operations; i++) {
+        COUNT_KIND(f->stats.operations, accept->operations[i]->type);
         apply(&p, accept->operations[i]);
+    }
     int64_t duration = filters_duration_us(accept->filters);
     if (accept->n_operations == 0 || duration > 0)
         duration = MAX(duration, core->config.allocation_interval_us);

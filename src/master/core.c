@@ -339,15 +339,18 @@ void master_core_check(const struct master_core *core)
         const struct framework *f = e->value;
         _cleanup_resources_ struct resources used = RESOURCES_INIT;
         size_t pos = 0;
+        uint32_t states[ARRAY_SIZE(f->stats.tasks_active)] = {0};
         struct map_entry *te;
         while ((te = map_next(&f->tasks, &pos))) {
             const struct task *t = te->value;
+            states[t->state & 15]++;
             assert(t->framework == f);
             assert(map_get(&f->unreachable_by_id, t->id) == NULL);
             assert(t->agent && map_get(&core->agents, t->agent_id->text) == t->agent);
             if (t->charged)
                 resources_add(&used, &t->resources);
         }
+        assert(memcmp(states, f->stats.tasks_active, sizeof(states)) == 0);
         LIST_FOREACH (x, &f->executors, struct executor, framework_node)
             resources_add(&used, &x->resources);
         assert(resources_equal(&used, &f->used));

@@ -335,6 +335,7 @@ void master_core_subscribe(struct master_core *core, uint64_t stream, const char
             take_over_stream(core, f);
         framework_update_info(core, f, sub->framework_info);
     }
+    COUNT_KIND(f->stats.calls, call->type);
     f->reregistered_us = core->now;
     f->recovered = false;
     f->connected = true;

@@ -26,6 +26,8 @@ struct options {
     const char *ip, *hostname, *cluster, *ready_file, *logging_level;
     struct election_options election;
     uint16_t port;
+    const char *log_dir, *external_log_file;
+    bool framework_metrics;
     int64_t operators_max;
     int64_t ping_timeout, max_ping_timeouts, reregister_timeout, allocation_interval, offer_timeout,
         max_completed_frameworks, max_completed_tasks, max_unreachable_tasks, gc_interval,
@@ -100,6 +102,7 @@ static bool restore_entry(const struct store_entry *e, void *userdata)
     }
     snprintf(r->last, sizeof(r->last), "%s", e->key);
     r->n++;
+    shell_registry_size(r->shell, e->key, e->value.n, false);
     return true;
 }
 
@@ -136,11 +139,13 @@ static void on_leader(int status, uint64_t epoch, void *userdata)
     }
     s->leading = true;
     s->elected_us = shell_now(s);
+    int64_t began = clock_monotonic_us();
     if (restore_all(s) < 0) {
         s->failure = 1;
         loop_stop(s->loop);
         return;
     }
+    metric_timer_add(&s->fetch_ms, clock_monotonic_us() - began);
     master_core_start(s->core, epoch, s->master_id, shell_now(s));
     s->recovered = true;
     log_info("leading epoch=%llu id=%s address=%s:%u", (unsigned long long)epoch, s->master_id,
@@ -341,7 +346,10 @@ static int start(struct shell *s, const struct options *o, struct error *err)
     s->start_us = s->start_real_us;
     snprintf(s->ip, sizeof(s->ip), "%s", o->ip);
     snprintf(s->hostname, sizeof(s->hostname), "%s", o->hostname ? o->hostname : o->ip);
-    int r = open_security(s, o, err);
+    int r = operator_process_start(s, o->log_dir, o->external_log_file, err);
+    if (r < 0)
+        return r;
+    r = open_security(s, o, err);
     if (r < 0)
         return r;
     r = election_open(s, &o->election, err);
@@ -376,6 +384,7 @@ static void stop(struct shell *s)
     if (s->server)
         http_server_free(s->server);
     shell_forget_promises(s);
+    operator_process_stop(s);
     documents_free(s->documents);
     election_free(s);
     if (s->store)
@@ -458,6 +467,12 @@ int main(int argc, char **argv)
             "part of the known agents that must be back before offers are made, with quotas set"},
         {"allocator_trace", FLAG_I64, &o.allocator_trace, "8192", "N",
             "decisions of the allocator to remember for /allocator/trace; 0: none"},
+        {"publish_per_framework_metrics", FLAG_BOOL, &o.framework_metrics, "true", NULL,
+            "tell metrics of each framework"},
+        {"log_dir", FLAG_STRING, &o.log_dir, NULL, "PATH",
+            "folder where the log is written too, as dcos-master.log"},
+        {"external_log_file", FLAG_STRING, &o.external_log_file, NULL, "PATH",
+            "file that another program writes the log to; served as /master/log"},
         {"logging_level", FLAG_STRING, &o.logging_level, "INFO", "LEVEL",
             "error, warning, info or debug"},
         {"ready_file", FLAG_STRING, &o.ready_file, NULL, "PATH",
@@ -477,6 +492,7 @@ int main(int argc, char **argv)
         .n_flags = n_flags,
         .cluster = o.cluster,
         .version = MESOS_VERSION,
+        .framework_metrics = o.framework_metrics,
         .operators_max = (size_t)o.operators_max,
         .ready_file = o.ready_file};
     s.loop = loop_new();

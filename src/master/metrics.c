@@ -1,7 +1,5 @@
 #include <stdio.h>
 #include <string.h>
-#include <sys/sysinfo.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -38,10 +36,8 @@ static void put_tasks(const struct emit *e, const struct master_core *core)
     size_t unreachable = 0;
     MAP_FOREACH (entry, &core->frameworks) {
         const struct framework *f = entry->value;
-        size_t pos = 0;
-        struct map_entry *te;
-        while ((te = map_next(&f->tasks, &pos)))
-            now[((const struct task *)te->value)->state & 15]++;
+        for (size_t i = 0; i < ARRAY_SIZE(now); i++)
+            now[i] += f->stats.tasks_active[i];
         unreachable += f->n_unreachable;
     }
     put(e, "master/tasks_staging", (double)now[MESOS__V1__TASK_STATE__TASK_STAGING]);
@@ -204,54 +200,21 @@ static void put_messages(const struct emit *e, const struct master_stats *st)
         put(e, all[i].name, all[i].value);
 }
 
-static void put_frameworks(const struct emit *e, const struct master_core *core)
-{
-    MAP_FOREACH (entry, &core->frameworks) {
-        const struct framework *f = entry->value;
-        _cleanup_buf_ struct buf name = BUF_INIT;
-        buf_puts(&name, "master/frameworks/");
-        http_escape(&name, str_of(f->info->name));
-        buf_printf(&name, "/%s/", f->id->text);
-        size_t prefix = name.n;
-        buf_puts(&name, "subscribed");
-        put(e, buf_cstr(&name), f->connected);
-        size_t pos = 0;
-        struct map_entry *ce;
-        while ((ce = map_next(&f->clients, &pos))) {
-            const struct client *c = ce->value;
-            name.n = prefix;
-            buf_printf(&name, "roles/%s/suppressed", c->role->name);
-            put(e, buf_cstr(&name), c->suppressed);
-        }
-    }
-}
-
-static void put_system(const struct emit *e)
-{
-    struct sysinfo info;
-    if (sysinfo(&info) < 0)
-        return;
-    double unit = info.mem_unit;
-    put(e, "system/cpus_total", (double)sysconf(_SC_NPROCESSORS_ONLN));
-    put(e, "system/load_1min", (double)info.loads[0] / 65536);
-    put(e, "system/load_5min", (double)info.loads[1] / 65536);
-    put(e, "system/load_15min", (double)info.loads[2] / 65536);
-    put(e, "system/mem_total_bytes", (double)info.totalram * unit);
-    put(e, "system/mem_free_bytes", (double)info.freeram * unit);
-}
-
 static void put_store(const struct emit *e, struct shell *s)
 {
     struct store_stats st;
     store_stats(s->store, &st);
     put(e, "registrar/queued_operations", (double)st.queued);
-    put(e, "registrar/state_store_ms", (double)st.last_flush_us / 1000);
-    put(e, "registrar/state_store_ms/max", (double)st.max_flush_us / 1000);
-    put(e, "registrar/state_store_ms/count", (double)st.flushes);
+    put(e, "registrar/registry_size_bytes", (double)s->registry_bytes);
+    metric_timer_put(&s->fetch_ms, "registrar/state_fetch_ms", e->fn, e->userdata);
+    metric_timer_put(&s->store_ms, "registrar/state_store_ms", e->fn, e->userdata);
+    /* There is no replicated log: the store is one from the start, and recovered when it answers.
+     */
+    put(e, "registrar/log/recovered", s->recovered);
+    put(e, "registrar/log/ensemble_size", 1);
 }
 
-void each_metric(
-    struct shell *s, void (*fn)(const char *name, double value, void *userdata), void *userdata)
+void each_metric(struct shell *s, metric_fn fn, void *userdata)
 {
     const struct master_core *core = s->core;
     const struct emit e = {fn, userdata};
@@ -284,19 +247,7 @@ void each_metric(
     put_resources(&e, core);
     put_messages(&e, &core->stats);
     put_operations(&e, core);
-    put_frameworks(&e, core);
+    metrics_put_frameworks(s, fn, userdata);
     put_store(&e, s);
-    put_system(&e);
-}
-
-static void write_one(const char *name, double value, void *userdata)
-{
-    jw_field_double(userdata, name, value);
-}
-
-void write_metrics(const struct operator_call *c, struct json_writer *w)
-{
-    jw_begin_object(w);
-    each_metric(c->s, write_one, w);
-    jw_end_object(w);
+    metrics_put_system(fn, userdata);
 }

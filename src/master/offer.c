@@ -99,6 +99,7 @@ void offer_discard(struct master_core *core, struct offer *o, bool rescind)
         e.rescind = &r;
         send_event(core, o->framework, &e);
         core->stats.offers_rescinded++;
+        o->framework->stats.offers_rescinded++;
     }
     _cleanup_resources_ struct resources r = RESOURCES_INIT;
     offer_consume(core, o, &r);
@@ -185,6 +186,7 @@ static void send_offers(struct master_core *core, struct framework *f)
         e.has_type = true;
         e.type = MESOS__V1__SCHEDULER__EVENT__TYPE__OFFERS;
         e.offers = &offers;
+        f->stats.offers_sent += offers.n_offers;
         send_event(core, f, &e);
     }
 }

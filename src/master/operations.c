@@ -210,7 +210,7 @@ static void acknowledge(struct master_core *core, const struct agent *a,
 /* ---- to the framework ---- */
 
 void send_operation_status(
-    struct master_core *core, const struct framework *f, Mesos__V1__OperationStatus *status)
+    struct master_core *core, struct framework *f, Mesos__V1__OperationStatus *status)
 {
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     Mesos__V1__OperationStatus *shown = status;
@@ -299,8 +299,7 @@ void handle_acknowledge_operation(struct master_core *core, struct framework *f,
         core_operation_free(core, op);
 }
 
-static void answer_known(
-    struct master_core *core, const struct framework *f, const struct operation *op)
+static void answer_known(struct master_core *core, struct framework *f, const struct operation *op)
 {
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     Mesos__V1__OperationStatus *status = status_of(op, &arena);
@@ -308,7 +307,7 @@ static void answer_known(
     send_operation_status(core, f, status);
 }
 
-static void answer_unknown(struct master_core *core, const struct framework *f,
+static void answer_unknown(struct master_core *core, struct framework *f,
     const Mesos__V1__Scheduler__Call__ReconcileOperations__Operation *op)
 {
     const char *agent_id = op->agent_id ? op->agent_id->value : NULL;

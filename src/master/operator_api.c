@@ -84,6 +84,10 @@ static const struct {
     void (*handle)(struct operator_call *c);
 } calls[] = {
     {MESOS__V1__MASTER__CALL__TYPE__SUBSCRIBE, operator_subscribe},
+    {MESOS__V1__MASTER__CALL__TYPE__GET_LOGGING_LEVEL, operator_get_logging_level},
+    {MESOS__V1__MASTER__CALL__TYPE__SET_LOGGING_LEVEL, operator_set_logging_level},
+    {MESOS__V1__MASTER__CALL__TYPE__LIST_FILES, operator_list_files},
+    {MESOS__V1__MASTER__CALL__TYPE__READ_FILE, operator_read_file},
     {MESOS__V1__MASTER__CALL__TYPE__TEARDOWN, teardown},
     {MESOS__V1__MASTER__CALL__TYPE__DRAIN_AGENT, operator_drain_agent},
     {MESOS__V1__MASTER__CALL__TYPE__DEACTIVATE_AGENT, operator_deactivate_agent},

@@ -28,23 +28,11 @@ static const struct endpoint endpoints[] = {
     {"/frameworks", write_frameworks},
     {"/tasks", write_tasks},
     {"/roles", write_roles},
-    {"/metrics/snapshot", write_metrics, true, true, .action = AUTH_GET_ENDPOINT},
     {"/flags", write_flags, true, true, .action = AUTH_VIEW_FLAGS},
     {"/version", write_version, true, true, .open = true},
 };
 
 /* ---- answering ---- */
-
-static bool callback_valid(struct str name)
-{
-    for (size_t i = 0; i < name.n; i++) {
-        char c = name.p[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                c == '_' || c == '$' || c == '.'))
-            return false;
-    }
-    return name.n > 0 && name.n <= 256;
-}
 
 struct asked {
     struct operator_call call;
@@ -75,7 +63,7 @@ static void ask(struct shell *s, struct http_request *req, const struct endpoint
         return;
     a->write = e->write;
     a->callback = http_request_param(req, "jsonp");
-    if (a->callback.p && !callback_valid(a->callback)) {
+    if (a->callback.p && !http_callback_valid(a->callback)) {
         http_respond_text(req, 400, "The jsonp callback is not a name");
         return;
     }
@@ -162,6 +150,18 @@ static const struct action {
 } actions[] = {
     {"/health", ANY_METHOD, .local = true, .kind = GATE_OPEN, .handle = health},
     {"/redirect", ANY_METHOD, .local = true, .kind = GATE_OPEN, .handle = redirect_to_leader},
+    {"/", GET, .local = true, .kind = GATE_OPEN, .handle = endpoint_landing},
+    {"/metrics", GET, .local = true, .kind = GATE_READ, .handle = endpoint_metrics},
+    {"/metrics/snapshot", GET, .local = true, .kind = GATE_READ,
+        .handle = endpoint_metrics_snapshot},
+    {"/metrics/snapshot.json", GET, .local = true, .kind = GATE_READ,
+        .handle = endpoint_metrics_snapshot},
+    {"/logging/toggle", ANY_METHOD, .local = true, .kind = GATE_WRITE,
+        .handle = endpoint_logging_toggle},
+    {"/system/stats.json", GET, .local = true, .kind = GATE_OPEN, .handle = endpoint_system_stats},
+    {"/__processes__", GET, .local = true, .kind = GATE_OPEN, .handle = endpoint_processes},
+    {"/help", GET, .local = true, .prefix = true, .kind = GATE_OPEN, .handle = endpoint_help},
+    {"/files", GET, .local = true, .prefix = true, .kind = GATE_READ, .handle = endpoint_files},
     {"/teardown", POST, .handle = teardown},
     {"/maintenance/schedule", GET | POST, .claims = true, .handle = maintenance_schedule_endpoint},
     {"/maintenance/status", GET, .kind = GATE_READ, .claims = true,

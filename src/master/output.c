@@ -129,11 +129,12 @@ void send_stream(struct master_core *core, uint64_t stream, const Mesos__V1__Sch
     put_effect(core, EFFECT_SCHEDULER_SEND, stream, &e->base);
 }
 
-void send_event(
-    struct master_core *core, const struct framework *f, const Mesos__V1__Scheduler__Event *e)
+void send_event(struct master_core *core, struct framework *f, const Mesos__V1__Scheduler__Event *e)
 {
-    if (f->connected)
-        send_stream(core, f->stream, e);
+    if (!f->connected)
+        return;
+    COUNT_KIND(f->stats.events, e->type);
+    send_stream(core, f->stream, e);
 }
 
 void close_stream(struct master_core *core, uint64_t stream)

@@ -111,6 +111,7 @@ static void decline(struct master_core *core, const Mesos__V1__Scheduler__Call__
         struct client *c = o->client;
         struct agent *a = o->agent;
         _cleanup_resources_ struct resources r = RESOURCES_INIT;
+        o->framework->stats.offers_declined++;
         offer_consume(core, o, &r);
         /* Even without a filter it is somebody else's turn for one interval. */
         filter_add(core, c, a, &r, MAX(duration, core->config.allocation_interval_us));
@@ -271,6 +272,7 @@ int master_core_call(struct master_core *core, const char *stream_id, const Call
     int status = check_caller(core, stream_id, call, &f, err);
     if (status)
         return status;
+    COUNT_KIND(f->stats.calls, call->type);
     switch (call->type) {
     case MESOS__V1__SCHEDULER__CALL__TYPE__TEARDOWN:
         framework_remove(core, f);

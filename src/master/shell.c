@@ -217,8 +217,31 @@ static void carry_out(struct shell *s, const struct master_effect *e)
     }
 }
 
+void shell_registry_size(struct shell *s, const char *key, size_t n, bool removed)
+{
+    struct registry_size *old = map_get(&s->registry_sizes, key);
+    if (old) {
+        s->registry_bytes -= old->n;
+        if (removed) {
+            map_remove(&s->registry_sizes, key);
+            free(old);
+            return;
+        }
+    } else if (removed) {
+        return;
+    } else {
+        size_t length = strlen(key) + 1;
+        old = xmalloc(sizeof(*old) + length);
+        memcpy(old->key, key, length);
+        map_put(&s->registry_sizes, old->key, old);
+    }
+    old->n = strlen(key) + n;
+    s->registry_bytes += old->n;
+}
+
 struct commit {
     struct shell *shell;
+    int64_t began_us;
     uint64_t last;
 };
 
@@ -233,6 +256,7 @@ static void committed(int status, ssize_t failed_op, const int64_t *new_versions
         loop_stop(s->loop);
     } else {
         s->durable = c->last;
+        metric_timer_add(&s->store_ms, clock_monotonic_us() - c->began_us);
         shell_wake(s);
     }
     free(c);
@@ -241,7 +265,7 @@ static void committed(int status, ssize_t failed_op, const int64_t *new_versions
 static void commit_batch(struct shell *s, const struct store_op *ops, size_t n, uint64_t last)
 {
     struct commit *c = xnew(struct commit);
-    *c = (struct commit){s, last};
+    *c = (struct commit){s, clock_monotonic_us(), last};
     struct error err = ERROR_INIT;
     if (store_commit(s->store, ops, n, committed, c, &err) < 0) {
         log_error("cannot store state, ending error=%s", err.msg);
@@ -262,6 +286,7 @@ static void commit_mutations(struct shell *s)
             size_t more = store_op_size(m->key, m->n);
             if (n > 0 && bytes + more > STORE_BATCH_MAX)
                 break;
+            shell_registry_size(s, m->key, m->n, m->remove);
             ops[n] = (struct store_op){.type = m->remove ? STORE_DELETE : STORE_PUT,
                 .key = m->key,
                 .value = m->value,

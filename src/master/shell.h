@@ -9,6 +9,7 @@
 
 #include "auth/authorizer.h"
 #include "base/flags.h"
+#include "base/map.h"
 #include "http/recordio.h"
 #include "http/server.h"
 #include "io/loop.h"
@@ -18,6 +19,8 @@
 #include "master/security.h"
 #include "master/umap.h"
 #include "master/visible.h"
+#include "process/log_toggle.h"
+#include "process/metrics.h"
 #include "store/store.h"
 
 /* A scheduler's subscription, an agent's link or an operator's subscription. */
@@ -98,12 +101,27 @@ struct shell {
     struct timer operator_heartbeat;
     struct list promises; /* struct promise, in order of `after` */
     struct documents *documents;
+    struct metrics_http *metrics;
+    uint64_t metrics_answers;
+    bool framework_metrics; /* --publish_per_framework_metrics */
+    struct metric_timer store_ms, fetch_ms;
+    struct map registry_sizes; /* struct registry_size by key */
+    uint64_t registry_bytes;
+    struct log_toggle log_toggle;
+    const char *log_dir, *external_log_file;
+    char *log_path; /* what /master/log is; NULL = nothing */
     const char *ready_file;
     struct timer standby_timer;
     int failure; /* exit code once the loop stops */
 };
 
 void shell_write_ready(struct shell *s);
+/* An entry of the registry has this size now, for registrar/registry_size_bytes. */
+struct registry_size {
+    size_t n;
+    char key[];
+};
+void shell_registry_size(struct shell *s, const char *key, size_t n, bool removed);
 int64_t shell_now(const struct shell *s);
 void shell_wake(struct shell *s);
 void shell_pump(struct deferred *d);
@@ -151,12 +169,11 @@ void write_slaves(const struct operator_call *c, struct json_writer *w);
 void write_frameworks(const struct operator_call *c, struct json_writer *w);
 void write_tasks(const struct operator_call *c, struct json_writer *w);
 void write_roles(const struct operator_call *c, struct json_writer *w);
-void write_metrics(const struct operator_call *c, struct json_writer *w);
 void write_flags(const struct operator_call *c, struct json_writer *w);
 void write_version(const struct operator_call *c, struct json_writer *w);
 /* Each metric in order. */
-void each_metric(
-    struct shell *s, void (*fn)(const char *name, double value, void *userdata), void *userdata);
+void each_metric(struct shell *s, metric_fn fn, void *userdata);
+void metrics_put_frameworks(const struct shell *s, metric_fn fn, void *userdata);
 
 /* ---- answers of the v1 operator API (state_v1.c) ---- */
 /* Fills the answer for a call that only reads; false when the type is not one of those. */
@@ -171,6 +188,23 @@ void write_list_response(
     const struct operator_call *c, Mesos__V1__Master__Call__Type type, struct json_writer *w);
 /* The SUBSCRIBED event. */
 void write_subscribed(const struct operator_call *c, double heartbeat_s, struct json_writer *w);
+
+/* ---- what every daemon has (operator_process.c) ---- */
+int operator_process_start(
+    struct shell *s, const char *log_dir, const char *external_log_file, struct error *err);
+void operator_process_stop(struct shell *s);
+void endpoint_metrics(struct operator_call *c);
+void endpoint_metrics_snapshot(struct operator_call *c);
+void endpoint_logging_toggle(struct operator_call *c);
+void endpoint_system_stats(struct operator_call *c);
+void endpoint_processes(struct operator_call *c);
+void endpoint_help(struct operator_call *c);
+void endpoint_files(struct operator_call *c);
+void endpoint_landing(struct operator_call *c);
+void operator_get_logging_level(struct operator_call *c);
+void operator_set_logging_level(struct operator_call *c);
+void operator_list_files(struct operator_call *c);
+void operator_read_file(struct operator_call *c);
 
 /* ---- calls that do something: one function each, by subject (operator_*.c) ---- */
 

@@ -212,6 +212,14 @@ struct operation {
 
 /* ---- frameworks ---- */
 
+/* What /metrics tells of one framework; since this master leads. */
+struct framework_stats {
+    uint64_t calls[32], events[16], operations[32]; /* by type */
+    uint64_t offers_sent, offers_accepted, offers_declined, offers_rescinded;
+    uint64_t tasks_terminal[16]; /* by state */
+    uint32_t tasks_active[16];
+};
+
 struct framework {
     struct name *id;
     struct arena arena;
@@ -231,6 +239,7 @@ struct framework {
     struct map operation_ids; /* those that have an id */
     struct list executors, offers;
     size_t n_offers;
+    struct framework_stats stats;
     struct list inverse_offers, inverse_answers;
     struct resources used, offered;
     struct core_timer failover_timer, heartbeat_timer;
@@ -394,10 +403,18 @@ void put_mutation(struct master_core *core, const char *prefix, const char *id,
 void send_agent(struct master_core *core, const struct agent *a, Dcos__Internal__MasterRecord *rec);
 void send_link(struct master_core *core, uint64_t link, Dcos__Internal__MasterRecord *rec);
 void close_link(struct master_core *core, uint64_t link);
+/* Counts it; nothing happens when the framework is not connected. */
 void send_event(
-    struct master_core *core, const struct framework *f, const Mesos__V1__Scheduler__Event *e);
+    struct master_core *core, struct framework *f, const Mesos__V1__Scheduler__Event *e);
 void send_stream(struct master_core *core, uint64_t stream, const Mesos__V1__Scheduler__Event *e);
 void close_stream(struct master_core *core, uint64_t stream);
+/* One more of a kind; numbers that newer peers know are left out. */
+static inline void count_kind(uint64_t *counters, size_t n, int kind)
+{
+    if (kind >= 0 && (size_t)kind < n)
+        counters[kind]++;
+}
+#define COUNT_KIND(counters, kind) count_kind((counters), ARRAY_SIZE(counters), (int)(kind))
 void send_error(struct master_core *core, uint64_t stream, const char *message);
 void send_operator_event(struct master_core *core, const Mesos__V1__Master__Event *e);
 /* One that is about a framework, and a task of it (or NULL): not everybody may see it. */
@@ -623,7 +640,7 @@ void operation_detach(struct operation *op); /* from its framework */
 void core_operation_free(struct master_core *core, struct operation *op);
 Mesos__V1__Operation *operation_to_wire(const struct operation *op, struct arena *arena);
 void send_operation_status(
-    struct master_core *core, const struct framework *f, Mesos__V1__OperationStatus *status);
+    struct master_core *core, struct framework *f, Mesos__V1__OperationStatus *status);
 
 /* ---- offer.c ---- */
 struct offer *core_offer_new(

@@ -6,6 +6,7 @@
 #include "master/shell.h"
 #include "master/state.h"
 #include "master/state_json.h"
+#include "process/process.h"
 
 /* /state, /state-summary, /slaves, /frameworks: straight into the buffer, in the old names. */
 
@@ -399,13 +400,6 @@ static void empty_array(struct json_writer *w, const char *key)
     jw_end_array(w);
 }
 
-static void write_build(struct shell *s, struct json_writer *w)
-{
-    jw_field_string(w, "build_date", "");
-    jw_field_double(w, "build_time", 0);
-    jw_field_string(w, "build_user", "");
-}
-
 static void write_state_head(const struct operator_call *c, struct json_writer *w)
 {
     struct shell *s = c->s;
@@ -415,7 +409,9 @@ static void write_state_head(const struct operator_call *c, struct json_writer *
     struct master_counts counts;
     master_core_counts(core, &counts);
     jw_field_string(w, "version", s->version);
-    write_build(s, w);
+    jw_field_string(w, "build_date", "");
+    jw_field_double(w, "build_time", 0);
+    jw_field_string(w, "build_user", "");
     field_time(w, "start_time", s->start_us);
     field_time(w, "elected_time", s->elected_us);
     jw_field_string(w, "id", s->master_id);
@@ -441,6 +437,10 @@ static void write_state_head(const struct operator_call *c, struct json_writer *
     jw_end_object(w);
     if (s->cluster && c->view.flags)
         jw_field_string(w, "cluster", s->cluster);
+    if (s->log_dir && c->view.flags)
+        jw_field_string(w, "log_dir", s->log_dir);
+    if (s->external_log_file && c->view.flags)
+        jw_field_string(w, "external_log_file", s->external_log_file);
 }
 
 static void write_flag_object(struct shell *s, struct json_writer *w)
@@ -688,7 +688,6 @@ void write_flags(const struct operator_call *c, struct json_writer *w)
 void write_version(const struct operator_call *c, struct json_writer *w)
 {
     jw_begin_object(w);
-    write_build(c->s, w);
-    jw_field_string(w, "version", c->s->version);
+    process_write_version(w, c->s->version);
     jw_end_object(w);
 }

@@ -98,14 +98,6 @@ bool fill_response(const struct operator_call *c, Mesos__V1__Master__Call__Type 
         ret->get_metrics = w;
         return true;
     }
-    case MESOS__V1__MASTER__CALL__TYPE__GET_LOGGING_LEVEL: {
-        NEW(arena, w, Mesos__V1__Master__Response__GetLoggingLevel,
-            mesos__v1__master__response__get_logging_level__init);
-        w->has_level = true;
-        ret->type = MESOS__V1__MASTER__RESPONSE__TYPE__GET_LOGGING_LEVEL;
-        ret->get_logging_level = w;
-        return true;
-    }
     case MESOS__V1__MASTER__CALL__TYPE__GET_MASTER: {
         NEW(arena, w, Mesos__V1__Master__Response__GetMaster,
             mesos__v1__master__response__get_master__init);

@@ -69,6 +69,7 @@ void task_add_active(struct master_core *core, struct task *t)
     list_push(&t->agent->tasks, &t->agent_node);
     t->agent->n_tasks++;
     t->place = TASK_ACTIVE;
+    t->framework->stats.tasks_active[t->state & 15]++;
     if (!task_state_is_terminal((Mesos__V1__TaskState)t->state)) {
         t->charged = true;
         resources_add(&t->agent->used, &t->resources);
@@ -123,6 +124,12 @@ void task_transition(struct master_core *core, struct task *t, Mesos__V1__TaskSt
         task_add_status(t, status);
     /* What has ended stays ended: a late update of an earlier state changes nothing. */
     if (!was_terminal) {
+        if (t->place == TASK_ACTIVE) {
+            t->framework->stats.tasks_active[t->state & 15]--;
+            t->framework->stats.tasks_active[state & 15]++;
+        }
+        if (task_state_is_terminal(state))
+            COUNT_KIND(t->framework->stats.tasks_terminal, state);
         t->state = (uint8_t)state;
         if (task_state_is_terminal(state) && t->place == TASK_ACTIVE)
             task_release(core, t);
@@ -137,6 +144,7 @@ static void leave_place(struct master_core *core, struct task *t)
     struct framework *f = t->framework;
     if (t->place == TASK_ACTIVE) {
         task_release(core, t);
+        f->stats.tasks_active[t->state & 15]--;
         map_remove(&f->tasks, t->id);
         list_remove(&t->agent_node);
         t->agent->n_tasks--;

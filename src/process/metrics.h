@@ -31,6 +31,9 @@ void metric_timer_put(const struct metric_timer *t, const char *name, metric_fn 
 /* system/cpus_total, load_*, mem_* */
 void metrics_put_system(metric_fn fn, void *userdata);
 
+/* Appends all of them as one JSON object. */
+void metrics_write_json(metrics_source source, void *of, struct buf *out);
+
 /* ---- Prometheus (prometheus.c) ---- */
 
 /*
@@ -49,10 +52,14 @@ void prometheus_write(metrics_source source, void *of, struct buf *out);
  */
 enum { METRICS_WAITING_MAX = 100 }; /* requests; more are answered 503 */
 struct metrics_http;
-int metrics_http_new(
-    struct loop *l, metrics_source source, void *of, struct metrics_http **ret, struct error *err);
+/* Answers a request for all metrics, as the object or as Prometheus text. */
+typedef void (*metrics_answer)(void *of, struct http_request *req, bool prometheus);
+/* `answer` NULL: on the spot. */
+int metrics_http_new(struct loop *l, metrics_source source, void *of, metrics_answer answer,
+    struct metrics_http **ret, struct error *err);
 void metrics_http_free(struct metrics_http *m);
 void metrics_http_snapshot(struct metrics_http *m, struct http_request *req);
 void metrics_http_prometheus(struct metrics_http *m, struct http_request *req);
+#define PROMETHEUS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 #endif

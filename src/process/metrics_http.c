@@ -19,6 +19,7 @@ struct metrics_http {
     struct loop *loop;
     metrics_source source;
     void *of;
+    metrics_answer answer;
     int64_t interval_us; /* between two answers; 0 = no limit */
     int64_t next_us;     /* when the next may be given */
     struct list waiting;
@@ -31,15 +32,27 @@ static void write_one(const char *name, double value, void *userdata)
     jw_field_double(userdata, name, value);
 }
 
-static void answer(struct metrics_http *m, struct http_request *req)
+void metrics_write_json(metrics_source source, void *of, struct buf *out)
+{
+    struct json_writer w;
+    jw_init(&w, out);
+    jw_begin_object(&w);
+    source(of, write_one, &w);
+    jw_end_object(&w);
+}
+
+static void answer(struct metrics_http *m, struct http_request *req, bool prometheus)
 {
     _cleanup_buf_ struct buf out = BUF_INIT;
-    struct json_writer w;
-    jw_init(&w, &out);
-    jw_begin_object(&w);
-    m->source(m->of, write_one, &w);
-    jw_end_object(&w);
-    http_respond_jsonp(req, &out);
+    if (m->answer) {
+        m->answer(m->of, req, prometheus);
+    } else if (prometheus) {
+        prometheus_write(m->source, m->of, &out);
+        http_respond(req, 200, PROMETHEUS_TYPE, out.p, out.n);
+    } else {
+        metrics_write_json(m->source, m->of, &out);
+        http_respond_jsonp(req, &out);
+    }
 }
 
 static void on_timer(struct timer *t)
@@ -58,7 +71,7 @@ static void on_timer(struct timer *t)
     list_remove(&first->node);
     m->n_waiting--;
     m->next_us = clock_monotonic_us() + m->interval_us;
-    answer(m, first->req);
+    answer(m, first->req, false);
     http_request_unref(first->req);
     free(first);
     if (!list_empty(&m->waiting))
@@ -78,7 +91,7 @@ void metrics_http_snapshot(struct metrics_http *m, struct http_request *req)
     int64_t now = clock_monotonic_us();
     if (m->interval_us == 0 || (now >= m->next_us && list_empty(&m->waiting))) {
         m->next_us = now + m->interval_us;
-        answer(m, req);
+        answer(m, req, false);
         return;
     }
     if (m->n_waiting == METRICS_WAITING_MAX) {
@@ -97,9 +110,7 @@ void metrics_http_snapshot(struct metrics_http *m, struct http_request *req)
 
 void metrics_http_prometheus(struct metrics_http *m, struct http_request *req)
 {
-    _cleanup_buf_ struct buf out = BUF_INIT;
-    prometheus_write(m->source, m->of, &out);
-    http_respond(req, 200, "text/plain; version=0.0.4; charset=utf-8", out.p, out.n);
+    answer(m, req, true);
 }
 
 /* "2/1secs" -> half a second between two; "" -> 0 */
@@ -119,8 +130,8 @@ static int parse_limit(const char *text, int64_t *ret, struct error *err)
     return 0;
 }
 
-int metrics_http_new(
-    struct loop *l, metrics_source source, void *of, struct metrics_http **ret, struct error *err)
+int metrics_http_new(struct loop *l, metrics_source source, void *of, metrics_answer how,
+    struct metrics_http **ret, struct error *err)
 {
     const char *text = getenv(LIMIT_VARIABLE);
     int64_t interval;
@@ -128,7 +139,8 @@ int metrics_http_new(
     if (r < 0)
         return r;
     struct metrics_http *m = xnew(struct metrics_http);
-    *m = (struct metrics_http){.loop = l, .source = source, .of = of, .interval_us = interval};
+    *m = (struct metrics_http){
+        .loop = l, .source = source, .of = of, .answer = how, .interval_us = interval};
     list_init(&m->waiting);
     timer_init(&m->timer, l, on_timer);
     *ret = m;
