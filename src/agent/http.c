@@ -183,7 +183,7 @@ static bool enter(struct agent *a, struct http_request *req)
     gate_note(g, req,
         arena_printf(
             &req->arena, STR_FMT " " STR_FMT, STR_ARG(req->method_name), STR_ARG(req->path)),
-        NULL, false);
+        NULL, d->kind == GATE_WRITE && d->guarded);
     if (d->realm && (!gate_enter(g, req, d->kind, d->realm) || !gate_named(req)))
         return false;
     return !d->guarded || agent_may(a, req, AUTH_GET_ENDPOINT, d->path);

@@ -116,7 +116,10 @@ static const char *check_jwt(const struct authenticator *a, struct str header, c
     if (!header.p)
         return arena_printf(arena, "Bearer realm=\"%s\"", realm);
     struct str scheme, token;
-    if (!split_scheme(header, &scheme, &token))
+    if (str_has_prefix(header, STR("token="))) { /* as DC/OS writes it */
+        scheme = STR("Bearer");
+        token = (struct str){header.p + sizeof("token=") - 1, header.n - sizeof("token=") + 1};
+    } else if (!split_scheme(header, &scheme, &token))
         return invalid_token(arena, realm, "Malformed 'Authorization' header");
     if (!str_ieq_c(scheme, "Bearer"))
         return invalid_token(

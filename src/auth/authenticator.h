@@ -3,7 +3,8 @@
 
 /*
  * Who calls, from the header Authorization: HTTP basic with a file of credentials, bearer tokens,
- * or several of these in turn. Challenges are those of Mesos.
+ * or several of these in turn. Challenges are those of Mesos. A token may also come as DC/OS sends
+ * it, "Authorization: token=...".
  *
  * The principal of a token that a public key verified is its claim `uid` (tokens of the identity
  * service). A token that a shared secret verified has claims only, as in Mesos.

@@ -108,6 +108,8 @@ enum {
 
 /* -EBADMSG or -EINVAL with where and why: "/view_tasks/0/users: ...". */
 int authorizer_new(const char *text, size_t n, struct authorizer **ret, struct error *err);
+/* Name of the i-th list of rules that a document can have, and of its objects; NULL at the end. */
+const char *authorizer_acl(size_t i, const char **ret_object_key);
 void authorizer_free(struct authorizer *a);
 DEFINE_CLEANUP(struct authorizer *, authorizer_free)
 

@@ -83,6 +83,14 @@ static const struct acl {
     {"view_standalone_containers", "users", NAMES, AUTH_VIEW_STANDALONE_CONTAINER},
 };
 
+const char *authorizer_acl(size_t i, const char **ret_object_key)
+{
+    if (i >= ARRAY_SIZE(acls))
+        return NULL;
+    *ret_object_key = acls[i].object_key;
+    return acls[i].key;
+}
+
 static const struct acl *find_acl(const char *key)
 {
     for (size_t i = 0; i < ARRAY_SIZE(acls); i++)

@@ -179,8 +179,9 @@ int sandbox_find(
             return error_set(err, -EHOSTUNREACH,
                 "the sandbox of task '%s' cannot be read: its agent %s is not registered", id,
                 agent_id);
+        bool tls = has_prefix(base, "https:");
         free(base);
-        base = xasprintf("http://%s", address);
+        base = xasprintf("http%s://%s", tls ? "s" : "", address);
     } else {
         char *with_id = xasprintf("%s%s", base, agent_id);
         free(base);

@@ -39,6 +39,7 @@ struct api_info {
     const char *version, *address; /* "host:port" */
     const char *zk;                /* without a password, or NULL */
     int64_t zk_session_timeout_ms;
+    bool tls; /* of the API: links begin with https */
     const char *master_flag;
     uint16_t http_port;
     int64_t started_us;

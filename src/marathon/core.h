@@ -44,6 +44,7 @@ enum accepted_behavior { ACCEPTED_ANY, ACCEPTED_UNRESERVED, ACCEPTED_RESERVED };
 
 struct core_options {
     const char *framework_name, *hostname, *mesos_role, *webui_url, *mesos_user;
+    const char *principal;   /* NULL = none */
     const char *env_prefix;  /* NULL = none */
     const char *executor;    /* "//cmd" */
     const char *features;    /* "a,b": shown by /v2/info */

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "auth/login.h"
+#include "auth/transport.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -21,6 +23,8 @@ struct flags_out {
     const char *master, *http_address, *hostname, *work_dir, *store, *framework_name, *mesos_role,
         *mesos_user, *ready_file, *accepted, *enforce, *executor, *env_prefix, *bridge,
         *default_network, *webui_url, *logging_level, *features;
+    const char *principal, *secret_file, *token_file;
+    struct transport_settings transport;
     uint16_t http_port;
     int64_t failover_s, reconcile_delay, reconcile_interval, scale_delay, scale_interval, decline,
         min_revive, max_per_offer, tokens, token_interval, max_deployments, max_versions, port_min,
@@ -29,6 +33,8 @@ struct flags_out {
 
 struct running {
     struct shell shell;
+    struct transport transport;
+    struct login *login;
     const char *ready_file, *ip;
 };
 
@@ -184,10 +190,37 @@ static int open_store(struct shell *s, const struct flags_out *o, struct error *
     return r < 0 ? error_prefix(err, r, o->zk ? "--zk" : "store") : 0;
 }
 
+/* TLS, and what to show to the master. */
+static int open_security(struct running *r, const struct flags_out *o, struct error *err)
+{
+    struct transport_settings transport = o->transport;
+    bool exposed = false;
+    int rc = transport_open(&transport, &r->transport, err);
+    if (rc < 0)
+        return rc;
+    if (o->secret_file && !o->principal)
+        return error_set(err, -EINVAL,
+            "--mesos_authentication_secret_file needs --mesos_authentication_principal");
+    if (o->secret_file && o->token_file)
+        return error_set(err, -EINVAL, "either a secret or a token");
+    if (o->secret_file)
+        rc = login_new_secret(o->principal, o->secret_file, &r->login, &exposed, err);
+    else if (o->token_file)
+        rc = login_new(NULL, o->token_file, &r->login, &exposed, err);
+    if (rc == 0 && exposed)
+        log_warn("the file with what is shown to the master can be read by everybody");
+    r->shell.options.principal = o->principal;
+    r->shell.info.tls = r->transport.server;
+    return rc;
+}
+
 static int start(struct running *r, const struct flags_out *o, struct error *err)
 {
     struct shell *s = &r->shell;
     uint64_t seed;
+    int secured = open_security(r, o, err);
+    if (secured < 0)
+        return secured;
     if (o->work_dir) {
         int rc = mkdir_all(o->work_dir, 0755, err);
         if (rc < 0)
@@ -199,7 +232,7 @@ static int start(struct running *r, const struct flags_out *o, struct error *err
     store_on_slow(s->store, STORE_SLOW_US, on_slow_store, s);
     s->server = http_server_new(s->loop, NULL, server_handle, s);
     rc = http_server_listen(
-        s->server, o->http_address, o->http_port, NULL, &s->info.http_port, err);
+        s->server, o->http_address, o->http_port, r->transport.server, &s->info.http_port, err);
     if (rc < 0)
         return rc;
     snprintf(s->address, sizeof(s->address), "%s:%u", s->options.hostname, s->info.http_port);
@@ -209,14 +242,16 @@ static int start(struct running *r, const struct flags_out *o, struct error *err
     s->info.zk = s->zk_shown = o->zk ? zk_url_shown(o->zk) : NULL;
     s->info.zk_session_timeout_ms = o->zk_session_timeout;
     s->info.started_us = s->start_real_us;
-    s->options.webui_url = o->webui_url ? xstrdup(o->webui_url)
-                                        : xasprintf("http://%s", s->address);
+    s->options.webui_url = o->webui_url
+                               ? xstrdup(o->webui_url)
+                               : xasprintf("http%s://%s", s->info.tls ? "s" : "", s->address);
     rc = tls_context_new_client(NULL, false, &s->tls, err);
     if (rc < 0)
         return rc;
     const struct http_client_options http = {.tls = s->tls};
     s->probes_http = http_client_new(s->loop, &http);
-    const struct scheduler_options scheduler = {.masters = o->master};
+    const struct scheduler_options scheduler = {
+        .masters = o->master, .tls = r->transport.client, .login = r->login};
     rc = scheduler_client_new(s->loop, &scheduler, &mesos_handlers, s, &s->scheduler, err);
     if (rc < 0)
         return rc;
@@ -324,6 +359,12 @@ int main(int argc, char **argv)
         {"task_lost_expunge_interval", FLAG_I64, &o.expunge_interval, "30000", "MS",
             "between looks at unreachable tasks"},
         {"kill_retry_timeout", FLAG_I64, &o.kill_retry, "30000", "MS", "unconfirmed kills"},
+        {"mesos_authentication_principal", FLAG_STRING, &o.principal, NULL, "NAME",
+            "of the framework, shown to the master"},
+        {"mesos_authentication_secret_file", FLAG_STRING, &o.secret_file, NULL, "PATH",
+            "secret of the principal"},
+        {"mesos_authentication_token_file", FLAG_STRING, &o.token_file, NULL, "PATH",
+            "bearer token to show instead; read anew for each call"},
         {"logging_level", FLAG_STRING, &o.logging_level, "info", "LEVEL",
             "error, warn, info or debug"},
         {"ready_file", FLAG_STRING, &o.ready_file, NULL, "PATH",
@@ -335,7 +376,10 @@ int main(int argc, char **argv)
         .version = DCOS_VERSION};
     struct error err = ERROR_INIT;
     log_init("dcos-marathon");
-    int r = flags_parse(&program, flags, ARRAY_SIZE(flags), argc, argv, &err);
+    struct flag all[ARRAY_SIZE(flags) + TRANSPORT_FLAGS];
+    memcpy(all, flags, sizeof(flags));
+    size_t n_flags = ARRAY_SIZE(flags) + transport_flags(&o.transport, all + ARRAY_SIZE(flags));
+    int r = flags_parse(&program, all, n_flags, argc, argv, &err);
     if (r < 0) {
         fprintf(stderr, "dcos-marathon: %s\n", err.msg);
         return 2;
@@ -370,6 +414,8 @@ int main(int argc, char **argv)
         loop_run(s->loop);
     }
     stop(s);
+    login_free(running.login);
+    transport_close(&running.transport);
     loop_signal_free(term);
     loop_signal_free(intr);
     loop_free(s->loop);

@@ -22,6 +22,8 @@ static Mesos__V1__FrameworkInfo *framework_info(struct shell *s, struct arena *a
     if (o->task_killing)
         json_array_append_new(json_object_get(info, "capabilities"),
             json_pack("{s:s}", "type", "TASK_KILLING_STATE"));
+    if (o->principal)
+        json_object_set_new(info, "principal", json_string(o->principal));
     if (s->core->framework_id)
         json_object_set_new(info, "id", json_pack("{s:s}", "value", s->core->framework_id));
     ProtobufCMessage *m = NULL;

@@ -14,7 +14,8 @@ static void set_common_headers(struct shell *s, struct http_request *req)
     http_set_header(req, "Cache-Control", "no-cache, no-store, must-revalidate");
     http_set_header(req, "Pragma", "no-cache");
     http_set_header(req, "Expires", "0");
-    http_set_header_f(req, "X-Marathon-Leader", "http://%s", s->info.address);
+    http_set_header_f(
+        req, "X-Marathon-Leader", "http%s://%s", s->info.tls ? "s" : "", s->info.address);
     http_set_header(req, "X-Frame-Options", "DENY");
     http_set_header(req, "X-XSS-Protection", "1; mode=block");
 }
@@ -27,7 +28,7 @@ static void respond(struct shell *s, struct exchange *x)
     for (size_t i = 0; i < r->n_headers; i++) {
         if (strcmp(r->headers[i].name, "Location") == 0) {
             struct str host = http_request_header(req, "Host");
-            http_set_header_f(req, "Location", "http://" STR_FMT "%s",
+            http_set_header_f(req, "Location", "http%s://" STR_FMT "%s", s->info.tls ? "s" : "",
                 STR_ARG(host.n ? host : str_of(s->info.address)), r->headers[i].value);
         } else {
             http_set_header(req, r->headers[i].name, r->headers[i].value);

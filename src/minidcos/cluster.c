@@ -82,9 +82,9 @@ char *cluster_path(const struct cluster *c, const char *name)
     return path_join(c->dir, name);
 }
 
-char *cluster_url(const struct daemon *d)
+char *cluster_url(const struct cluster *c, const struct daemon *d)
 {
-    return xasprintf("http://%s:%u", d->ip, d->port);
+    return xasprintf("http%s://%s:%u", c->secure ? "s" : "", d->ip, d->port);
 }
 
 struct daemon *cluster_add(struct cluster *c, enum daemon_kind kind, const char *name)
@@ -153,6 +153,7 @@ void cluster_to_json(const struct cluster *c, struct buf *out)
     jw_field_string(&w, "dir", c->dir);
     jw_field_i64(&w, "created_us", c->created_us);
     jw_field_i64(&w, "block", c->block);
+    jw_field_bool(&w, "secure", c->secure);
     jw_key(&w, "supervisor");
     jw_begin_object(&w);
     jw_field_i64(&w, "pid", c->supervisor_pid);
@@ -162,7 +163,7 @@ void cluster_to_json(const struct cluster *c, struct buf *out)
         const struct daemon *d = &c->daemons.items[i];
         if (d->kind != DAEMON_MASTER && d->kind != DAEMON_MARATHON)
             continue;
-        _cleanup_free_ char *url = cluster_url(d);
+        _cleanup_free_ char *url = cluster_url(c, d);
         jw_field_string(&w, d->kind == DAEMON_MASTER ? "master_url" : "marathon_url", url);
     }
     jw_key(&w, "daemons");
@@ -256,6 +257,7 @@ int cluster_load(const char *home, const char *name, struct cluster *ret, struct
         const json_t *supervisor = json_at(json, "supervisor"), *all = json_at(json, "daemons");
         c.created_us = json_i64_at(json, "created_us", 0);
         c.block = json_i64_at(json, "block", 0);
+        c.secure = json_bool_at(json, "secure", false);
         c.supervisor_pid = (pid_t)json_i64_at(supervisor, "pid", 0);
         c.supervisor_start = (uint64_t)json_i64_at(supervisor, "start", 0);
         for (size_t i = 0; r == 0 && i < json_array_size(all); i++)

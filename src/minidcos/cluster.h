@@ -10,6 +10,7 @@
  *   <home>/<name>/logs/<daemon>.log
  *   <home>/<name>/run/<daemon>.ready
  *   <home>/<name>/libexec/          links to the agent's helpers, when they are not in one folder
+ *   <home>/<name>/ca/, tls/, secrets/   of a secure cluster: secure.h
  *   <home>/cli/clusters/<name>/     settings of `dcos` for it, for DCOS_DIR=<home>/cli
  */
 
@@ -55,6 +56,7 @@ struct cluster {
     int64_t created_us;
     pid_t supervisor_pid;
     uint64_t supervisor_start;
+    bool secure;   /* TLS, and daemons ask who calls: secure.h */
     int64_t block; /* which share of the machine's addresses and ports */
     VEC(struct daemon) daemons;
 };
@@ -65,7 +67,7 @@ struct daemon *cluster_add(struct cluster *c, enum daemon_kind kind, const char 
 /* Letters, digits, '_', '.', '-'; the first a letter or digit. */
 int cluster_check_name(const char *name, struct error *err);
 char *cluster_path(const struct cluster *c, const char *name);
-char *cluster_url(const struct daemon *d);
+char *cluster_url(const struct cluster *c, const struct daemon *d);
 /* First daemon of a kind; NULL when there is none. */
 struct daemon *cluster_first(struct cluster *c, enum daemon_kind kind);
 

@@ -10,9 +10,11 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/parse.h"
+#include "io/stream.h"
 #include "minidcos/cleanup.h"
 #include "minidcos/commands.h"
 #include "minidcos/plan.h"
+#include "minidcos/secure.h"
 #include "minidcos/supervise.h"
 
 enum { TIMEOUT_DEFAULT_S = 60, SOCKET_PATH_MAX = 100 };
@@ -35,14 +37,23 @@ static int write_settings(struct cluster *c, struct error *err)
 {
     _cleanup_free_ char *folder = path_join(c->home, "cli", "clusters", c->name);
     _cleanup_free_ char *file = path_join(folder, "dcos.toml");
-    _cleanup_free_ char *master = cluster_url(cluster_first(c, DAEMON_MASTER));
-    _cleanup_free_ char *marathon = cluster_url(cluster_first(c, DAEMON_MARATHON));
+    _cleanup_free_ char *master = cluster_url(c, cluster_first(c, DAEMON_MASTER));
+    _cleanup_free_ char *marathon = cluster_url(c, cluster_first(c, DAEMON_MARATHON));
     _cleanup_buf_ struct buf text = BUF_INIT;
     int r = mkdir_all(folder, 0755, err);
     if (r < 0)
         return r;
     buf_printf(&text, "\n[cluster]\n  name = \"%s\"\n\n[core]\n  mesos_master_url = \"%s\"\n",
         c->name, master);
+    struct tls_context *tls;
+    _cleanup_free_ char *token = NULL;
+    r = secure_client(c, &tls, &token, err);
+    if (r < 0)
+        return r;
+    tls_context_free(tls);
+    if (token)
+        buf_printf(&text, "  dcos_acs_token = \"%s\"\n  ssl_verify = \"%s/ca/dcos-ca.crt\"\n",
+            token, c->dir);
     buf_printf(&text, "\n[marathon]\n  url = \"%s\"\n", marathon);
     r = file_write_atomic(file, text.p, text.n, 0600, err);
     /* The one called default is meant when no other is named. */
@@ -65,6 +76,7 @@ static int read_options(const struct invocation *inv, struct plan_options *o, st
         .agents = option_i64(inv, "agents", 2),
         .public_agents = option_i64(inv, "public-agents", 1),
         .auto_ports = streq(ports, "auto"),
+        .secure = option_bool(inv, "secure"),
         .cpus_milli = llround(value * 1000),
         .mem_mb = option_i64(inv, "mem", 0),
         .disk_mb = option_i64(inv, "disk", 0),
@@ -109,6 +121,8 @@ static int create_new(
     printf("cluster '%s' in %s\n", c->name, c->dir);
     print_daemons(c);
     r = make_folders(c, err);
+    if (r == 0 && c->secure)
+        r = secure_create(c, err);
     if (r == 0 && options.agents + options.public_agents > 0)
         r = plan_libexec(c, options.bin_dir, err);
     if (r >= 0)
@@ -226,6 +240,8 @@ static const struct option_spec create_options[] = {
     {"mem", 0, OPTION_I64, "Megabytes of memory to divide between the agents (all but 1024)"},
     {"ports", 0, OPTION_STRING, "default: 5050, 8080, 5051; auto: free ones"},
     {"public-agents", 0, OPTION_I64, "Public agents (1)"},
+    {"secure", 0, OPTION_BOOL,
+        "TLS everywhere, and everybody must say who they are (see docs/security.md)"},
     {"timeout", 0, OPTION_I64, "Seconds that --wait waits (60)"},
     {"wait", 0, OPTION_BOOL, "Wait until the cluster serves"}};
 static const struct option_spec wait_options[] = {

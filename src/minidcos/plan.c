@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/parse.h"
+#include "minidcos/secure.h"
 
 enum { MASTER_PORT = 5050, AGENT_PORT = 5051, MARATHON_PORT = 8080 };
 
@@ -312,6 +313,8 @@ static void fill_flags(struct cluster *c, struct daemon *d, const struct plan_op
     put_arg(d, "--hostname=%s", d->ip);
     put_arg(d, "--work_dir=%s", d->work_dir);
     put_arg(d, "--ready_file=%s", d->ready_file);
+    if (c->secure)
+        secure_flags(c, d);
     if (d->kind == DAEMON_MASTER) {
         put_arg(d, "--cluster=%s", c->name);
         put_flags(d, o->master_flags, o->n_master_flags);
@@ -392,6 +395,7 @@ int plan_cluster(struct cluster *c, const struct plan_options *o, int *ret_lease
     int lease = -1;
     int r = choose_block(c, o->auto_ports, &lease, err);
     c->created_us = clock_realtime_us();
+    c->secure = o->secure;
     if (r == 0)
         r = make_master(c, o, err);
     if (r == 0)

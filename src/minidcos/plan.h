@@ -7,7 +7,7 @@
 
 struct plan_options {
     int64_t masters, agents, public_agents;
-    bool auto_ports;
+    bool auto_ports, secure;
     int64_t cpus_milli, mem_mb, disk_mb; /* to divide; 0 = what the machine has */
     const char *bin_dir;                 /* NULL = where this program is */
     const char *const *master_flags, *const *marathon_flags, *const *agent_flags; /* "name=value" */

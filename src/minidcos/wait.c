@@ -6,7 +6,9 @@
 
 #include "base/clock.h"
 #include "console/request.h"
+#include "io/stream.h"
 #include "minidcos/commands.h"
+#include "minidcos/secure.h"
 
 enum { POLL_MS = 20, REQUEST_TIMEOUT_MS = 5000 };
 
@@ -16,9 +18,11 @@ struct progress {
     bool marathon;
 };
 
-static int get(struct requester *q, const struct daemon *d, const char *path, json_t **ret)
+static int get(
+    struct cluster *c, struct requester *q, const struct daemon *d, const char *path, json_t **ret)
 {
-    _cleanup_free_ char *url = xasprintf("http://%s:%u%s", d->ip, d->port, path);
+    _cleanup_free_ char *base = cluster_url(c, d);
+    _cleanup_free_ char *url = xasprintf("%s%s", base, path);
     struct reply reply = {0};
     int r = requester_send(q, &(struct request){.url = url}, &reply, NULL);
     if (r == 0)
@@ -36,7 +40,7 @@ static void look(struct cluster *c, struct requester *q, struct progress *p)
     const struct daemon *master = cluster_first(c, DAEMON_MASTER);
     const struct daemon *marathon = cluster_first(c, DAEMON_MARATHON);
     _cleanup_json_ json_t *state = NULL, *info = NULL;
-    if (master->state != DAEMON_RUNNING || get(q, master, "/state", &state) < 0)
+    if (master->state != DAEMON_RUNNING || get(c, q, master, "/state", &state) < 0)
         return;
     p->agents = json_i64_at(state, "activated_slaves", 0);
     const json_t *frameworks = json_at(state, "frameworks");
@@ -47,7 +51,7 @@ static void look(struct cluster *c, struct requester *q, struct progress *p)
                                json_bool_at(f, "active", false));
     }
     p->marathon = active && marathon->state == DAEMON_RUNNING &&
-                  get(q, marathon, "/v2/info", &info) == 0 &&
+                  get(c, q, marathon, "/v2/info", &info) == 0 &&
                   json_str_at(info, "frameworkId", NULL);
 }
 
@@ -69,9 +73,13 @@ static void describe(struct cluster *c, const struct progress *p, int64_t agents
 
 int cluster_wait(struct cluster *c, int64_t timeout_s, bool progress, struct error *err)
 {
-    struct requester *q = requester_new(
-        &(struct requester_options){.timeout_us = REQUEST_TIMEOUT_MS * USEC_PER_MSEC});
-    int r = 0;
+    struct tls_context *tls;
+    _cleanup_free_ char *token = NULL;
+    int r = secure_client(c, &tls, &token, err);
+    if (r < 0)
+        return r;
+    struct requester *q = requester_new(&(struct requester_options){
+        .token = token, .tls = tls, .timeout_us = REQUEST_TIMEOUT_MS * USEC_PER_MSEC});
     int64_t start = clock_monotonic_us(), end = start + timeout_s * USEC_PER_SEC, agents = 0;
     VEC_FOREACH (d, &c->daemons)
         agents += d->kind == DAEMON_AGENT || d->kind == DAEMON_PUBLIC_AGENT;
@@ -111,5 +119,6 @@ int cluster_wait(struct cluster *c, int64_t timeout_s, bool progress, struct err
         requester_pause(q, POLL_MS * USEC_PER_MSEC);
     }
     requester_free(q);
+    tls_context_free(tls);
     return r;
 }
