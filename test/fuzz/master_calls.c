@@ -180,7 +180,7 @@ static void agent_joins(struct run *run, struct fuzz_agent *a)
         "31099}]}}]},\"capabilities\":[{\"type\":\"MULTI_ROLE\"},{\"type\":\"HIERARCHICAL_ROLE\"},"
         "{\"type\":\"RESERVATION_REFINEMENT\"},{\"type\":\"RESIZE_VOLUME\"},"
         "{\"type\":\"AGENT_OPERATION_FEEDBACK\"},{\"type\":\"AGENT_DRAINING\"}],"
-        "\"version\":\"1\"}}",
+        "\"ip\":\"10.0.0.1\",\"version\":\"1\"}}",
         (int)(a - run->agents), a->id ? ",\"id\":{\"value\":\"" : "", a->id ? a->id : "",
         a->id ? "\"}" : "");
     json_record(run, a, text);
@@ -291,6 +291,92 @@ static void framework_calls(struct run *run, struct fuzz_framework *f)
     }
 }
 
+/* ---- operators ---- */
+
+static void refusal_has_text(int r, const struct error *err)
+{
+    if (r < 0 && !err->msg[0])
+        abort();
+}
+
+static void about_an_agent(struct run *run)
+{
+    struct error err = ERROR_INIT;
+    const char *id = pool_pick(&run->g, POOL_AGENTS);
+    if (!id)
+        return;
+    int r = 0;
+    switch (generate_below(&run->g, 8)) {
+    case 0:
+    case 1:
+        r = master_core_deactivate_agent(run->core, id, run->now, &err);
+        break;
+    case 2:
+    case 3:
+    case 4:
+        r = master_core_reactivate_agent(run->core, id, run->now, &err);
+        break;
+    case 5:
+    case 6:
+        r = master_core_drain_agent(run->core, id, generate_chance(&run->g, 50) ? -1 : 1000,
+            generate_chance(&run->g, 30), run->now, &err);
+        break;
+    default:
+        r = master_core_mark_agent_gone(run->core, id, run->now, &err);
+        break;
+    }
+    refusal_has_text(r, &err);
+}
+
+/* Machines are those of the agents, and one without. */
+static void about_machines(struct run *run)
+{
+    struct error err = ERROR_INIT;
+    Mesos__V1__MachineID machines[3], *ids[3];
+    static const char *const names[] = {"host0", "HOST1", "other"};
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (!generate_chance(&run->g, 60))
+            continue;
+        mesos__v1__machine_id__init(&machines[n]);
+        machines[n].hostname = (char *)(uintptr_t)names[i];
+        machines[n].ip = (char *)(uintptr_t) "10.0.0.1";
+        ids[n] = &machines[n];
+        n++;
+    }
+    int r;
+    switch (generate_below(&run->g, 4)) {
+    case 0:
+        r = master_core_start_maintenance(run->core, ids, n, run->now, &err);
+        break;
+    case 1:
+        r = master_core_stop_maintenance(run->core, ids, n, run->now, &err);
+        break;
+    default: {
+        Mesos__V1__TimeInfo start = MESOS__V1__TIME_INFO__INIT;
+        start.has_nanoseconds = true;
+        start.nanoseconds = generate_below(&run->g, 3);
+        Mesos__V1__Unavailability when = MESOS__V1__UNAVAILABILITY__INIT;
+        when.start = &start;
+        Mesos__V1__Maintenance__Window window = MESOS__V1__MAINTENANCE__WINDOW__INIT,
+                                       *list[] = {&window};
+        window.machine_ids = ids;
+        window.n_machine_ids = n;
+        window.unavailability = &when;
+        Mesos__V1__Maintenance__Schedule schedule = MESOS__V1__MAINTENANCE__SCHEDULE__INIT;
+        schedule.windows = list;
+        schedule.n_windows = n > 0;
+        r = master_core_update_schedule(run->core, &schedule, run->now, &err);
+        break;
+    }
+    }
+    refusal_has_text(r, &err);
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    wire_pack(&master_core_maintenance_status(run->core, &arena)->base, &text);
+    wire_pack(&master_core_schedule(run->core)->base, &text);
+}
+
 /* ---- life of a master ---- */
 
 static void restart(struct run *run)
@@ -336,6 +422,10 @@ static void step(struct run *run)
         static const int64_t waits[] = {1000, 5000000, 20000000, 700000000};
         run->now += waits[generate_below(&run->g, ARRAY_SIZE(waits))];
         master_core_tick(run->core, run->now);
+    } else if (dice < 19) {
+        about_an_agent(run);
+    } else if (dice < 22) {
+        about_machines(run);
     } else if (dice < 40) {
         if (a->link)
             agent_says(run, a);
