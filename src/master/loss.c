@@ -99,6 +99,8 @@ static int by_age(const void *a, const void *b)
 static void prune(struct master_core *core, struct old *list, size_t n,
     void (*forget)(struct master_core *core, const char *id))
 {
+    if (n == 0)
+        return;
     qsort(list, n, sizeof(*list), by_age);
     size_t max = core->config.registry_max_agent_count;
     int64_t oldest = core->now - core->config.registry_max_agent_age_us;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auth/credentials.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -20,7 +21,7 @@
 /* What clients see as the version of Mesos; dotted integers only, some parse it as such. */
 static const char MESOS_VERSION[] = "1.11.0";
 
-enum { RESTORE_PAGE = 1000 };
+enum { RESTORE_PAGE = 1000, DOMAIN_TEXT_MAX = 64 * 1024 };
 
 struct options {
     const char *ip, *hostname, *cluster, *ready_file, *logging_level;
@@ -35,6 +36,7 @@ struct options {
     const char *removal_rate, *removal_limit;
     int64_t removal_interval; /* of the rate */
     unsigned removal_percent; /* of the limit */
+    struct buf domain_text;   /* of a file, or as given */
     bool root_submissions, filter_gpu_resources;
     struct master_security_settings security;
     const char *role_sorter, *framework_sorter;
@@ -215,7 +217,7 @@ static int check_sorter(const char *flag, const char *value)
     return -EINVAL;
 }
 
-static int check_allocator(const struct options *o)
+static int check_allocator(struct options *o)
 {
     struct error err = ERROR_INIT;
     if (check_sorter("role_sorter", o->role_sorter) < 0 ||
@@ -226,6 +228,13 @@ static int check_allocator(const struct options *o)
         fprintf(stderr, "dcos-master: --allocator_agent_recovery_factor is a number from 0 to 1, "
                         "the other settings of the allocator must not be negative\n");
         return -EINVAL;
+    }
+    if (o->allocator.domain) {
+        if (flag_text_read(o->allocator.domain, DOMAIN_TEXT_MAX, &o->domain_text, &err) < 0) {
+            fprintf(stderr, "dcos-master: --domain: %s\n", err.msg);
+            return -EINVAL;
+        }
+        o->allocator.domain = buf_cstr(&o->domain_text);
     }
     if (master_config_check(&o->allocator, &err) < 0) {
         fprintf(stderr, "dcos-master: %s\n", err.msg);
@@ -458,7 +467,7 @@ int main(int argc, char **argv)
         {"roles", FLAG_STRING, &o.allocator.roles, NULL, "ROLE,...",
             "the roles that may be used; default: any"},
         {"domain", FLAG_STRING, &o.allocator.domain, NULL, "JSON",
-            "fault domain of the master, as DomainInfo"},
+            "fault domain of the master, as DomainInfo, or file://PATH"},
         {"require_agent_domain", FLAG_BOOL, &o.allocator.require_agent_domain, "false", NULL,
             "refuse agents without a fault domain"},
         {"allocator_recovery_timeout", FLAG_DURATION, &o.allocator.allocator_recovery_timeout_us,
@@ -523,5 +532,6 @@ int main(int argc, char **argv)
     loop_signal_free(hangup);
     loop_free(s.loop);
     umap_done(&s.peers);
+    buf_done(&o.domain_text);
     return s.failure;
 }

@@ -206,7 +206,7 @@ int master_core_reactivate_agent(
         n.agent->drain_started_us = 0;
         if (drained)
             send_drain(core, n.agent);
-        mark_dirty(core, n.agent);
+        agent_offerable_changed(core, n.agent);
         inverse_wake(core, n.agent);
     }
     return 0;

@@ -427,6 +427,8 @@ static void write_state_head(const struct operator_call *c, struct json_writer *
     jw_field_double(w, "deactivated_slaves",
         (double)(counts.agents_connected + counts.agents_disconnected - counts.agents_active));
     jw_field_double(w, "unreachable_slaves", (double)counts.agents_unreachable);
+    if (core->domain)
+        field_message(w, "domain", &core->domain->base);
     jw_field_string(w, "leader", pid);
     jw_key(w, "leader_info");
     jw_begin_object(w);
@@ -434,6 +436,8 @@ static void write_state_head(const struct operator_call *c, struct json_writer *
     jw_field_string(w, "pid", pid);
     jw_field_i64(w, "port", s->port);
     jw_field_string(w, "hostname", s->hostname);
+    if (core->domain)
+        field_message(w, "domain", &core->domain->base);
     jw_end_object(w);
     if (s->cluster && c->view.flags)
         jw_field_string(w, "cluster", s->cluster);

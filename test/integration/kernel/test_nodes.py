@@ -1,5 +1,6 @@
 """The life of agents as operators decide on it, and as their silence does: deactivated, draining, gone, lost."""
 
+import json
 import os
 import signal
 import subprocess
@@ -312,3 +313,45 @@ def processes_of(task):
         except OSError:
             pass
     return found
+
+
+def domain(region, zone="a"):
+    return {"fault_domain": {"region": {"name": region}, "zone": {"name": zone}}}
+
+
+@rows("5.4", 1)
+@rows("4.9", 1)
+@rows("2.2", 1)
+def test_domains(cluster):
+    path = os.path.join(cluster.folder, "domain")
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(domain("here"), f)
+    master = cluster.master(domain=f"file://{path}", require_agent_domain="true")
+    cluster.agent(master, name="agent1", domain=json.dumps(domain("there", "z")))
+    cluster.agent(master, name="agent2", start=False).start(wait=False)
+    wait_agents(master)
+    document = get(master, "/state").json()
+    assert document["domain"] == document["leader_info"]["domain"] == domain("here")
+    assert operator(master, "GET_MASTER")["master_info"]["domain"] == domain("here")
+    (agent,) = document["slaves"]
+    assert agent["domain"] == domain("there", "z")
+    # One without a domain is refused, and a master without one refuses those with it.
+    refused = next(d for d in cluster.daemons if d.name == "agent2")
+    wait_until(lambda: "must have a fault domain" in refused.tail(), "the refusal")
+    assert len(get(master, "/state").json()["slaves"]) == 1
+    master.kill()
+    del master.flags["domain"]
+    del master.flags["require_agent_domain"]
+    master.start()
+    first = next(d for d in cluster.daemons if d.name == "agent1")
+    wait_until(lambda: "the master has none" in first.tail(), "the refusal")
+    assert wait_agents(master) and "domain" not in get(master, "/state").json()
+
+
+@rows("7.2", 1)
+@pytest.mark.parametrize("value", ["{", "{}", '{"fault_domain":{"region":{"name":"r"}}}', "/no/such/file"])
+def test_bad_domains(tmp_path, value):
+    done = subprocess.run(
+        [binary("dcos-master"), f"--work_dir={tmp_path}", "--port=0", "--domain=" + value], capture_output=True, text=True, timeout=10
+    )
+    assert done.returncode == 2 and "--domain" in done.stderr
