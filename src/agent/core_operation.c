@@ -133,32 +133,6 @@ void agent_core_send_total(struct agent_core *core)
     agent_core_to_master(core, &record);
 }
 
-/* How a framework wants to see a volume is no part of what the volume is. */
-static Mesos__V1__Resource *volume_identity(const struct resource *r, struct arena *arena)
-{
-    Mesos__V1__Resource *m = resource_kind_to_wire(r->kind, arena);
-    m->allocation_info = NULL;
-    if (m->disk)
-        m->disk->volume = NULL;
-    return m;
-}
-
-static bool has_volume(const struct agent_core *core, const struct resource *wanted)
-{
-    _cleanup_arena_ struct arena arena = ARENA_INIT;
-    const Mesos__V1__Resource *identity = volume_identity(wanted, &arena);
-    RESOURCES_FOREACH(have, &core->total)
-    {
-        if (!have->kind->persistence_id ||
-            !streq(have->kind->persistence_id, wanted->kind->persistence_id) ||
-            have->milli != wanted->milli)
-            continue;
-        if (wire_equal(&identity->base, &volume_identity(have, &arena)->base))
-            return true;
-    }
-    return false;
-}
-
 bool agent_total_lacks(
     const struct agent_core *core, Mesos__V1__Resource *const *list, size_t n, struct buf *ret_what)
 {
@@ -175,8 +149,7 @@ bool agent_total_lacks(
     {
         if (!is_checkpointed(r, NULL) || lacks)
             continue;
-        lacks = r->kind->persistence_id ? !has_volume(core, r)
-                                        : !resources_contains_one(&core->total, r);
+        lacks = !resources_contains_one(&core->total, r);
         if (!lacks)
             continue;
         struct resources one = RESOURCES_INIT;

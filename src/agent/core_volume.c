@@ -221,6 +221,7 @@ static void conclude(struct agent_core *core, struct agent_volume *last)
             problem ? MESOS__V1__OPERATION_STATE__OPERATION_FAILED
                     : MESOS__V1__OPERATION_STATE__OPERATION_FINISHED,
             problem);
+    /* After the status: what is under way the master puts on top of a total. */
     if (problem)
         agent_core_send_total(core);
     LIST_FOREACH_SAFE (v, &core->volumes, struct agent_volume, node)

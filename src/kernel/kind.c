@@ -72,12 +72,14 @@ void resource_kind_unref(const struct resource_kind *kind)
     while (*at != k)
         at = &(*at)->next;
     *at = k->next;
+    const struct resource_kind *identity = k->identity;
     free(k);
     if (--g_kinds.n == 0) {
         free(g_kinds.buckets);
         g_kinds.buckets = NULL;
         g_kinds.size = 0;
     }
+    resource_kind_unref(identity);
 }
 
 /* A new kind with room for `extra` bytes of strings behind its key. */
@@ -201,6 +203,13 @@ static const struct resource_kind *kind_of_template(const Mesos__V1__Resource *r
     k->shared = r->shared != NULL;
     k->unique = is_unique(r->disk);
     insert(k);
+    if (persistence && r->disk->volume) {
+        Mesos__V1__Resource bare = *r;
+        Mesos__V1__Resource__DiskInfo disk = *r->disk;
+        disk.volume = NULL;
+        bare.disk = &disk;
+        k->identity = kind_of_template(&bare);
+    }
     return k;
 }
 

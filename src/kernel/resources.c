@@ -125,9 +125,14 @@ void resource_done(struct resource *r)
     *r = (struct resource){0};
 }
 
+static const struct resource_kind *identity(const struct resource_kind *k)
+{
+    return k->identity ? k->identity : k;
+}
+
 bool resource_equal(const struct resource *a, const struct resource *b)
 {
-    return a->kind == b->kind && value_equal(a, b);
+    return identity(a->kind) == identity(b->kind) && value_equal(a, b);
 }
 
 /* ---- collections ---- */

@@ -51,6 +51,9 @@ struct resource_kind {
     const char *principal;       /* of the last reservation, or NULL */
     const char *provider_id;     /* or NULL */
     const char *persistence_id;  /* or NULL */
+    /* Of a persistent volume: its kind without how somebody wants to see it (disk.volume). Two
+     * volumes of one such kind and size are equal, as in Mesos. NULL = the kind itself. */
+    const struct resource_kind *identity;
     /* The rest is private to kind.c: the identity as bytes, the table of all kinds. */
     struct resource_kind *next;
     uint64_t hash;

@@ -250,6 +250,50 @@ static void volumes_do_not_merge(void **state)
     assert_text(&plain, "disk(a):8");
 }
 
+/* How it is used is no part of what it is; everything else is. */
+static void volumes_are_what_they_hold(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *volume;
+        bool same;
+    } cases[] = {
+        {"\"scalar\":{\"value\":8},\"disk\":{\"persistence\":{\"id\":\"v1\"},\"volume\":{\"mode\":"
+         "\"RO\",\"container_path\":\"other\"}}",
+            true},
+        {"\"scalar\":{\"value\":9},\"disk\":{\"persistence\":{\"id\":\"v1\"},\"volume\":{\"mode\":"
+         "\"RW\",\"container_path\":\"data\"}}",
+            false},
+        {"\"scalar\":{\"value\":8},\"disk\":{\"persistence\":{\"id\":\"v2\"},\"volume\":{\"mode\":"
+         "\"RW\",\"container_path\":\"data\"}}",
+            false},
+        {"\"scalar\":{\"value\":8},\"shared\":{},\"disk\":{\"persistence\":{\"id\":\"v1\"},"
+         "\"volume\":{\"mode\":\"RW\",\"container_path\":\"data\"}}",
+            false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        _cleanup_arena_ struct arena arena = ARENA_INIT;
+        _cleanup_resources_ struct resources have = RESOURCES_INIT, other = RESOURCES_INIT;
+        Mesos__V1__Resource **list;
+        size_t n;
+        wire_list("[" VOLUME "}]", &arena, &list, &n);
+        assert_int_equal(resources_from_wire(list, n, &have, NULL), 0);
+        char *text = arena_printf(&arena,
+            "[{\"name\":\"disk\",\"type\":\"SCALAR\",\"reservations\":[{\"type\":\"DYNAMIC\","
+            "\"role\":\"a\"}],%s}]",
+            cases[i].volume);
+        wire_list(text, &arena, &list, &n);
+        assert_int_equal(resources_from_wire(list, n, &other, NULL), 0);
+        assert_int_equal(resources_contains(&have, &other), cases[i].same);
+        assert_int_equal(resources_equal(&have, &other), cases[i].same);
+        /* Each keeps its own form all the same. */
+        Mesos__V1__Resource **wire = resources_to_wire(&other, 0, &arena, &n);
+        assert_string_equal(wire[0]->disk->volume->container_path, i == 0 ? "other" : "data");
+        resources_subtract(&have, &other);
+        assert_int_equal(have.n, cases[i].same ? 0 : 1);
+    }
+}
+
 static void changes_kind(void **state)
 {
     (void)state;
@@ -439,7 +483,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_teardown(f, no_kinds_left)
     const struct CMUnitTest tests[] = {TEST(parses), TEST(refuses_text), TEST(validates),
-        TEST(wire_forms), TEST(volumes_do_not_merge), TEST(changes_kind), TEST(state_object),
-        TEST(algebra), TEST(aliasing), TEST(typical_set_is_small)};
+        TEST(wire_forms), TEST(volumes_do_not_merge), TEST(volumes_are_what_they_hold),
+        TEST(changes_kind), TEST(state_object), TEST(algebra), TEST(aliasing),
+        TEST(typical_set_is_small)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
