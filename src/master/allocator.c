@@ -33,8 +33,10 @@ enum trace_result agent_offerable(const struct master_core *core, const struct a
 
 static void wake(struct master_core *core)
 {
-    if (!core->paused && !heap_contains(&core->allocate_timer.node))
-        core_timer_start(core, &core->allocate_timer, core->now + core->config.allocation_delay_us);
+    if (core->paused || heap_contains(&core->allocate_timer.node))
+        return;
+    core->woken_us = core->now;
+    core_timer_start(core, &core->allocate_timer, core->now + core->config.allocation_delay_us);
 }
 
 void mark_dirty(struct master_core *core, struct agent *a)
@@ -493,6 +495,7 @@ void allocate(struct master_core *core)
     if (core->paused)
         return;
     core->stats.allocation_runs++;
+    core->stats.allocation_wait_us = core->now - core->woken_us;
     core->looking.n = 0;
     struct agent *a;
     while ((a = list_first(&core->dirty, struct agent, dirty))) {

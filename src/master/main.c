@@ -21,7 +21,10 @@
 /* What clients see as the version of Mesos; dotted integers only, some parse it as such. */
 static const char MESOS_VERSION[] = "1.11.0";
 
-enum { RESTORE_PAGE = 1000, DOMAIN_TEXT_MAX = 64 * 1024 };
+enum {
+    RESTORE_PAGE = 1000,
+    FLAG_TEXT_MAX = 1024 * 1024
+}; /* bytes of a flag's value that is a file */
 
 struct options {
     const char *ip, *hostname, *cluster, *ready_file, *logging_level;
@@ -42,6 +45,7 @@ struct options {
     const char *role_sorter, *framework_sorter;
     double recovery_factor;
     int64_t allocator_trace;
+    const char *whitelist, *rate_limits;
     struct master_config allocator; /* the texts */
 };
 
@@ -50,7 +54,7 @@ static void on_timer(struct timer *t)
     struct shell *s = container_of(t, struct shell, timer);
     if (!shell_ready(s) || !store_confirm(s->store))
         return;
-    master_core_tick(s->core, shell_now(s));
+    shell_tick(s);
     if (master_core_failure(s->core)) {
         log_error("cannot go on error=%s", master_core_failure(s->core));
         s->failure = 1;
@@ -220,6 +224,13 @@ static int check_sorter(const char *flag, const char *value)
 static int check_allocator(struct options *o)
 {
     struct error err = ERROR_INIT;
+    if (o->allocator.domain) {
+        if (flag_text_read(o->allocator.domain, FLAG_TEXT_MAX, &o->domain_text, &err) < 0) {
+            fprintf(stderr, "dcos-master: --domain: %s\n", err.msg);
+            return -EINVAL;
+        }
+        o->allocator.domain = buf_cstr(&o->domain_text);
+    }
     if (check_sorter("role_sorter", o->role_sorter) < 0 ||
         check_sorter("framework_sorter", o->framework_sorter) < 0)
         return -EINVAL;
@@ -228,13 +239,6 @@ static int check_allocator(struct options *o)
         fprintf(stderr, "dcos-master: --allocator_agent_recovery_factor is a number from 0 to 1, "
                         "the other settings of the allocator must not be negative\n");
         return -EINVAL;
-    }
-    if (o->allocator.domain) {
-        if (flag_text_read(o->allocator.domain, DOMAIN_TEXT_MAX, &o->domain_text, &err) < 0) {
-            fprintf(stderr, "dcos-master: --domain: %s\n", err.msg);
-            return -EINVAL;
-        }
-        o->allocator.domain = buf_cstr(&o->domain_text);
     }
     if (master_config_check(&o->allocator, &err) < 0) {
         fprintf(stderr, "dcos-master: %s\n", err.msg);
@@ -347,6 +351,16 @@ static int open_security(struct shell *s, const struct options *o, struct error 
     return 0;
 }
 
+static int open_rates(struct shell *s, const struct options *o, struct error *err)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    int r = o->rate_limits ? flag_text_read(o->rate_limits, FLAG_TEXT_MAX, &text, err) : 0;
+    if (r < 0)
+        return error_prefix(err, r, "--rate_limits");
+    return rate_limits_new(
+        s->loop, o->rate_limits ? buf_cstr(&text) : NULL, scheduler_http_go, s, &s->rates, err);
+}
+
 static int start(struct shell *s, const struct options *o, struct error *err)
 {
     uuid_random_text(s->master_id);
@@ -373,6 +387,11 @@ static int start(struct shell *s, const struct options *o, struct error *err)
     if (r < 0)
         return r;
     make_core(s, o);
+    r = whitelist_start(s, o->whitelist, err);
+    if (r == 0)
+        r = open_rates(s, o, err);
+    if (r < 0)
+        return r;
     store_on_lost(s->store, on_lost, s);
     r = election_stand(s, on_leader);
     if (r < 0)
@@ -394,6 +413,8 @@ static void stop(struct shell *s)
         http_server_free(s->server);
     shell_forget_promises(s);
     operator_process_stop(s);
+    rate_limits_free(s->rates);
+    whitelist_stop(s);
     documents_free(s->documents);
     election_free(s);
     if (s->store)
@@ -474,6 +495,10 @@ int main(int argc, char **argv)
             "10mins", "DURATION", "longest wait for agents after a fail-over, with quotas set"},
         {"allocator_agent_recovery_factor", FLAG_DOUBLE, &o.recovery_factor, "0.8", "FRACTION",
             "part of the known agents that must be back before offers are made, with quotas set"},
+        {"whitelist", FLAG_STRING, &o.whitelist, NULL, "FILE",
+            "hosts whose agents are offered, one a line, read every 5 seconds; default: all"},
+        {"rate_limits", FLAG_STRING, &o.rate_limits, NULL, "JSON",
+            "how often frameworks may call, by principal; JSON or a file with it"},
         {"allocator_trace", FLAG_I64, &o.allocator_trace, "8192", "N",
             "decisions of the allocator to remember for /allocator/trace; 0: none"},
         {"publish_per_framework_metrics", FLAG_BOOL, &o.framework_metrics, "true", NULL,
@@ -512,6 +537,7 @@ int main(int argc, char **argv)
     s.documents = documents_new(&s);
     timer_init(&s.timer, s.loop, on_timer);
     timer_init(&s.standby_timer, s.loop, on_standby);
+    timer_init(&s.whitelist_timer, s.loop, NULL);
     timer_init(&s.operator_heartbeat, s.loop, operator_stream_heartbeat);
     struct loop_signal *term = loop_signal_new(s.loop, SIGTERM, on_signal, &s);
     struct loop_signal *intr = loop_signal_new(s.loop, SIGINT, on_signal, &s);

@@ -237,6 +237,8 @@ void each_metric(struct shell *s, metric_fn fn, void *userdata)
     struct documents_stats documents;
     documents_stats(s->documents, &documents);
     put(&e, "master/http_cache_hits", (double)documents.hits);
+    each_allocator_metric(s, fn, userdata);
+    rate_limits_each_metric(s->rates, fn, userdata);
     /* One thread, no queues between actors. */
     put(&e, "allocator/event_queue_dispatches", 0);
     put(&e, "allocator/mesos/event_queue_dispatches", 0);

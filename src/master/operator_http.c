@@ -28,6 +28,8 @@ static const struct endpoint endpoints[] = {
     {"/frameworks", write_frameworks},
     {"/tasks", write_tasks},
     {"/roles", write_roles},
+    {"/allocator/trace", write_allocator_trace, .changes = true},
+    {"/hierarchical-allocator(1)/offer_constraints_debug", write_offer_constraints_debug},
     {"/flags", write_flags, true, true, .action = AUTH_VIEW_FLAGS},
     {"/version", write_version, true, true, .open = true},
 };

@@ -325,6 +325,8 @@ void operator_process_stop(struct shell *s)
     free(s->log_path);
     metric_timer_done(&s->store_ms);
     metric_timer_done(&s->fetch_ms);
+    metric_timer_done(&s->run_ms);
+    metric_timer_done(&s->run_latency_ms);
     MAP_FOREACH (e, &s->registry_sizes)
         free(e->value);
     map_done(&s->registry_sizes);

@@ -106,6 +106,39 @@ static void note(struct shell *s, struct http_request *req, const Mesos__V1__Sch
         call->framework_id ? call->framework_id->value : NULL, changes);
 }
 
+/* A valid call that waits for its turn. */
+struct turn {
+    struct shell *s;
+    const Mesos__V1__Scheduler__Call *call;
+};
+
+void scheduler_http_go(struct http_request *req, void *userdata)
+{
+    struct turn *t = req->userdata;
+    struct shell *s = t->s;
+    const Mesos__V1__Scheduler__Call *call = t->call;
+    struct error err = ERROR_INIT;
+    /* Leadership may have gone while it waited. */
+    if (!shell_require_leader(s, req))
+        return;
+    if (call->type == MESOS__V1__SCHEDULER__CALL__TYPE__SUBSCRIBE) {
+        subscribe(s, req, call);
+        shell_wake(s);
+        return;
+    }
+    struct str id = http_request_header(req, "Mesos-Stream-Id");
+    char *stream_id = id.p ? arena_strndup(&req->arena, id.p, id.n) : NULL;
+    if (call->type == MESOS__V1__SCHEDULER__CALL__TYPE__TEARDOWN)
+        log_info("framework asks for its teardown framework=%s", call->framework_id->value);
+    uint64_t before = master_core_last_mutation(s->core);
+    int status = master_core_call(s->core, stream_id, call, shell_now(s), &err);
+    if (status >= 400)
+        http_respond_text(req, status, "%s", err.msg);
+    else
+        shell_respond_durable(s, req, before, status, status == 200 ? "application/json" : NULL);
+    shell_wake(s);
+}
+
 static void handle_body(struct http_request *req)
 {
     struct shell *s = req->userdata;
@@ -135,22 +168,14 @@ static void handle_body(struct http_request *req)
     note(s, req, call);
     if (!check_principal(s, req, call))
         return;
-    if (call->type == MESOS__V1__SCHEDULER__CALL__TYPE__SUBSCRIBE) {
-        subscribe(s, req, call);
-        shell_wake(s);
-        return;
-    }
-    struct str id = http_request_header(req, "Mesos-Stream-Id");
-    char *stream_id = id.p ? arena_strndup(&req->arena, id.p, id.n) : NULL;
-    if (call->type == MESOS__V1__SCHEDULER__CALL__TYPE__TEARDOWN)
-        log_info("framework asks for its teardown framework=%s", call->framework_id->value);
-    uint64_t before = master_core_last_mutation(s->core);
-    int status = master_core_call(s->core, stream_id, call, shell_now(s), &err);
-    if (status >= 400)
-        http_respond_text(req, status, "%s", err.msg);
-    else
-        shell_respond_durable(s, req, before, status, status == 200 ? "application/json" : NULL);
-    shell_wake(s);
+    const char *principal = call->subscribe             ? call->subscribe->framework_info->principal
+                            : call->framework_id->value ? master_core_framework_principal(
+                                                              s->core, call->framework_id->value)
+                                                        : NULL;
+    struct turn *t = arena_new(&req->arena, struct turn);
+    *t = (struct turn){s, call};
+    req->userdata = t;
+    rate_limits_pass(s->rates, principal && *principal ? principal : NULL, req);
 }
 
 void scheduler_http_handle(struct http_request *req, void *userdata)

@@ -15,6 +15,7 @@
 #include "io/loop.h"
 #include "json/writer.h"
 #include "master/core.h"
+#include "master/rate_limit.h"
 #include "master/documents.h"
 #include "master/security.h"
 #include "master/umap.h"
@@ -110,6 +111,13 @@ struct shell {
     struct log_toggle log_toggle;
     const char *log_dir, *external_log_file;
     char *log_path; /* what /master/log is; NULL = nothing */
+    struct rate_limits *rates;
+    /* --whitelist */
+    const char *whitelist_path;
+    bool whitelist_read;
+    struct buf whitelist_text;
+    struct timer whitelist_timer;
+    struct metric_timer run_ms, run_latency_ms; /* of allocation */
     const char *ready_file;
     struct timer standby_timer;
     int failure; /* exit code once the loop stops */
@@ -122,6 +130,13 @@ struct registry_size {
     char key[];
 };
 void shell_registry_size(struct shell *s, const char *key, size_t n, bool removed);
+/* Time has gone on; how long allocation took is measured (metrics_allocator.c). */
+void shell_tick(struct shell *s);
+/* whitelist.c. `flag` NULL or "*": every host. */
+int whitelist_start(struct shell *s, const char *flag, struct error *err);
+void whitelist_stop(struct shell *s);
+/* Calls of frameworks in their turn (scheduler_http.c). */
+void scheduler_http_go(struct http_request *req, void *userdata);
 int64_t shell_now(const struct shell *s);
 void shell_wake(struct shell *s);
 void shell_pump(struct deferred *d);
@@ -171,6 +186,9 @@ void write_tasks(const struct operator_call *c, struct json_writer *w);
 void write_roles(const struct operator_call *c, struct json_writer *w);
 void write_flags(const struct operator_call *c, struct json_writer *w);
 void write_version(const struct operator_call *c, struct json_writer *w);
+void write_allocator_trace(const struct operator_call *c, struct json_writer *w);
+void write_offer_constraints_debug(const struct operator_call *c, struct json_writer *w);
+void each_allocator_metric(struct shell *s, metric_fn fn, void *userdata);
 /* Each metric in order. */
 void each_metric(struct shell *s, metric_fn fn, void *userdata);
 void metrics_put_frameworks(const struct shell *s, metric_fn fn, void *userdata);

@@ -284,6 +284,7 @@ struct master_stats {
     uint64_t valid_to_executor, invalid_to_executor;
     uint64_t valid_to_framework, invalid_to_framework;
     uint64_t allocation_runs;
+    int64_t allocation_wait_us; /* between the newest run and what caused it */
     uint64_t offers_made, offers_rescinded;
 };
 
@@ -334,6 +335,7 @@ struct master_core {
     struct list dirty;              /* agents to look at */
     VEC(struct agent *) looking;    /* those of the run at hand */
     struct core_timer allocate_timer;
+    int64_t woken_us;    /* when it was started */
     struct umap filters; /* client slot << 32 | agent slot */
     VEC(uint32_t) free_client_slots;
     VEC(uint32_t) free_agent_slots;
