@@ -3,7 +3,8 @@
  * protobuf records with it, nothing goes over a network and the disk is instant.
  *
  *   launch      10,000 agents, tasks launched until TASK_RUNNING was acknowledged, in windows
- *   allocation  20,000 agents, 2,000 frameworks: one cycle over everything
+ *   allocation  20,000 agents, 2,000 frameworks: one cycle over everything; the same with 200
+ *               roles, of which 100 have weights and 20 a guarantee and a limit
  *   failover    40,000 agents with 400,000 tasks come back to a new master
  *
  * Usage: bench_master_core [launch|allocation|failover [TASKS]]
@@ -34,6 +35,7 @@ struct bench {
     uint64_t wanted, launched, acknowledged, registered, offers;
     unsigned per_offer;
     bool decline;
+    unsigned roles; /* frameworks are spread over so many; 0: all in "*" */
 };
 
 static double cpu_seconds(void)
@@ -165,6 +167,8 @@ static void subscribe(struct bench *b, unsigned index)
     c.subscribe = MSG(
         &a, Mesos__V1__Scheduler__Call__Subscribe, mesos__v1__scheduler__call__subscribe);
     c.subscribe->framework_info = framework_info(&a, index, b->framework_ids[index]);
+    if (b->roles)
+        c.subscribe->framework_info->role = arena_printf(&a, "role-%u", index % b->roles);
     c.framework_id = c.subscribe->framework_info->id;
     call(b, index, &c);
 }
@@ -419,10 +423,40 @@ static void launch(uint64_t tasks)
     bench_free(b);
 }
 
-static void allocation(void)
+/* Every second role has a weight, every tenth a guarantee of 100 agents and a limit of 150. */
+static void set_weights_and_quotas(struct bench *b)
+{
+    _cleanup_arena_ struct arena a = ARENA_INIT;
+    for (unsigned i = 0; i < b->roles; i += 2) {
+        Mesos__V1__WeightInfo *w = MSG(&a, Mesos__V1__WeightInfo, mesos__v1__weight_info);
+        w->role = arena_printf(&a, "role-%u", i);
+        w->has_weight = true;
+        w->weight = 1 + i % 7;
+        master_core_update_weights(b->core, &w, 1, b->now);
+    }
+    for (unsigned i = 0; i < b->roles; i += 10) {
+        _cleanup_buf_ struct buf text = BUF_INIT;
+        ProtobufCMessage *m;
+        buf_printf(&text,
+            "{\"role\":\"role-%u\",\"guarantees\":{\"cpus\":{\"value\":10000}},\"limits\":{"
+            "\"cpus\":{\"value\":15000},\"mem\":{\"value\":15000000}}}",
+            i);
+        if (wire_parse_json(
+                &mesos__v1__quota__quota_config__descriptor, &a, text.p, text.n, &m, NULL) < 0)
+            abort();
+        Mesos__V1__Quota__QuotaConfig *c = (Mesos__V1__Quota__QuotaConfig *)m;
+        master_core_update_quota(b->core, &c, 1, b->now);
+    }
+}
+
+static void allocation(unsigned roles)
 {
     struct bench *b = bench_new(20000, 2000);
     b->decline = true; /* offers are left standing: the cycle hands out every agent */
+    b->roles = roles;
+    if (roles)
+        set_weights_and_quotas(b);
+    const char *what = roles ? "allocation_quota" : "allocation";
     for (unsigned i = 0; i < b->n_frameworks; i++)
         subscribe(b, i);
     drain(b, 0);
@@ -440,10 +474,10 @@ static void allocation(void)
     b->now += 1000000;
     double wall = wall_seconds(), cpu = cpu_seconds();
     master_core_tick(b->core, b->now);
-    printf("allocation.cycle %.1f ms (must be < 100)\n", (wall_seconds() - wall) * 1e3);
-    printf("allocation.cpu %.1f ms\n", (cpu_seconds() - cpu) * 1e3);
+    printf("%s.cycle %.1f ms (must be < 100)\n", what, (wall_seconds() - wall) * 1e3);
+    printf("%s.cpu %.1f ms\n", what, (cpu_seconds() - cpu) * 1e3);
     drain(b, 0);
-    printf("allocation.offers %" PRIu64 " offers\n", b->offers);
+    printf("%s.offers %" PRIu64 " offers\n", what, b->offers);
     bench_free(b);
 }
 
@@ -478,8 +512,10 @@ int main(int argc, char **argv)
     }
     if (!*which || streq(which, "launch"))
         launch(tasks ? tasks : 1000000);
-    if (!*which || streq(which, "allocation"))
-        allocation();
+    if (!*which || streq(which, "allocation")) {
+        allocation(0);
+        allocation(200);
+    }
     if (!*which || streq(which, "failover"))
         failover(tasks ? tasks : 400000);
     return 0;

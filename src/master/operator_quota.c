@@ -317,8 +317,8 @@ static int read_weights(
 void operator_weights_endpoint(struct operator_call *c)
 {
     struct http_request *req = c->req;
-    size_t n;
-    Mesos__V1__WeightInfo **list;
+    size_t n = 0;
+    Mesos__V1__WeightInfo **list = NULL;
     if (req->method == HTTP_PUT) {
         struct error err = ERROR_INIT;
         if (read_weights(req, &list, &n, &err) < 0)
