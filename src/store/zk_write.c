@@ -112,7 +112,7 @@ struct slot {
 struct plan {
     struct zk_store *s;
     struct list *batches;
-    size_t n; /* batches from the front of the list */
+    size_t first, n; /* those of the list that it is about */
     struct map slots;
     VEC(struct slot *) order;
     bool need_bucket[ZK_BUCKETS];
@@ -259,13 +259,18 @@ static void apply_batch(struct plan *p, struct store_batch *batch)
     vec_done(&undo);
 }
 
+static bool is_planned(const struct plan *p, size_t k)
+{
+    return k >= p->first && k < p->first + p->n;
+}
+
 /* Decides about every batch by what is stored now. */
 static int make_plan(struct plan *p)
 {
-    size_t n = 0;
+    size_t k = 0;
     LIST_FOREACH (batch, p->batches, struct store_batch, node) {
-        if (n++ == p->n)
-            break;
+        if (!is_planned(p, k++))
+            continue;
         for (size_t i = 0; i < batch->n; i++)
             note_key(p, &batch->ops[i]);
     }
@@ -280,10 +285,10 @@ static int make_plan(struct plan *p)
         (*slot)->version = (*slot)->stored_version;
     p->next = p->s->ledger;
     p->all_stale = p->n > 0;
-    n = 0;
+    k = 0;
     LIST_FOREACH (batch, p->batches, struct store_batch, node) {
-        if (n++ == p->n)
-            break;
+        if (!is_planned(p, k++))
+            continue;
         apply_batch(p, batch);
     }
     return 0;
@@ -408,8 +413,9 @@ static int try_plan(struct plan *p, struct error *err)
     return r;
 }
 
-/* Writes the first n batches in one transaction. */
-static int transact(struct zk_store *s, struct list *batches, size_t n, struct error *err)
+/* Writes n batches of the list in one transaction. */
+static int transact(
+    struct zk_store *s, struct list *batches, size_t first, size_t n, struct error *err)
 {
     int r = 0;
     while (r == 0) {
@@ -417,7 +423,7 @@ static int transact(struct zk_store *s, struct list *batches, size_t n, struct e
             r = load_ledger(s, err);
         if (r < 0)
             break;
-        struct plan p = {.s = s, .batches = batches, .n = n};
+        struct plan p = {.s = s, .batches = batches, .first = first, .n = n};
         r = try_plan(&p, err);
         plan_done(&p);
     }
@@ -438,29 +444,21 @@ static size_t batch_size(const struct store_batch *batch)
 int zk_store_flush(struct store_backend *b, struct list *batches, struct error *err)
 {
     struct zk_store *s = container_of(b, struct zk_store, backend);
-    struct list done, rest;
-    list_init(&done);
-    list_init(&rest);
-    list_splice(&rest, batches);
+    size_t first = 0, n = 0, size = 0;
     int r = 0;
-    while (r == 0 && !list_empty(&rest)) {
-        size_t n = 0, size = 0;
-        LIST_FOREACH (batch, &rest, struct store_batch, node) {
-            size += batch_size(batch);
-            if (n > 0 && size > STORE_BATCH_MAX)
-                break;
-            n++;
+    LIST_FOREACH (batch, batches, struct store_batch, node) {
+        size_t more = batch_size(batch);
+        if (n > 0 && size + more > STORE_BATCH_MAX) {
+            r = transact(s, batches, first, n, err);
+            if (r < 0)
+                return r;
+            first += n;
+            n = size = 0;
         }
-        r = transact(s, &rest, n, err);
-        for (size_t i = 0; i < n && r == 0; i++) {
-            struct store_batch *batch = list_first(&rest, struct store_batch, node);
-            list_remove(&batch->node);
-            list_push(&done, &batch->node);
-        }
+        n++;
+        size += more;
     }
-    list_splice(batches, &done);
-    list_splice(batches, &rest);
-    return r;
+    return n > 0 ? transact(s, batches, first, n, err) : 0;
 }
 
 int zk_store_lead(struct store_backend *b, const char *info, uint64_t *ret_epoch, struct error *err)

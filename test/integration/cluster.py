@@ -56,6 +56,7 @@ class Daemon:
         self.flags = dict(flags)
         self.folder = folder
         self.env = env or {}
+        self.prefix = []  # in front of the command
         self.log_path = os.path.join(folder, name + ".log")
         self.ready_file = os.path.join(folder, name + ".ready")
         self.process = None
@@ -65,7 +66,7 @@ class Daemon:
     def start(self, wait=True):
         if os.path.exists(self.ready_file):
             os.unlink(self.ready_file)
-        argv = [self.program] + [f"--{k}={v}" for k, v in self.flags.items()] + [f"--ready_file={self.ready_file}"]
+        argv = self.prefix + [self.program] + [f"--{k}={v}" for k, v in self.flags.items()] + [f"--ready_file={self.ready_file}"]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 argv,

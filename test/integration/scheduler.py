@@ -163,6 +163,13 @@ class Scheduler:
                 acknowledge={"agent_id": status["agent_id"], "task_id": status["task_id"], "uuid": status["uuid"]},
             )
 
+    def decline_all(self):
+        """Gives back the offers at hand."""
+        with self.lock:
+            offers, self.offers = list(self.offers.values()), {}
+        if offers:
+            self.call("DECLINE", decline={"offer_ids": [o["id"] for o in offers]})
+
     def kill(self, task, grace_us=None):
         kill = {"task_id": {"value": task}}
         if grace_us is not None:

@@ -26,6 +26,12 @@ def ensemble():
 @pytest.fixture
 def masters(cluster, ensemble):
     made = []
+    # A test that failed may have left servers down.
+    for server in ensemble.servers:
+        server.resume()
+        if not server.alive():
+            server.start()
+    ensemble.wait_serving()
 
     def make(n=3, **flags):
         made.append(Masters(cluster, ensemble, n, **flags))

@@ -16,7 +16,7 @@ class Masters:
     """Masters of one cluster, and who leads as a client of Mesos finds out: of the children of the path but
     log_replicas the smallest name, whose data is JSON with address.ip and address.port."""
 
-    def __init__(self, cluster, ensemble, n=3, wait=True, **flags):
+    def __init__(self, cluster, ensemble, n=3, wait=True, env=None, **flags):
         self.cluster = cluster
         self.ensemble = ensemble
         self.path = f"/cluster{next(paths)}/mesos"
@@ -25,6 +25,7 @@ class Masters:
         flags = {"zk": self.zk, "quorum": 2, "zk_session_timeout": f"{SESSION}secs", **flags}
         self.all = [cluster.master(f"master{i}", start=False, **flags) for i in range(n)]
         for master in self.all:
+            master.env = env or {}
             master.start(wait=False)
         if wait:
             for master in self.all:
