@@ -51,7 +51,8 @@ static void wire_to_role(Mesos__V1__Resource *r, struct arena *arena)
         return;
     if (r->n_reservations == 0) {
         /* Said, not left out: old readers expect it. */
-        r->role = arena_strdup(arena, "*");
+        if (!role_is_set(r))
+            r->role = arena_strdup(arena, "*");
         return;
     }
     const RESERVATION *top = r->reservations[0];

@@ -343,6 +343,11 @@ static void converts(void **state)
                 fail_msg("%s: %s", cases[i].op, err.msg);
             if (!resources_equal(&have, &want))
                 fail_msg("%s gives something else", cases[i].op);
+            /* The form changes, never how much there is. */
+            _cleanup_resources_ struct resources before = RESOURCES_INIT, after = RESOURCES_INIT;
+            resources_to_quantities(&from, &before);
+            resources_to_quantities(&have, &after);
+            assert_true(resources_equal(&before, &after));
             operation_upgrade(op, cases[i].role, &arena);
         }
     }
