@@ -261,6 +261,24 @@ void master_core_each_agent(const struct master_core *core,
     }
 }
 
+void master_core_each_quota(const struct master_core *core,
+    bool (*fn)(const struct master_quota_view *quota, void *userdata), void *userdata)
+{
+    MAP_FOREACH (e, &core->roles) {
+        const struct role *role = e->value;
+        for (size_t i = 0; role->quota && i < core->n_quantities; i++) {
+            int64_t limit = role->quota->limit[i];
+            struct master_quota_view v = {.role = role->name,
+                .quantity = core->quantity_names[i],
+                .guarantee = role->quota->guarantee[i],
+                .limit = limit == NO_LIMIT ? INT64_MAX : limit,
+                .consumed = role_consumed(role, i)};
+            if (!fn(&v, userdata))
+                return;
+        }
+    }
+}
+
 void master_core_counts(const struct master_core *core, struct master_counts *ret)
 {
     *ret = (struct master_counts){

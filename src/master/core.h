@@ -247,6 +247,13 @@ struct master_executor_view {
 };
 void master_core_each_executor(const struct master_core *core,
     bool (*fn)(const struct master_executor_view *executor, void *userdata), void *userdata);
+/* One quantity of the quota of a role. */
+struct master_quota_view {
+    const char *role, *quantity;
+    int64_t guarantee, limit, consumed; /* thousandths; limit INT64_MAX = none */
+};
+void master_core_each_quota(const struct master_core *core,
+    bool (*fn)(const struct master_quota_view *quota, void *userdata), void *userdata);
 /* Registered and recovered agents. */
 struct resources;
 struct master_agent_view {

@@ -1,5 +1,6 @@
 /* What the world and the checks know of agents, whichever kind they are. */
 
+#include "holding.h"
 #include "model.h"
 #include "real.h"
 
@@ -107,12 +108,15 @@ void sim_agent_expelled(struct world *w, struct sim_agent *a)
 {
     a->expelled = true;
     ledger_give_up(w, a);
+    holdings_lose(w, a);
 }
 
 void sim_agent_known(struct world *w, struct sim_agent *a, uint64_t epoch)
 {
-    if (a->expelled)
+    if (a->expelled) {
         ledger_give_up(w, a);
+        holdings_lose(w, a);
+    }
     a->expelled = false;
     operator_agent_known(w, a, epoch);
     if (!store_had(w, "agents/", a->id))

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "holding.h"
 #include "master/core.h"
 #include "real.h"
 #include "world.h"
@@ -12,11 +13,14 @@ void check_step(struct world *w)
         if (w->masters[i].core)
             master_core_check(w->masters[i].core);
     operator_check(w);
+    /* Dear, and what is wrong here stays wrong. */
+    if (w->steps % 16 == 0)
+        holdings_check(w);
     for (unsigned i = 0; i < w->n_agents; i++) {
         const struct sim_agent *a = &w->agents[i];
         int64_t cpus, mem;
         sim_agent_used(a, &cpus, &mem);
-        if (cpus > a->cpus_milli || mem > a->mem_milli)
+        if (cpus > a->cpus_milli + a->revocable_milli || mem > a->mem_milli)
             sim_fail(w, "agent %u runs more than it has", i);
     }
 }
@@ -149,6 +153,7 @@ void check_settled(struct world *w)
         }
     }
     check_executors(&s);
+    holdings_settled(w);
     ledger_settled(w);
     free_keys(&s.tasks);
     free_keys(&s.alive);

@@ -26,6 +26,11 @@ static const char *const defect_names[SIM_DEFECTS] = {
     [DEFECT_AGENT_OLD_EPOCH] = "agent-old-epoch",
     [DEFECT_OPERATOR_HASTE] = "operator-haste",
     [DEFECT_FORGOTTEN_NODES] = "forgotten-nodes",
+    [DEFECT_LOST_HOLDINGS] = "lost-holdings",
+    [DEFECT_VOLUME_REMOVED] = "volume-removed",
+    [DEFECT_OPERATION_ONCE] = "operation-once",
+    [DEFECT_FORGOTTEN_QUOTAS] = "forgotten-quotas",
+    [DEFECT_NO_LIMIT] = "no-limit",
 };
 
 struct run {

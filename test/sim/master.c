@@ -119,6 +119,18 @@ static void effect(struct world *w, const struct master_effect *e)
     }
 }
 
+static void look_at(struct world *w, const struct sim_master *m, const struct master_effect *e)
+{
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    ProtobufCMessage *message;
+    if (wire_unpack(
+            &mesos__v1__scheduler__event__descriptor, &arena, e->data, e->n, &message, NULL) < 0)
+        sim_fail(w, "event does not decode");
+    const Mesos__V1__Scheduler__Event *event = (const Mesos__V1__Scheduler__Event *)message;
+    if (event->offers)
+        operator_offers(w, m, event->offers);
+}
+
 static void doom(struct world *w, void *target, unsigned generation)
 {
     sim_master_end(w, *(struct sim_master **)target, "killed, or its lease is over");
@@ -181,6 +193,9 @@ static void pump(struct world *w, struct sim_master *m)
     for (struct master_effect *e; (e = master_core_take_effect(m->core, durable));) {
         if (e->after > durable)
             sim_fail(w, "effect released before mutation %" PRIu64 " was durable", e->after);
+        /* What was there before would have been released before. */
+        if (e->type == EFFECT_SCHEDULER_SEND && e->after <= m->released)
+            look_at(w, m, e);
         effect(w, e);
         free(e);
         if (w->chaos && rng_below(&w->rng, 4000) == 0)
@@ -192,6 +207,7 @@ static void pump(struct world *w, struct sim_master *m)
         sim_after_master(w, m, 0, doom, ref(m));
         return;
     }
+    m->released = m->durable;
     keep_promises(w, m);
     int64_t next = master_core_next_deadline(m->core);
     if (next != INT64_MAX)
@@ -287,7 +303,7 @@ void sim_master_lead(struct world *w, struct sim_master *m, uint64_t epoch)
     config.version = "1.0.0";
     m->core = master_core_new(&config);
     m->epoch = epoch;
-    m->batch = m->durable = 0;
+    m->batch = m->durable = m->released = 0;
     m->tick_at = INT64_MAX;
     m->doomed = false;
     m->store_version = w->store.version;

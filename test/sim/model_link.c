@@ -64,9 +64,10 @@ static void register_now(struct world *w, struct sim_agent *a)
     info->hostname = arena_printf(&arena, "agent%u", a->index);
     info->has_port = true;
     info->port = 5051;
-    info->resources = arena_new_array(&arena, Mesos__V1__Resource *, 2);
+    info->resources = arena_new_array(&arena, Mesos__V1__Resource *, 3);
     info->resources[info->n_resources++] = scalar(&arena, "cpus", a->cpus_milli);
     info->resources[info->n_resources++] = scalar(&arena, "mem", a->mem_milli);
+    info->resources[info->n_resources++] = scalar(&arena, "disk", a->disk_milli);
     if (a->id) {
         info->id = MSG(&arena, Mesos__V1__AgentID, mesos__v1__agent_id);
         info->id->value = a->id;

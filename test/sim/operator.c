@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "holding.h"
 #include "master/core.h"
 #include "wire/codec.h"
 #include "world.h"
@@ -29,15 +30,38 @@ struct machine_fact {
     uint64_t epoch;
 };
 
+struct quota_fact {
+    enum known known;
+    int64_t guarantee, limit; /* of cpus; no quota: 0 and INT64_MAX */
+    uint64_t epoch;
+};
+
+/* Quotas are of top-level roles: one of each scheduler, and one that all share. */
+enum { ROLES_MAX = 5 };
+
 struct sim_operator {
     bool active;
+    struct quota_fact quotas[ROLES_MAX];
     unsigned request; /* the one under way, 0 = none */
     unsigned requests;
     struct map nodes; /* id -> struct node_fact */
     struct machine_fact *machines;
 };
 
-enum action { DRAIN, DRAIN_AND_GO, DEACTIVATE, REACTIVATE, MARK_GONE, SCHEDULE, DOWN, UP, ACTIONS };
+enum action {
+    DRAIN,
+    DRAIN_AND_GO,
+    DEACTIVATE,
+    REACTIVATE,
+    MARK_GONE,
+    SCHEDULE, /* from here on not of an agent */
+    DOWN,
+    UP,
+    QUOTA,
+    WEIGHT,
+    OPERATE, /* something with resources: no more than asked for when it is answered */
+    ACTIONS,
+};
 
 struct request {
     struct sim_master *m;
@@ -45,6 +69,9 @@ struct request {
     enum action action;
     unsigned index;    /* of the agent */
     unsigned machines; /* bits, of SCHEDULE */
+    unsigned role;     /* of QUOTA and WEIGHT */
+    struct quota_fact quota, quota_before;
+    bool force;
     struct node_fact before;
     struct machine_fact machine_before;
     char id[64];
@@ -94,6 +121,59 @@ static int update_schedule(struct world *w, struct sim_master *m, unsigned machi
     return master_core_update_schedule(m->core, &schedule, sim_master_now(w, m), &err);
 }
 
+static const char *role_name(const struct world *w, unsigned role, struct arena *arena)
+{
+    return role < w->n_schedulers ? arena_printf(arena, "s%u", role) : "top";
+}
+
+static int update_quota(struct world *w, const struct request *r)
+{
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    struct error err = ERROR_INIT;
+    Mesos__V1__Quota__QuotaConfig config = MESOS__V1__QUOTA__QUOTA_CONFIG__INIT;
+    Mesos__V1__Quota__QuotaConfig *configs[] = {&config};
+    Mesos__V1__Quota__QuotaConfig__GuaranteesEntry guarantee =
+        MESOS__V1__QUOTA__QUOTA_CONFIG__GUARANTEES_ENTRY__INIT;
+    Mesos__V1__Quota__QuotaConfig__GuaranteesEntry *guarantees[] = {&guarantee};
+    Mesos__V1__Quota__QuotaConfig__LimitsEntry limit =
+        MESOS__V1__QUOTA__QUOTA_CONFIG__LIMITS_ENTRY__INIT;
+    Mesos__V1__Quota__QuotaConfig__LimitsEntry *limits[] = {&limit};
+    Mesos__V1__Value__Scalar g = MESOS__V1__VALUE__SCALAR__INIT, l = g;
+    g.has_value = l.has_value = true;
+    g.value = (double)r->quota.guarantee / 1000;
+    l.value = (double)r->quota.limit / 1000;
+    config.role = (char *)(uintptr_t)role_name(w, r->role, &arena);
+    if (r->quota.limit != INT64_MAX) {
+        guarantee.key = limit.key = (char *)(uintptr_t) "cpus";
+        guarantee.value = &g;
+        limit.value = &l;
+        config.guarantees = guarantees;
+        config.limits = limits;
+        config.n_guarantees = config.n_limits = 1;
+    }
+    int status = quota_check(r->m->core, configs, 1, r->force, &err);
+    if (w->options.defect == DEFECT_NO_LIMIT)
+        l.value += 1;
+    if (status >= 0)
+        master_core_update_quota(r->m->core, configs, 1, sim_master_now(w, r->m));
+    return status;
+}
+
+static int update_weight(struct world *w, const struct request *r)
+{
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    struct error err = ERROR_INIT;
+    Mesos__V1__WeightInfo weight = MESOS__V1__WEIGHT_INFO__INIT;
+    Mesos__V1__WeightInfo *weights[] = {&weight};
+    weight.role = (char *)(uintptr_t)role_name(w, r->role, &arena);
+    weight.has_weight = true;
+    weight.weight = (double)(1 + r->machines);
+    int status = weights_check(r->m->core, weights, 1, &err);
+    if (status >= 0)
+        master_core_update_weights(r->m->core, weights, 1, sim_master_now(w, r->m));
+    return status;
+}
+
 static int carry_out(struct world *w, const struct request *r)
 {
     _cleanup_arena_ struct arena arena = ARENA_INIT;
@@ -119,6 +199,12 @@ static int carry_out(struct world *w, const struct request *r)
         return master_core_start_maintenance(core, &id, 1, now, &err);
     case UP:
         return master_core_stop_maintenance(core, &id, 1, now, &err);
+    case QUOTA:
+        return update_quota(w, r);
+    case WEIGHT:
+        return update_weight(w, r);
+    case OPERATE:
+        return operator_operate(w, m, &w->agents[r->index]);
     case ACTIONS:
         break;
     }
@@ -162,7 +248,14 @@ static void answered(struct world *w, struct sim_master *m, void *target)
         machine->down = NO;
         machine->epoch = m->epoch;
         break;
+    case QUOTA:
+        o->quotas[r->role] = r->quota;
+        o->quotas[r->role].known = YES;
+        o->quotas[r->role].epoch = m->epoch;
+        break;
     case SCHEDULE:
+    case WEIGHT:
+    case OPERATE:
     case ACTIONS:
         break;
     }
@@ -176,6 +269,8 @@ static void refused(struct world *w, const struct request *r)
         return;
     o->request = 0;
     sim_trace(w, "operator: %d of agent %u (%s) is refused", r->action, r->index, r->id);
+    if (r->action == QUOTA)
+        o->quotas[r->role] = r->quota_before;
     if (r->action == DOWN || r->action == UP)
         o->machines[r->index] = r->machine_before;
     if (r->id[0]) {
@@ -225,7 +320,13 @@ static void ask(struct world *w, struct sim_master *m, enum action action, unsig
         .action = action,
         .index = index,
         .machine_before = o->machines[index],
-        .machines = (unsigned)rng_below(&w->rng, 1U << w->n_agents)};
+        .machines = (unsigned)rng_below(&w->rng, 1U << w->n_agents),
+        .role = (unsigned)rng_below(&w->rng, w->n_schedulers + 1),
+        .force = sim_chance(w, 50)};
+    r->quota.limit = sim_chance(w, 30) ? INT64_MAX : sim_between(w, 0, 60) * 100;
+    if (r->quota.limit != INT64_MAX && sim_chance(w, 50))
+        r->quota.guarantee = MIN(r->quota.limit, sim_between(w, 0, 20) * 100);
+    r->quota_before = o->quotas[r->role];
     if (action < SCHEDULE) {
         if (!a->id) {
             free(r);
@@ -240,6 +341,8 @@ static void ask(struct world *w, struct sim_master *m, enum action action, unsig
         o->machines[index].down = UNKNOWN;
         if (action == DOWN)
             forget_machine(w, index);
+    } else if (action == QUOTA) {
+        o->quotas[r->role].known = UNKNOWN;
     }
     r->number = o->request = ++o->requests;
     int64_t delay = sim_between(w, MSEC, 50 * MSEC);
@@ -329,14 +432,77 @@ static bool check_node(const struct master_agent_view *v, void *userdata)
     return true;
 }
 
+struct quota_look {
+    struct world *w;
+    const struct sim_master *m;
+    const char *role;
+    int64_t guarantee, limit;
+    int64_t offered; /* by a new offer */
+};
+
+static bool find_quota(const struct master_quota_view *v, void *userdata)
+{
+    struct quota_look *look = userdata;
+    if (!streq(v->role, look->role) || !streq(v->quantity, "cpus"))
+        return true;
+    look->guarantee = v->guarantee;
+    look->limit = v->limit;
+    if (look->offered > 0 && v->consumed > v->limit)
+        sim_fail(look->w,
+            "master %u offers cpus to role %s, which has %" PRIi64 " then, its limit is %" PRIi64,
+            look->m->index, v->role, v->consumed, v->limit);
+    return false;
+}
+
+static void check_quotas(struct world *w, const struct sim_master *m)
+{
+    for (unsigned i = 0; i <= w->n_schedulers; i++) {
+        _cleanup_arena_ struct arena arena = ARENA_INIT;
+        const struct quota_fact *f = &w->operator_->quotas[i];
+        if (f->known != YES || f->epoch > m->epoch)
+            continue;
+        struct quota_look look = {
+            .w = w, .m = m, .role = role_name(w, i, &arena), .limit = INT64_MAX};
+        master_core_each_quota(m->core, find_quota, &look);
+        if (look.limit != f->limit || look.guarantee != f->guarantee)
+            sim_fail(w,
+                "role %s has quota %" PRIi64 " to %" PRIi64 " for master %u, the operator was told "
+                "%" PRIi64 " to %" PRIi64,
+                look.role, look.guarantee, look.limit, m->index, f->guarantee, f->limit);
+    }
+}
+
+void operator_offers(
+    struct world *w, const struct sim_master *m, const Mesos__V1__Scheduler__Event__Offers *offers)
+{
+    for (size_t i = 0; i < offers->n_offers; i++) {
+        const Mesos__V1__Offer *o = offers->offers[i];
+        if (!o->allocation_info)
+            continue;
+        char role[64];
+        snprintf(role, sizeof(role), "%s", o->allocation_info->role);
+        if (strchr(role, '/'))
+            *strchr(role, '/') = '\0';
+        struct quota_look look = {.w = w, .m = m, .role = role};
+        for (size_t k = 0; k < o->n_resources; k++) {
+            const Mesos__V1__Resource *r = o->resources[k];
+            if (streq(r->name, "cpus") && !r->n_reservations && !r->revocable)
+                look.offered += (int64_t)(r->scalar->value * 1000 + 0.5);
+        }
+        master_core_each_quota(m->core, find_quota, &look);
+    }
+}
+
 void operator_check(struct world *w)
 {
     if (!w->operator_->active)
         return;
     for (unsigned i = 0; i < w->n_masters; i++) {
         struct look look = {w, &w->masters[i], false};
-        if (look.m->core)
-            master_core_each_agent(look.m->core, check_node, &look);
+        if (!look.m->core)
+            continue;
+        master_core_each_agent(look.m->core, check_node, &look);
+        check_quotas(w, look.m);
     }
 }
 
@@ -387,6 +553,12 @@ static void take_back(struct world *w, struct sim_master *m)
     MAP_FOREACH (e, &w->operator_->nodes) {
         struct node_fact *f = e->value;
         f->deactivated = f->draining = UNKNOWN;
+    }
+    for (unsigned i = 0; i <= w->n_schedulers; i++) {
+        struct request r = {.m = m, .role = i, .quota = {.limit = INT64_MAX}};
+        if (update_quota(w, &r) < 0)
+            sim_fail(w, "a quota cannot be taken away");
+        w->operator_->quotas[i].known = UNKNOWN;
     }
     for (unsigned i = 0; i < w->n_agents; i++)
         w->operator_->machines[i].down = UNKNOWN;

@@ -2,6 +2,8 @@
 
 #include "real.h"
 
+#include "holding.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,6 +107,8 @@ static void restore(struct world *w, struct sim_agent *a)
     VEC_FOREACH (e, &all) {
         struct error err = ERROR_INIT;
         if (w->options.defect == DEFECT_AGENT_AMNESIA && is_update(*e) && sim_chance(w, 20))
+            continue;
+        if (w->options.defect == DEFECT_LOST_HOLDINGS && has_prefix((*e)->key, "resources/"))
             continue;
         if (agent_core_restore(r->core, (*e)->key, (*e)->value, (*e)->n, &err) < 0)
             sim_fail(w, "agent %u cannot restore: %s", a->index, err.msg);
@@ -230,12 +234,61 @@ static struct container *container_of_stream(struct sim_real *r, const struct ag
     return NULL;
 }
 
+/* For the defect: the first answer may get lost, and no second one comes. */
+static bool is_operation_update(const struct agent_effect *e)
+{
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    ProtobufCMessage *m;
+    return wire_unpack(&dcos__internal__agent_record__descriptor, &arena, e->bytes.p, e->bytes.n,
+               &m, NULL) >= 0 &&
+           ((const Dcos__Internal__AgentRecord *)m)->operation_update;
+}
+
+struct volume_work {
+    struct sim_agent *agent;
+    uint64_t number;
+    bool fails;
+};
+
+static void volume_done(struct world *w, void *target, unsigned generation)
+{
+    const struct volume_work *v = target;
+    struct sim_agent *a = v->agent;
+    if (a->generation != generation)
+        return;
+    struct agent_now now;
+    real_now(w, a, &now);
+    agent_core_volume_done(a->real->core, &now, v->number, v->fails ? "no luck" : NULL);
+    real_pump(w, a);
+}
+
+static void volume_work(struct world *w, struct sim_agent *a, const struct agent_effect *e)
+{
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    ProtobufCMessage *m;
+    if (wire_unpack(&mesos__v1__resource__descriptor, &arena, e->bytes.p, e->bytes.n, &m, NULL) < 0)
+        sim_fail(w, "agent %u: a volume does not decode", a->index);
+    const char *id = ((const Mesos__V1__Resource *)m)->disk->persistence->id;
+    bool create = e->type == AGENT_VOLUME_CREATE;
+    sim_trace(w, "agent %u: volume %s is %s", a->index, id, create ? "made" : "removed");
+    if (!create)
+        holding_removed(w, a, id);
+    if (create && w->options.defect == DEFECT_VOLUME_REMOVED)
+        holding_remove_later(w, a, id);
+    struct volume_work *v = xnew(struct volume_work);
+    *v = (struct volume_work){a, e->number, create && w->chaos && sim_chance(w, 3)};
+    sim_after_owned(w, sim_between(w, MSEC, 500 * MSEC), volume_done, v, a->generation);
+}
+
 static void carry_out(struct world *w, struct sim_agent *a, struct agent_effect *e)
 {
     struct sim_real *r = a->real;
     struct container *c;
     switch (e->type) {
     case AGENT_TO_MASTER:
+        if (w->options.defect == DEFECT_OPERATION_ONCE && is_operation_update(e) &&
+            sim_chance(w, 50))
+            break;
         if (a->conn && e->number == r->core->link_number)
             sim_send_bytes(w, a->conn, true, e->bytes.p, e->bytes.n);
         break;
@@ -265,14 +318,9 @@ static void carry_out(struct world *w, struct sim_agent *a, struct agent_effect 
         sim_trace(w, "agent %u: framework %s is history", a->index, e->framework_id);
         break;
     case AGENT_VOLUME_CREATE:
-    case AGENT_VOLUME_DESTROY: {
-        struct agent_now now;
-        real_now(w, a, &now);
-        sim_trace(w, "agent %u: volume %s", a->index,
-            e->type == AGENT_VOLUME_CREATE ? "made" : "removed");
-        agent_core_volume_done(r->core, &now, e->number, NULL);
+    case AGENT_VOLUME_DESTROY:
+        volume_work(w, a, e);
         break;
-    }
     case AGENT_RECOVERED:
         sim_trace(w, "agent %u has recovered", a->index);
         r->recovered = true;
@@ -387,9 +435,10 @@ void real_boot(struct world *w, struct sim_agent *a)
     info->hostname = arena_printf(&arena, "agent%u", a->index);
     info->has_port = true;
     info->port = 5051;
-    info->resources = arena_new_array(&arena, Mesos__V1__Resource *, 2);
+    info->resources = arena_new_array(&arena, Mesos__V1__Resource *, 3);
     info->resources[info->n_resources++] = scalar(&arena, "cpus", a->cpus_milli);
     info->resources[info->n_resources++] = scalar(&arena, "mem", a->mem_milli);
+    info->resources[info->n_resources++] = scalar(&arena, "disk", a->disk_milli);
     char boot_id[32], ip[16];
     snprintf(ip, sizeof(ip), "10.0.1.%u", a->index);
     snprintf(boot_id, sizeof(boot_id), "boot-%u", r->boots);
@@ -401,6 +450,14 @@ void real_boot(struct world *w, struct sim_agent *a)
         .executor_program = "/bin/dcos-executor",
         .executor_registration_timeout_us = REGISTRATION_TIMEOUT,
     };
+    _cleanup_resources_ struct resources revocable = RESOURCES_INIT;
+    if (a->revocable_milli) {
+        Mesos__V1__Resource *more = scalar(&arena, "cpus", a->revocable_milli);
+        more->revocable = MSG(
+            &arena, Mesos__V1__Resource__RevocableInfo, mesos__v1__resource__revocable_info);
+        (void)resources_from_wire(&more, 1, &revocable, NULL);
+        options.oversubscribed = &revocable;
+    }
     r->core = agent_core_new(&options);
     r->tick_at = INT64_MAX;
     r->recovered = r->busy = r->dying = false;

@@ -104,6 +104,9 @@ static size_t records(const struct agent_core *core)
                map_size(&core->streams);
     MAP_FOREACH (e, &core->streams)
         n += ((const struct agent_stream *)e->value)->n_updates;
+    n += map_size(&core->operations) + (core->resources_record.stored ? 1 : 0);
+    LIST_FOREACH (v, &core->volumes, struct agent_volume, node)
+        n++;
     return n;
 }
 
@@ -116,9 +119,15 @@ void real_settled(struct world *w, const struct sim_agent *a)
     if (r->unflushed.n || r->pending.n)
         sim_fail(w, "agent %u still has %zu writes and %zu outputs to go", a->index, r->unflushed.n,
             r->pending.n);
+    if (map_size(&r->disk) != records(core) && w->options.trace)
+        MAP_FOREACH (entry, &r->disk)
+            sim_trace(w, "agent %u: on disk: %s", a->index, entry->key);
     if (map_size(&r->disk) != records(core))
         sim_fail(w, "the disk of agent %u holds %zu records instead of %zu", a->index,
             map_size(&r->disk), records(core));
+    if (map_size(&core->operations))
+        sim_fail(w, "agent %u: %zu operations were never acknowledged", a->index,
+            map_size(&core->operations));
     MAP_FOREACH (entry, &core->streams) {
         const struct agent_stream *s = entry->value;
         if (s->n_updates && sim_owner(w, s->framework_id))

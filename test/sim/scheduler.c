@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "holding.h"
+#include "kernel/resources.h"
 #include "wire/codec.h"
 #include "world.h"
 
@@ -26,6 +28,18 @@ static void call_init(struct sim_scheduler *s, struct arena *arena,
         call->framework_id = MSG(arena, Mesos__V1__FrameworkID, mesos__v1__framework_id);
         call->framework_id->value = s->framework_id;
     }
+}
+
+#define CAPABILITY(name) MESOS__V1__FRAMEWORK_INFO__CAPABILITY__TYPE__##name
+
+static void add_capability(Mesos__V1__FrameworkInfo *info, struct arena *arena,
+    Mesos__V1__FrameworkInfo__Capability__Type type)
+{
+    Mesos__V1__FrameworkInfo__Capability *c = MSG(
+        arena, Mesos__V1__FrameworkInfo__Capability, mesos__v1__framework_info__capability);
+    c->has_type = true;
+    c->type = type;
+    info->capabilities[info->n_capabilities++] = c;
 }
 
 static void dial(struct world *w, void *target, unsigned generation)
@@ -54,13 +68,20 @@ static void dial(struct world *w, void *target, unsigned generation)
     info->failover_timeout = (double)sim_between(w, 60, 62); /* changes from time to time */
     info->has_checkpoint = true;
     info->checkpoint = true;
-    if (s->partition_aware) {
-        info->n_capabilities = 1;
-        info->capabilities = arena_new_array(&arena, Mesos__V1__FrameworkInfo__Capability *, 1);
-        info->capabilities[0] = MSG(
-            &arena, Mesos__V1__FrameworkInfo__Capability, mesos__v1__framework_info__capability);
-        info->capabilities[0]->has_type = true;
-        info->capabilities[0]->type = MESOS__V1__FRAMEWORK_INFO__CAPABILITY__TYPE__PARTITION_AWARE;
+    info->principal = arena_strdup(&arena, "p");
+    info->capabilities = arena_new_array(&arena, Mesos__V1__FrameworkInfo__Capability *, 5);
+    if (s->partition_aware)
+        add_capability(info, &arena, CAPABILITY(PARTITION_AWARE));
+    if (s->revocable)
+        add_capability(info, &arena, CAPABILITY(REVOCABLE_RESOURCES));
+    if (s->reserves) {
+        add_capability(info, &arena, CAPABILITY(MULTI_ROLE));
+        add_capability(info, &arena, CAPABILITY(RESERVATION_REFINEMENT));
+        add_capability(info, &arena, CAPABILITY(SHARED_RESOURCES));
+        info->roles = arena_new_array(&arena, char *, 2);
+        info->roles[info->n_roles++] = arena_printf(&arena, "s%u", s->index);
+        if (s->n_roles > 1)
+            info->roles[info->n_roles++] = arena_printf(&arena, "top/s%u", s->index);
     }
     call.subscribe->framework_info = info;
     sim_send(w, s->conn, true, &call.base);
@@ -84,6 +105,7 @@ static void start_over(struct world *w, struct sim_scheduler *s)
         free(t);
     }
     map_done(&s->tasks);
+    operations_clear(s);
     free(s->framework_id);
     s->framework_id = NULL;
     s->past_lives++;
@@ -133,15 +155,6 @@ static unsigned live_tasks(const struct sim_scheduler *s)
     return n;
 }
 
-static int64_t offered(const Mesos__V1__Offer *o, const char *name)
-{
-    double sum = 0;
-    for (size_t i = 0; i < o->n_resources; i++)
-        if (streq(o->resources[i]->name, name) && o->resources[i]->scalar)
-            sum += o->resources[i]->scalar->value;
-    return (int64_t)(sum * 1000 + 0.5);
-}
-
 static Mesos__V1__Resource *scalar(struct arena *arena, const char *name, int64_t milli)
 {
     Mesos__V1__Resource *r = MSG(arena, Mesos__V1__Resource, mesos__v1__resource);
@@ -154,15 +167,19 @@ static Mesos__V1__Resource *scalar(struct arena *arena, const char *name, int64_
     return r;
 }
 
-/* Only real agents know executors other than the default one. */
-static bool own_executor(struct world *w, const struct sim_scheduler *s, const Mesos__V1__Offer *o)
+static struct sim_agent *agent_of(struct world *w, const Mesos__V1__Offer *o)
 {
-    for (unsigned i = 0; i < w->n_agents; i++) {
-        const struct sim_agent *a = &w->agents[i];
-        if (a->real && a->id && streq(a->id, o->agent_id->value))
-            return s->own_executor;
-    }
-    return false;
+    for (unsigned i = 0; i < w->n_agents; i++)
+        if (w->agents[i].id && streq(w->agents[i].id, o->agent_id->value))
+            return &w->agents[i];
+    return NULL;
+}
+
+/* Only real agents know executors other than the default one, and an executor belongs to one role.
+ */
+static bool own_executor(const struct sim_scheduler *s, const struct sim_agent *a)
+{
+    return a && a->real && s->own_executor && !s->reserves;
 }
 
 static Mesos__V1__CommandInfo *command_info(struct arena *arena, const char *text)
@@ -186,9 +203,65 @@ static Mesos__V1__ExecutorInfo *executor_info(struct sim_scheduler *s, struct ar
     return e;
 }
 
-static Mesos__V1__TaskInfo *new_task(
-    struct world *w, struct sim_scheduler *s, struct arena *arena, const Mesos__V1__Offer *o)
+/* So much out of the pool, what is reserved first; NULL when no item has it. */
+static Mesos__V1__Resource *take(
+    struct resources *pool, const char *name, int64_t milli, struct arena *arena)
 {
+    for (int reserved = 1; reserved >= 0; reserved--) {
+        RESOURCES_FOREACH(r, pool)
+        {
+            if (r->kind->type != RESOURCE_SCALAR || !streq(r->kind->name, name) ||
+                (r->kind->n_reservations > 0) != reserved || r->milli < milli)
+                continue;
+            Mesos__V1__Resource *m = resource_kind_to_wire(r->kind, arena);
+            m->scalar = scalar(arena, name, milli)->scalar;
+            struct resource part = resource_copy(r);
+            part.milli = milli;
+            resources_subtract_one(pool, &part);
+            resource_done(&part);
+            return m;
+        }
+    }
+    return NULL;
+}
+
+static void drop_revocable(struct resources *pool)
+{
+    struct resources rest = RESOURCES_INIT;
+    resources_filter(pool, resource_is_nonrevocable, NULL, &rest);
+    resources_done(pool);
+    resources_move(pool, &rest);
+}
+
+/* A volume of the pool, perhaps. */
+static Mesos__V1__Resource *take_volume(
+    struct world *w, struct resources *pool, struct arena *arena)
+{
+    RESOURCES_FOREACH(r, pool)
+    {
+        if (!r->kind->persistence_id || sim_chance(w, 50))
+            continue;
+        Mesos__V1__Resource *m = resource_kind_to_wire(r->kind, arena);
+        m->scalar = scalar(arena, "disk", r->milli)->scalar;
+        /* What is shared stays for others. */
+        if (!r->kind->shared) {
+            struct resource whole = resource_copy(r);
+            resources_subtract_one(pool, &whole);
+            resource_done(&whole);
+        }
+        return m;
+    }
+    return NULL;
+}
+
+static Mesos__V1__TaskInfo *new_task(struct world *w, struct sim_scheduler *s,
+    const struct sim_agent *a, const Mesos__V1__Offer *o, struct resources *pool,
+    struct arena *arena)
+{
+    Mesos__V1__Resource *cpus = take(pool, "cpus", CPUS, arena),
+                        *mem = cpus ? take(pool, "mem", MEM, arena) : NULL;
+    if (!mem)
+        return NULL;
     struct sched_task *t = xnew(struct sched_task);
     t->id = xasprintf("s%u-%u-t%u", s->index, s->past_lives, s->next_task++);
     t->state = MESOS__V1__TASK_STATE__TASK_STAGING;
@@ -200,35 +273,77 @@ static Mesos__V1__TaskInfo *new_task(
     info->task_id = MSG(arena, Mesos__V1__TaskID, mesos__v1__task_id);
     info->task_id->value = t->id;
     info->agent_id = o->agent_id;
-    if (own_executor(w, s, o) && sim_chance(w, 60))
+    if (own_executor(s, a) && sim_chance(w, 60))
         info->executor = executor_info(s, arena);
     else
         info->command = command_info(arena, "sleep 1000");
-    info->n_resources = 2;
-    info->resources = arena_new_array(arena, Mesos__V1__Resource *, 2);
-    info->resources[0] = scalar(arena, "cpus", CPUS);
-    info->resources[1] = scalar(arena, "mem", MEM);
+    info->resources = arena_new_array(arena, Mesos__V1__Resource *, 3);
+    info->resources[info->n_resources++] = cpus;
+    info->resources[info->n_resources++] = mem;
+    Mesos__V1__Resource *volume = s->reserves ? take_volume(w, pool, arena) : NULL;
+    if (volume)
+        info->resources[info->n_resources++] = volume;
+    if (!s->reserves)
+        for (size_t i = 0; i < info->n_resources; i++)
+            info->resources[i]->allocation_info = NULL;
     return info;
+}
+
+static Mesos__V1__Offer__Operation *launch(struct world *w, struct sim_scheduler *s,
+    const struct sim_agent *a, const Mesos__V1__Offer *o, struct resources *pool, bool relies,
+    struct arena *arena)
+{
+    unsigned have = live_tasks(s);
+    Mesos__V1__Offer__Operation *op = MSG(
+        arena, Mesos__V1__Offer__Operation, mesos__v1__offer__operation);
+    op->has_type = true;
+    op->type = MESOS__V1__OFFER__OPERATION__TYPE__LAUNCH;
+    op->launch = MSG(
+        arena, Mesos__V1__Offer__Operation__Launch, mesos__v1__offer__operation__launch);
+    op->launch->task_infos = arena_new_array(arena, Mesos__V1__TaskInfo *, 6);
+    if (own_executor(s, a)) {
+        /* It is the same everywhere, so of what every agent has. */
+        drop_revocable(pool);
+        if (!take(pool, "cpus", EXECUTOR_CPUS, arena) || !take(pool, "mem", EXECUTOR_MEM, arena))
+            return NULL;
+    }
+    while (have + op->launch->n_task_infos < s->wanted && op->launch->n_task_infos < 6) {
+        Mesos__V1__TaskInfo *t = new_task(w, s, a, o, pool, arena);
+        if (!t)
+            break;
+        op->launch->task_infos[op->launch->n_task_infos++] = t;
+        ((struct sched_task *)map_get(&s->tasks, t->task_id->value))->relies = relies;
+    }
+    if (!op->launch->n_task_infos)
+        return NULL;
+    sim_trace(w, "scheduler %u: launches %zu on %s", s->index, op->launch->n_task_infos,
+        o->agent_id->value);
+    return op;
 }
 
 static void answer_offer(struct world *w, struct sim_scheduler *s, Mesos__V1__Offer *o)
 {
     _cleanup_arena_ struct arena arena = ARENA_INIT;
+    _cleanup_resources_ struct resources pool = RESOURCES_INIT;
     Mesos__V1__Scheduler__Call call;
     Mesos__V1__Filters *filters = MSG(&arena, Mesos__V1__Filters, mesos__v1__filters);
     filters->has_refuse_seconds = true;
     filters->refuse_seconds = (double)sim_between(w, 0, 10);
-    int64_t cpus = offered(o, "cpus"), mem = offered(o, "mem");
-    if (cpus <= 0 && mem <= 0)
+    struct error err = ERROR_INIT;
+    if (resources_from_wire(o->resources, o->n_resources, &pool, &err) < 0)
+        sim_fail(w, "scheduler %u: an offer is malformed: %s", s->index, err.msg);
+    if (resources_empty(&pool))
         sim_fail(w, "scheduler %u: an empty offer", s->index);
-    if (own_executor(w, s, o)) {
-        cpus -= EXECUTOR_CPUS;
-        mem -= EXECUTOR_MEM;
+    struct sim_agent *a = agent_of(w, o);
+    Mesos__V1__Offer__Operation *ops[2];
+    size_t n = 0;
+    if (!sim_chance(w, 10)) {
+        ops[n] = operation_for(w, s, a, o, &pool, &arena);
+        n += ops[n] != NULL;
+        ops[n] = launch(w, s, a, o, &pool, n > 0, &arena);
+        n += ops[n] != NULL;
     }
-    unsigned have = live_tasks(s), fit = 0;
-    while (have + fit < s->wanted && (fit + 1) * CPUS <= cpus && (fit + 1) * MEM <= mem && fit < 6)
-        fit++;
-    if (!fit || sim_chance(w, 10)) {
+    if (!n) {
         call_init(s, &arena, &call, MESOS__V1__SCHEDULER__CALL__TYPE__DECLINE);
         call.decline = MSG(
             &arena, Mesos__V1__Scheduler__Call__Decline, mesos__v1__scheduler__call__decline);
@@ -244,18 +359,8 @@ static void answer_offer(struct world *w, struct sim_scheduler *s, Mesos__V1__Of
     call.accept->n_offer_ids = 1;
     call.accept->offer_ids = &o->id;
     call.accept->filters = filters;
-    Mesos__V1__Offer__Operation *op = MSG(
-        &arena, Mesos__V1__Offer__Operation, mesos__v1__offer__operation);
-    op->has_type = true;
-    op->type = MESOS__V1__OFFER__OPERATION__TYPE__LAUNCH;
-    op->launch = MSG(
-        &arena, Mesos__V1__Offer__Operation__Launch, mesos__v1__offer__operation__launch);
-    op->launch->task_infos = arena_new_array(&arena, Mesos__V1__TaskInfo *, fit);
-    for (unsigned i = 0; i < fit; i++)
-        op->launch->task_infos[op->launch->n_task_infos++] = new_task(w, s, &arena, o);
-    call.accept->n_operations = 1;
-    call.accept->operations = &op;
-    sim_trace(w, "scheduler %u: launches %u on %s", s->index, fit, o->agent_id->value);
+    call.accept->n_operations = n;
+    call.accept->operations = ops;
     sim_send(w, s->conn, true, &call.base);
 }
 
@@ -375,6 +480,8 @@ static void maintain(struct world *w, void *target, unsigned generation)
             }
             if (sim_chance(w, 40))
                 reconcile_all(w, s);
+            if (s->reserves && sim_chance(w, 40))
+                operations_reconcile(w, s);
             if (have < s->wanted && sim_chance(w, 30))
                 simple_call(w, s, MESOS__V1__SCHEDULER__CALL__TYPE__REVIVE);
             else if (have >= s->wanted && sim_chance(w, 10))
@@ -430,6 +537,11 @@ static void update(struct world *w, struct sim_scheduler *s, const Mesos__V1__Ta
         return;
     switch (st->state) {
     case MESOS__V1__TASK_STATE__TASK_ERROR:
+        /* The operation that it relied on failed before it. */
+        if (t->relies) {
+            t->done = true;
+            break;
+        }
         sim_fail(w, "scheduler %u: %s is invalid: %s", s->index, t->id, st->message);
     case MESOS__V1__TASK_STATE__TASK_UNREACHABLE:
     case MESOS__V1__TASK_STATE__TASK_LOST:
@@ -482,6 +594,9 @@ void sim_scheduler_receive(struct world *w, struct sim_scheduler *s, const void 
         for (size_t i = 0; i < e->offers->n_offers; i++)
             answer_offer(w, s, e->offers->offers[i]);
         break;
+    case MESOS__V1__SCHEDULER__EVENT__TYPE__UPDATE_OPERATION_STATUS:
+        operation_status(w, s, e->update_operation_status->status);
+        break;
     case MESOS__V1__SCHEDULER__EVENT__TYPE__INVERSE_OFFERS:
         answer_inverse_offers(w, s, e->inverse_offers);
         break;
@@ -509,5 +624,6 @@ void sim_scheduler_free(struct sim_scheduler *s)
         free(t);
     }
     map_done(&s->tasks);
+    operations_clear(s);
     free(s->framework_id);
 }

@@ -222,6 +222,8 @@ static void apply(struct world *w, const struct letter *l)
         if (w->options.defect == DEFECT_FORGOTTEN_NODES && has_prefix(key, "agents/") &&
             map_get(&w->store.disk, key) && !ops[i].remove)
             continue;
+        if (w->options.defect == DEFECT_FORGOTTEN_QUOTAS && streq(key, "allocator/quotas"))
+            continue;
         entry_free(map_remove(&w->store.disk, key));
         if (ops[i].remove)
             continue;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "holding.h"
 #include "master/core.h"
 #include "model.h"
 #include "real.h"
@@ -319,6 +320,8 @@ static void world_build(struct world *w, uint64_t seed)
         w->agents[i].booted = w->now - sim_between(w, 0, 1000 * SEC);
         w->agents[i].cpus_milli = sim_between(w, 1, 8) * 1000;
         w->agents[i].mem_milli = sim_between(w, 512, 4096) * 1000;
+        w->agents[i].disk_milli = sim_between(w, 10, 100) * 1000;
+        w->agents[i].revocable_milli = sim_chance(w, 30) ? sim_between(w, 1, 4) * 1000 : 0;
         /* Drawn in any case, so that worlds of one seed differ in nothing else. */
         bool real = sim_chance(w, 60);
         if (w->options.agents == SIM_AGENTS_REAL || (w->options.agents == SIM_AGENTS_MIXED && real))
@@ -330,6 +333,9 @@ static void world_build(struct world *w, uint64_t seed)
         w->schedulers[i].index = i;
         w->schedulers[i].partition_aware = sim_chance(w, 60);
         w->schedulers[i].own_executor = sim_chance(w, 40);
+        w->schedulers[i].revocable = sim_chance(w, 30);
+        w->schedulers[i].reserves = sim_chance(w, 50);
+        w->schedulers[i].n_roles = 1 + (unsigned)rng_below(&w->rng, 2);
         w->schedulers[i].wanted = (unsigned)rng_below(&w->rng, 12);
     }
 }
@@ -361,6 +367,7 @@ static void world_free(struct world *w)
         free(*c);
     vec_done(&w->conns);
     ledger_free(w);
+    holdings_free(w);
     MAP_FOREACH (e, &w->runs)
         free((char *)(uintptr_t)e->key);
     map_done(&w->runs);
@@ -410,6 +417,7 @@ void world_run(uint64_t seed, const struct sim_options *options, struct world_re
         run_until(&w, w.now + 60 * SEC);
         if (i == 7)
             operator_settled(&w);
+        w.still = i >= 16;
     }
     check_settled(&w);
     forget_old_conns(&w);

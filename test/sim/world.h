@@ -53,7 +53,8 @@ struct sim_agent {
     bool registered;
     bool expelled; /* a master told it to end, or to forget who it is */
     char *id;      /* NULL before the first registration */
-    int64_t cpus_milli, mem_milli;
+    int64_t cpus_milli, mem_milli, disk_milli;
+    int64_t revocable_milli; /* cpus on top */
     int64_t wall_error;      /* of its clock */
     int64_t booted;          /* the machine */
     struct sim_model *model; /* one of the two */
@@ -78,6 +79,7 @@ struct sched_task {
     bool done;     /* terminal and acknowledged: no longer ours */
     bool lost;     /* declared lost by the master: replaced */
     bool kill_wanted;
+    bool relies; /* on an operation that was sent with it */
     char *agent_id;
     uint8_t last_uuid[16];
     unsigned runs; /* times an agent was told to run it */
@@ -93,11 +95,16 @@ struct sim_scheduler {
     char stream_id[32];
     bool partition_aware;
     bool own_executor; /* for some of its tasks */
+    bool revocable;    /* takes revocable resources */
+    bool reserves;     /* does all that one can do with resources */
+    unsigned n_roles;  /* of one that does */
     unsigned wanted;   /* tasks it wants to run */
     /* durable */
     char *framework_id; /* NULL before the first SUBSCRIBED */
     struct map tasks;   /* id -> struct sched_task */
     unsigned next_task;
+    struct map operations; /* id -> struct sched_operation */
+    unsigned next_operation;
     unsigned past_lives; /* frameworks torn down before */
 };
 
@@ -154,6 +161,7 @@ struct sim_master {
     uint64_t durable;
     uint64_t store_version; /* as it must be when nobody else writes */
     VEC(struct sim_promise) promises;
+    uint64_t released; /* what was durable when effects were last released */
 };
 
 /* A candidate of the election, in the order of arrival. The first one leads. */
@@ -193,6 +201,11 @@ enum sim_defect {
     DEFECT_AGENT_OLD_EPOCH,  /* agents do not remember the epoch */
     DEFECT_OPERATOR_HASTE,   /* operators are answered before the disk has it */
     DEFECT_FORGOTTEN_NODES,  /* the store loses what operators decided about agents */
+    DEFECT_LOST_HOLDINGS,    /* an agent forgets its reservations and volumes over a restart */
+    DEFECT_VOLUME_REMOVED,   /* volumes are removed in use */
+    DEFECT_OPERATION_ONCE,   /* answers of operations get lost */
+    DEFECT_FORGOTTEN_QUOTAS, /* the store loses quotas */
+    DEFECT_NO_LIMIT,         /* quotas are not what the operator asked for */
     SIM_DEFECTS
 };
 
@@ -210,6 +223,7 @@ struct world {
     struct heap events;
     uint64_t hash; /* of the trace */
     bool chaos;
+    bool still; /* nothing new is begun */
     struct sim_options options;
     uint64_t steps;
 
@@ -228,6 +242,8 @@ struct world {
     struct sim_operator *operator_;  /* operator.c */
     struct map runs;                 /* "framework/task" of all that ever started */
     struct map ledger, ledger_tasks; /* ledger.c */
+    struct map holdings;             /* holding.c, by name */
+    unsigned next_holding;
     uint64_t launches, finished, faults;
     uint64_t refusals; /* of what a deposed leader wrote or said */
 };
@@ -306,6 +322,9 @@ void store_free(struct world *w);
 void operator_start(struct world *w);
 /* What it was told must be so in the eyes of every master that may know. */
 void operator_check(struct world *w);
+/* An OFFERS event, just when it was made. */
+void operator_offers(
+    struct world *w, const struct sim_master *m, const Mesos__V1__Scheduler__Event__Offers *offers);
 /* After a quiet while: what it asked for has come about; then it takes all of it back. */
 void operator_settled(struct world *w);
 /* An agent was told who it is by a master of that epoch. */
