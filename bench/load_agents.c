@@ -108,6 +108,24 @@ static void add_tasks(struct agent *g, struct arena *a, Dcos__Internal__Register
     }
 }
 
+/* Those of dcos-agent that decide on who gets its offers. */
+static void add_capabilities(struct arena *a, Dcos__Internal__Register *reg)
+{
+    static const Mesos__V1__AgentInfo__Capability__Type types[] = {
+        MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__MULTI_ROLE,
+        MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__HIERARCHICAL_ROLE,
+        MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__RESERVATION_REFINEMENT,
+    };
+    reg->capabilities = arena_new_array(a, Mesos__V1__AgentInfo__Capability *, ARRAY_SIZE(types));
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+        Mesos__V1__AgentInfo__Capability *c = MSG(
+            a, Mesos__V1__AgentInfo__Capability, mesos__v1__agent_info__capability);
+        c->has_type = true;
+        c->type = types[i];
+        reg->capabilities[reg->n_capabilities++] = c;
+    }
+}
+
 static void send_register(struct agent *g)
 {
     _cleanup_arena_ struct arena a = ARENA_INIT;
@@ -131,6 +149,7 @@ static void send_register(struct agent *g)
     if (g->load->tasks)
         add_tasks(g, &a, reg);
     reg->version = arena_strdup(&a, "1.0.0");
+    add_capabilities(&a, reg);
     r.register_ = reg;
     send_record(g, &r);
 }

@@ -85,7 +85,7 @@ void write_tasks(const struct operator_call *c, struct json_writer *w)
     }
     if (rows.n)
         qsort(rows.items, rows.n, sizeof(rows.items[0]),
-            !order.p || str_eq_c(order, "asc") ? ascending : descending);
+            order.p && str_eq_c(order, "asc") ? ascending : descending);
     jw_begin_object(w);
     jw_key(w, "tasks");
     jw_begin_array(w);
