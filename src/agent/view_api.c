@@ -361,9 +361,10 @@ static void fill_version(Mesos__V1__VersionInfo *v)
 static void set_logging_level(struct agent *a, struct http_request *req, const Call *call)
 {
     const Mesos__V1__Agent__Call__SetLoggingLevel *set = call->set_logging_level;
+    int64_t nanoseconds = set->duration->nanoseconds;
     struct error err = ERROR_INIT;
-    if (log_toggle_set(
-            &a->log_toggle, set->level, set->duration->nanoseconds / NSEC_PER_USEC, &err) < 0)
+    if (log_toggle_set(&a->log_toggle, set->level,
+            nanoseconds < 0 ? -1 : nanoseconds / NSEC_PER_USEC, &err) < 0)
         http_respond_text(req, 400, "%s", err.msg);
     else
         http_respond(req, 200, NULL, NULL, 0);

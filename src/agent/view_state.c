@@ -403,6 +403,10 @@ static void write_drain(const struct agent *a, struct json_writer *w, struct are
 
 static void write_flags(const struct agent *a, struct json_writer *w)
 {
+    if (a->settings.log_dir)
+        jw_field_string(w, "log_dir", a->settings.log_dir);
+    if (a->settings.external_log_file)
+        jw_field_string(w, "external_log_file", a->settings.external_log_file);
     jw_key(w, "flags");
     jw_begin_object(w);
     for (size_t i = 0; i < a->n_flags; i++)

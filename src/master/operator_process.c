@@ -102,11 +102,12 @@ void operator_get_logging_level(struct operator_call *c)
 void operator_set_logging_level(struct operator_call *c)
 {
     const Mesos__V1__Master__Call__SetLoggingLevel *set = c->call->set_logging_level;
+    int64_t nanoseconds = set->duration->nanoseconds;
     struct error err = ERROR_INIT;
     if (!operator_may(c, AUTH_SET_LOG_LEVEL, NULL))
         return;
     int r = log_toggle_set(
-        &c->s->log_toggle, set->level, set->duration->nanoseconds / NSEC_PER_USEC, &err);
+        &c->s->log_toggle, set->level, nanoseconds < 0 ? -1 : nanoseconds / NSEC_PER_USEC, &err);
     if (r < 0)
         http_respond_text(c->req, 400, "%s", err.msg);
     else

@@ -234,13 +234,13 @@ def test_tasks(master, world):
         return [t["id"] for t in get(master, "/tasks", **params).json()["tasks"]]
 
     mine = {"framework_id": s.framework_id}
-    assert listed(**mine) == [custom, rich, done], "by the time of the first status; none is smallest"
+    assert listed(**mine) == [done, rich, custom], "by the time of the first status, newest first; none is smallest"
     assert listed(order="asc", **mine) == [custom, rich, done]
     assert listed(order="desc", **mine) == listed(order="anything", **mine) == [done, rich, custom]
-    assert listed(limit=1, **mine) == [custom]
+    assert listed(limit=1, **mine) == [done] and listed(limit=1, order="asc", **mine) == [custom]
     assert listed(limit=1, offset=1, **mine) == [rich]
     assert listed(offset=3, **mine) == [] == listed(limit=0, **mine)
-    assert listed(limit="x", **mine) == [custom, rich, done]
+    assert listed(limit="x", **mine) == [done, rich, custom]
     assert listed(task_id=rich) == [rich]
     assert listed(task_id="nobody") == [] == listed(framework_id="nobody")
     check(get(master, "/tasks", task_id=rich).json()["tasks"][0], TASK)
