@@ -122,8 +122,18 @@ static int check_offers(struct master_core *core, struct framework *f,
 
 /* ---- the pool ---- */
 
+static bool has_shared(const struct resources *r)
+{
+    RESOURCES_FOREACH(x, r)
+    if (x->kind->shared)
+        return true;
+    return false;
+}
+
 bool pool_contains(const struct pool *p, const struct resources *r)
 {
+    if (!has_shared(r))
+        return resources_contains(&p->left, r);
     _cleanup_resources_ struct resources own = RESOURCES_INIT;
     RESOURCES_FOREACH(x, r)
     if (x->kind->shared && !resources_contains_one(&p->left, x))
@@ -134,9 +144,9 @@ bool pool_contains(const struct pool *p, const struct resources *r)
 
 void pool_take(struct pool *p, const struct resources *r)
 {
-    _cleanup_resources_ struct resources own = RESOURCES_INIT;
-    resources_filter(r, resource_is_not_shared, NULL, &own);
-    resources_subtract(&p->left, &own);
+    RESOURCES_FOREACH(x, r)
+    if (!x->kind->shared)
+        resources_subtract_one(&p->left, x);
 }
 
 static void pool_add_offer(struct pool *p, struct offer *o)
@@ -148,6 +158,17 @@ static void pool_add_offer(struct pool *p, struct offer *o)
     RESOURCES_FOREACH(x, &r)
     if (!x->kind->shared || !resources_contains_one(&p->left, x))
         resources_add_one(&p->left, x);
+}
+
+/* What operations made was not declined: it goes back without a filter. */
+static void give_back_made(struct pool *p)
+{
+    _cleanup_resources_ struct resources made = RESOURCES_INIT;
+    resources_copy(&made, &p->left);
+    resources_subtract(&made, &p->before);
+    resources_subtract(&p->left, &made);
+    resources_add(&made, &p->later);
+    agent_give_back(p->core, p->agent, &made);
 }
 
 /* ---- launching ---- */
@@ -457,8 +478,6 @@ void handle_accept(
     for (size_t i = 0; i < accept->n_offer_ids; i++)
         pool_add_offer(&p, map_get(&core->offers, accept->offer_ids[i]->value));
     f->stats.offers_accepted += accept->n_offer_ids;
-    _cleanup_resources_ struct resources offered = RESOURCES_INIT, made = RESOURCES_INIT;
-    resources_copy(&offered, &p.left);
     for (size_t i = 0; i < accept->n_operations; i++) {
         COUNT_KIND(f->stats.operations, accept->operations[i]->type);
         apply(&p, accept->operations[i]);
@@ -466,15 +485,12 @@ void handle_accept(
     int64_t duration = filters_duration_us(accept->filters);
     if (accept->n_operations == 0 || duration > 0)
         duration = MAX(duration, core->config.allocation_interval_us);
-    /* What operations made was not declined: it goes back without a filter. */
-    resources_copy(&made, &p.left);
-    resources_subtract(&made, &offered);
-    resources_subtract(&p.left, &made);
-    resources_add(&made, &p.later);
+    if (p.changed)
+        give_back_made(&p);
     filter_add(core, p.client, p.agent, &p.left, duration);
     agent_give_back(core, p.agent, &p.left);
-    agent_give_back(core, p.agent, &made);
     resources_done(&p.left);
     resources_done(&p.later);
+    resources_done(&p.before);
     arena_done(&p.arena);
 }

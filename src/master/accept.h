@@ -14,6 +14,9 @@ struct pool {
     /* Allocated to the client's role. A shared volume is in it once and stays for every task. */
     struct resources left;
     struct resources later; /* results that this call may not use */
+    /* `left` when the first operation was applied: what is there beyond it was made by them. */
+    bool changed;
+    struct resources before;
     struct arena arena;
 };
 

@@ -92,6 +92,9 @@ void accept_operation(struct pool *p, Operation *op)
     resources_allocate(&change.consumed, NULL, &plain.consumed);
     resources_allocate(&change.converted, NULL, &plain.converted);
     rescind_offers_of(p, &plain);
+    if (!p->changed)
+        resources_copy(&p->before, &p->left);
+    p->changed = true;
     resources_subtract(&p->left, &change.consumed);
     resources_add(operation_is_speculative(op->type) ? &p->left : &p->later, &change.converted);
     operation_send(p->core, p->f, p->agent, op, &plain);
