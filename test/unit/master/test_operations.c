@@ -39,9 +39,9 @@
     "\"type\":\"RESERVATION_REFINEMENT\"},{\"type\":\"SHARED_RESOURCES\"},{\"type\":"              \
     "\"PARTITION_AWARE\"}]"
 #define CAPABILITY(c) "{\"type\":\"" c "\"}"
-#define CAPABILITIES                                                                                  \
-    "\"capabilities\":[" CAPABILITY("MULTI_ROLE") "," CAPABILITY("HIERARCHICAL_ROLE") "," CAPABILITY( \
-        "RESERVATION_REFINEMENT") "," CAPABILITY("RESOURCE_PROVIDER") "," CAPABILITY("RESIZE_"        \
+#define CAPABILITIES                                                                                                                   \
+    "\"capabilities\":[" CAPABILITY("MULTI_ROLE") "," CAPABILITY("AGENT_DRAINING") "," CAPABILITY("HIERARCHICAL_ROLE") "," CAPABILITY( \
+        "RESERVATION_REFINEMENT") "," CAPABILITY("RESOURCE_PROVIDER") "," CAPABILITY("RESIZE_"                                         \
                                                                                      "VOLUME") "," CAPABILITY("AGENT_OPERATION_FEEDBACK") "]"
 #define CAPABLE "},\"version\":\"1\"," CAPABILITIES
 #define TOTAL "[{" CPUS("4") "},{" MEM("1000") "},{" DISK("100") "}]"
@@ -639,6 +639,44 @@ static void test_unreachable_and_back(void **state)
     world_done(&w);
 }
 
+static void test_marked_gone(void **state)
+{
+    struct world w = world(CAPABLE);
+    accept_offer(&w,
+        RESERVE("{" CPUS("1") FOR_A "}", ID("o1")) "," RESERVE("{" CPUS("1") FOR_A "}", ID("o2")));
+    char *uuid = xstrdup(hex_uuid(take(w.h, 1, "apply_operation")));
+    operation_update(&w, 1, uuid, "OPERATION_FINISHED", UUID1);
+    take(w.h, 10, "UPDATE_OPERATION_STATUS");
+    assert_int_equal(master_core_mark_agent_gone(w.h->core, w.agent, w.h->now, NULL), 0);
+    harness_pump(w.h);
+    /* The end of the first was told. */
+    const json_t *event = take(w.h, 10, "UPDATE_OPERATION_STATUS");
+    assert_string_equal(state_of(event), "OPERATION_GONE_BY_OPERATOR");
+    assert_string_equal(str_at(event, "update_operation_status.status.operation_id.value"), "o2");
+    assert_false(pending(w.h, 10, "UPDATE_OPERATION_STATUS"));
+    assert_string_equal(state_of(reconcile(&w, "o1", w.agent)), "OPERATION_GONE_BY_OPERATOR");
+    free(uuid);
+    world_done(&w);
+}
+
+/* An agent that drains is done when its operations are over too. */
+static void test_draining_waits(void **state)
+{
+    struct world w = world(CAPABLE);
+    accept_offer(&w, RESERVE("{" CPUS("1") FOR_A "}", ID("o1")));
+    char *uuid = xstrdup(hex_uuid(take(w.h, 1, "apply_operation")));
+    assert_int_equal(master_core_drain_agent(w.h->core, w.agent, -1, true, w.h->now, NULL), 0);
+    harness_pump(w.h);
+    operation_update(&w, 1, uuid, "OPERATION_FINISHED", UUID1);
+    harness_pass(w.h, 1000);
+    assert_false(pending(w.h, 1, "shutdown_agent"));
+    acknowledge_operation(&w, "o1", UUID1);
+    harness_pass(w.h, 1000);
+    take(w.h, 1, "shutdown_agent"); /* marked gone */
+    free(uuid);
+    world_done(&w);
+}
+
 static void test_failover(void **state)
 {
     struct world w = world(CAPABLE);
@@ -848,6 +886,8 @@ int main(void)
         cmocka_unit_test(test_work_that_is_counted_in),
         cmocka_unit_test(test_lost_on_the_way),
         cmocka_unit_test(test_unreachable_and_back),
+        cmocka_unit_test(test_marked_gone),
+        cmocka_unit_test(test_draining_waits),
         cmocka_unit_test(test_failover),
         cmocka_unit_test(test_shared_volume),
         cmocka_unit_test(test_destroying_rescinds_other_offers),
