@@ -185,6 +185,8 @@ int zk_contend(struct zk_session *s, const char *folder, const char *label, cons
     for (;;) {
         int64_t id;
         int r = zk_session_connect(s, -1, &id, err);
+        if (r == 0 && zk_session_cancelled(s))
+            r = error_set(err, -ECANCELED, "cancelled");
         if (r == 0) {
             if (id != c.id)
                 forget_node(&c);

@@ -155,6 +155,14 @@ void zk_session_cancel(struct zk_session *s)
     pthread_mutex_unlock(&s->mutex);
 }
 
+bool zk_session_cancelled(struct zk_session *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    bool cancelled = s->cancelled;
+    pthread_mutex_unlock(&s->mutex);
+    return cancelled;
+}
+
 bool zk_session_pin(struct zk_session *s, int64_t id)
 {
     pthread_mutex_lock(&s->mutex);
@@ -271,10 +279,10 @@ int zk_session_connect(struct zk_session *s, int64_t timeout_us, int64_t *ret_id
         if (ret_id)
             *ret_id = s->id;
         pthread_mutex_unlock(&s->mutex);
-        if (cancelled)
-            return error_set(err, -ECANCELED, "cancelled");
         if (state == ZK_CONNECTED)
             return 0;
+        if (cancelled)
+            return error_set(err, -ECANCELED, "cancelled");
         if (state == ZK_ENDED && pinned)
             return error_set(err, -ESTALE, "the session with ZooKeeper is over");
         if (!in_time)

@@ -40,8 +40,10 @@ int zk_session_new(
 /* No other thread may be inside a call. Ends the session with the server, so that its ephemeral
  * nodes go at once. */
 void zk_session_free(struct zk_session *s);
-/* From any thread: waits end with -ECANCELED, now and later. */
+/* From any thread: waits for a connection or an event end at once, now and later. Requests still
+ * work while there is a connection. */
 void zk_session_cancel(struct zk_session *s);
+bool zk_session_cancelled(struct zk_session *s);
 /* The session is not replaced any more. False when it is not the one with this id, or is over. */
 bool zk_session_pin(struct zk_session *s, int64_t id);
 /* Counts as over from now on, whatever the servers think. Only for a pinned one. */

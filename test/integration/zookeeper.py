@@ -5,7 +5,7 @@
     ensemble.servers[0].kill()
     ensemble.close()
 
-A client is in kazoo() (Debian's python3-kazoo). Ticks are 200 ms, so that sessions of 400 ms and more are
+Unless `sync` is true the servers do not wait for the disk. A client is in kazoo() (Debian's python3-kazoo). Ticks are 200 ms, so that sessions of 400 ms and more are
 allowed and a lost leader of the ensemble is replaced in about a second.
 """
 
@@ -44,12 +44,13 @@ def free_ports(n, host="127.0.0.1"):
 class Server:
     """One server; `prefix` is put in front of its command (to run it in a namespace, say)."""
 
-    def __init__(self, number, folder, host, ports, prefix=()):
+    def __init__(self, number, folder, host, ports, prefix=(), sync=False):
         self.number = number
         self.folder = os.path.join(folder, f"zk{number}")
         self.host = host
         self.port, self.peer_port, self.vote_port = ports
         self.prefix = list(prefix)
+        self.sync = sync
         self.process = None
         os.makedirs(os.path.join(self.folder, "data"))
         with open(os.path.join(self.folder, "data", "myid"), "w", encoding="utf-8") as f:
@@ -89,7 +90,7 @@ class Server:
                     "-XX:+UseSerialGC",
                     "-XX:TieredStopAtLevel=1",
                     "-XX:-UsePerfData",
-                    "-Dzookeeper.forceSync=no",
+                    f"-Dzookeeper.forceSync={'yes' if self.sync else 'no'}",
                     "-Dzookeeper.jmx.log4j.disable=true",
                     "-cp",
                     JAR,
@@ -141,7 +142,7 @@ class Server:
 
 
 class Ensemble:
-    def __init__(self, n=3, hosts=None, prefixes=None):
+    def __init__(self, n=3, hosts=None, prefixes=None, sync=False):
         self.folder = tempfile.mkdtemp(prefix="dcos-test-zk-")
         self.servers = []
         for i in range(n):
@@ -149,7 +150,7 @@ class Ensemble:
             # In a namespace of its own a server has all ports to itself.
             ports = (2181, 2888, 3888) if hosts else free_ports(3)
             prefix = prefixes[i] if prefixes else ()
-            self.servers.append(Server(i + 1, self.folder, host, ports, prefix))
+            self.servers.append(Server(i + 1, self.folder, host, ports, prefix, sync))
         for server in self.servers:
             server.configure(self.servers)
 

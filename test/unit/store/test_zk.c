@@ -77,14 +77,15 @@ static void serve(struct proxy *p, int client, int server)
     while (open && !p->stop && !p->cut) {
         if (poll(fds, 2, 5) <= 0)
             continue;
-        int wire = p->wire;
         if (fds[0].revents) {
             ssize_t n = read(client, bytes, sizeof(bytes));
+            int wire = p->wire; /* looked at after the read: it may just have been set */
             seen = seen || (wire != WIRE_WHOLE && n > 0 && has_multi(bytes, (size_t)n));
             open = pass_on(server, bytes, n, seen && wire == WIRE_LOSES_WRITES);
         }
         if (open && fds[1].revents) {
             ssize_t n = read(server, bytes, sizeof(bytes));
+            int wire = p->wire;
             open = pass_on(
                 client, bytes, n, wire == WIRE_SILENT || (seen && wire == WIRE_LOSES_ANSWERS));
         }
