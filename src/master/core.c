@@ -349,8 +349,53 @@ static void check_agent(const struct master_core *core, const struct agent *a)
     assert(resources_contains(&plain, &a->total));
 }
 
+/* Of what is in the top-level role or below it; both names as kinds have them. */
+static bool is_below(const char *role, const char *top)
+{
+    size_t n = strlen(top);
+    return role && strncmp(role, top, n) == 0 && (role[n] == '\0' || role[n] == '/');
+}
+
+static int64_t sum_unreserved(const struct resources *r, const char *top, const char *quantity)
+{
+    int64_t sum = 0;
+    RESOURCES_FOREACH(x, r)
+    if (x->kind->type == RESOURCE_SCALAR && !x->kind->n_reservations && !x->kind->revocable &&
+        streq(x->kind->name, quantity) && is_below(x->kind->allocation_role, top))
+        sum += x->milli;
+    return sum;
+}
+
+/* What counts against quotas is what is there. */
+static void check_role(const struct master_core *core, const struct role *role)
+{
+    for (size_t i = 0; i < core->n_quantities; i++) {
+        int64_t unreserved = 0, reserved = 0;
+        MAP_FOREACH (e, &core->frameworks) {
+            const struct framework *f = e->value;
+            unreserved += sum_unreserved(&f->used, role->name, core->quantity_names[i]);
+            unreserved += sum_unreserved(&f->offered, role->name, core->quantity_names[i]);
+        }
+        MAP_FOREACH (e, &core->agents) {
+            const struct agent *a = e->value;
+            RESOURCES_FOREACH(x, &a->total)
+            if (x->kind->type == RESOURCE_SCALAR && x->kind->n_reservations &&
+                streq(x->kind->name, core->quantity_names[i]) &&
+                is_below(x->kind->role, role->name))
+                reserved += x->milli;
+        }
+        assert(role->unreserved[i] == unreserved);
+        assert(role->reserved[i] == reserved);
+    }
+}
+
 void master_core_check(const struct master_core *core)
 {
+    MAP_FOREACH (e, &core->roles) {
+        const struct role *role = e->value;
+        if (role->top == role)
+            check_role(core, role);
+    }
     MAP_FOREACH (e, &core->agents)
         check_agent(core, e->value);
     MAP_FOREACH (e, &core->frameworks) {

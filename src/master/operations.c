@@ -163,6 +163,7 @@ void agent_convert(struct master_core *core, struct agent *a, const struct opera
     resources_filter(&plain->converted, resource_is_shared, NULL, &left);
     resources_subtract(&a->available, &taken);
     resources_add(&a->available, &left);
+    agent_recount(core, a); /* quotas count it now, whether or not the agent is offered next */
     core->change++;
 }
 

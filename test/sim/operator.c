@@ -555,7 +555,7 @@ static void take_back(struct world *w, struct sim_master *m)
         f->deactivated = f->draining = UNKNOWN;
     }
     for (unsigned i = 0; i <= w->n_schedulers; i++) {
-        struct request r = {.m = m, .role = i, .quota = {.limit = INT64_MAX}};
+        struct request r = {.m = m, .role = i, .quota = {.limit = INT64_MAX}, .force = true};
         if (update_quota(w, &r) < 0)
             sim_fail(w, "a quota cannot be taken away");
         w->operator_->quotas[i].known = UNKNOWN;

@@ -866,6 +866,17 @@ static void test_operators_move_reservations(void **state)
     world_done(&w);
 }
 
+static void test_reservations_count_for_quotas_at_once(void **state)
+{
+    struct world w = world(CAPABLE);
+    struct error err = ERROR_INIT;
+    /* An agent that is not offered is not looked at again either. */
+    assert_int_equal(master_core_deactivate_agent(w.h->core, w.agent, w.h->now, &err), 0);
+    assert_int_equal(operate(&w, RESERVE("{" CPUS("1") FOR_A "}", ""), &err), 0);
+    master_core_check(w.h->core);
+    world_done(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -893,6 +904,7 @@ int main(void)
         cmocka_unit_test(test_destroying_rescinds_other_offers),
         cmocka_unit_test(test_operators_take_offers_back),
         cmocka_unit_test(test_operators_move_reservations),
+        cmocka_unit_test(test_reservations_count_for_quotas_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
