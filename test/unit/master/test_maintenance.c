@@ -342,6 +342,52 @@ static void test_who_is_asked(void **state)
     harness_free(s.h);
 }
 
+/* Only who was asked can answer. */
+static void test_answers_of_others(void **state)
+{
+    struct scene s;
+    begin(&s);
+    run_task(&s);
+    const char *other = harness_subscribe(s.h, 11, INFO("g", ""));
+    assert_int_equal(set_schedule(&s, WINDOW(A1, "1")), 0);
+    harness_pass(s.h, 5000);
+    const char *id = take_inverse(&s);
+    assert_int_equal(harness_call(s.h, 11,
+                         "{\"type\":\"ACCEPT_INVERSE_OFFERS\",\"framework_id\":{\"value\":\"%s\"},"
+                         "\"accept_inverse_offers\":{\"inverse_offer_ids\":[{\"value\":\"%s\"}]}}",
+                         other, id),
+        202);
+    assert_json(status_of(&s), "{\"draining_machines\":[{\"id\":" A1 "}]}");
+    assert_int_equal(answer(&s, true, id, 1), 202);
+    json_t *status = status_of(&s);
+    assert_int_equal(json_array_size(at(status, "draining_machines.0.statuses")), 1);
+    json_decref(status);
+    harness_free(s.h);
+}
+
+static void test_inverse_offers_time_out(void **state)
+{
+    struct scene s = {.err = ERROR_INIT};
+    struct master_config c;
+    master_config_defaults(&c);
+    c.agent_ping_timeout_us = 60 * SECOND;
+    c.offer_timeout_us = 10 * SECOND;
+    s.h = harness_new(&c);
+    snprintf(s.agent, sizeof(s.agent), "%s", harness_register(s.h, 1, NULL, "a1", NULL));
+    snprintf(s.framework, sizeof(s.framework), "%s", harness_subscribe(s.h, 10, INFO("f", "")));
+    harness_pass(s.h, 2000);
+    run_task(&s);
+    assert_int_equal(set_schedule(&s, WINDOW(A1, "1")), 0);
+    harness_pass(s.h, 5000);
+    _cleanup_free_ char *id = xstrdup(take_inverse(&s));
+    harness_pass(s.h, 10 * SECOND);
+    assert_string_equal(str_at(take(s.h, 10, "RESCIND_INVERSE_OFFER"),
+                            "rescind_inverse_offer.inverse_offer_id.value"),
+        id);
+    assert_string_not_equal(take_inverse(&s), id);
+    harness_free(s.h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +399,8 @@ int main(void)
         cmocka_unit_test(test_no_drain_of_scheduled_machines),
         cmocka_unit_test(test_inverse_offers),
         cmocka_unit_test(test_who_is_asked),
+        cmocka_unit_test(test_answers_of_others),
+        cmocka_unit_test(test_inverse_offers_time_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
