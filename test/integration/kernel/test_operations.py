@@ -1,6 +1,7 @@
 """Reservations and volumes: operations of frameworks and of operators, on a real agent."""
 
 import json
+import signal
 
 import pytest
 import requests
@@ -339,6 +340,23 @@ def test_restarts(cluster, master, agent, framework):
         assert s.operation_status("o")["state"] == "OPERATION_FINISHED"
         wait_until(lambda: operator(master, "GET_OPERATIONS") == {}, "the acknowledgement")
         assert total(master)[("cpus", "ops", None)] == 1
+
+
+@rows("6.6", 1)
+def test_an_operation_that_never_arrives(master, agent, framework):
+    """The master counts it when it sends it; the agent that comes back has not heard of it."""
+    offer = framework.offer(cpus=4)
+    before = total(master)
+    agent.process.send_signal(signal.SIGSTOP)
+    framework.accept([offer], [operation("RESERVE", "o", items=[reserved(scalar("cpus", 1))])])
+    wait_total(master, ("cpus", "ops", None), 1)
+    assert framework.reconcile_operation("o") == "OPERATION_PENDING"
+    agent.kill()
+    agent.start()
+    status = framework.operation_status("o")
+    assert status["state"] == "OPERATION_DROPPED" and "uuid" not in status
+    assert total(master) == before
+    assert operator(master, "GET_OPERATIONS") == {}
 
 
 # ---- operators ----
