@@ -186,6 +186,8 @@ static const struct agent_framework *find_framework(struct agent *a, const char 
 bool agent_sees_files(struct agent *a, const struct http_request *req, struct str path)
 {
     struct str framework, executor;
+    if (str_eq_c(path, "/slave/log"))
+        return permits(a, req, AUTH_ACCESS_MESOS_LOG, NULL);
     if (!a->security.gate.authorizer || !sandbox_owner(a->work_dir, path, &framework, &executor))
         return true; /* nothing of ours: it is not found either */
     _cleanup_free_ char *framework_id = str_dup(framework);

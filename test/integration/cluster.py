@@ -105,7 +105,8 @@ class Daemon:
 
     @property
     def url(self):
-        return f"http://{self.ip}:{self.port}"
+        scheme = "https" if "ssl_cert_file" in self.flags else "http"
+        return f"{scheme}://{self.ip}:{self.port}"
 
     @property
     def address(self):
