@@ -162,8 +162,8 @@ int jwt_verify(const struct jwt_keys *k, struct str token, int64_t now_s, struct
     }
     if (n != ARRAY_SIZE(part))
         return error_set(err, -EACCES, "Expected 3 components in token, got %zu", n);
-    bool rs256;
-    const char *kid;
+    bool rs256 = false;
+    const char *kid = NULL;
     int r = read_header(part[0], &rs256, arena, &kid, err);
     if (r < 0)
         return r;
