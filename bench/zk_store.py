@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """ZooKeeper as the store, an ensemble of three on this machine that syncs to disk: durable commits per second, how
 fast a registry is read, and how long after the old leader's node is gone a new master serves.
 

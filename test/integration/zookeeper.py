@@ -92,6 +92,10 @@ class Server:
                     "-XX:-UsePerfData",
                     f"-Dzookeeper.forceSync={'yes' if self.sync else 'no'}",
                     "-Dzookeeper.jmx.log4j.disable=true",
+                    # Elections after a partition are tried again at once, not after up to a minute.
+                    "-Dzookeeper.fastleader.minNotificationInterval=100",
+                    "-Dzookeeper.fastleader.maxNotificationInterval=400",
+                    "-Dzookeeper.cnxTimeout=500",
                     "-cp",
                     JAR,
                     "org.apache.zookeeper.server.quorum.QuorumPeerMain",

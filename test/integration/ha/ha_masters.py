@@ -36,7 +36,7 @@ class Masters:
         from kazoo.exceptions import NoNodeError
 
         try:
-            return sorted(c for c in self.kazoo.get_children(self.path) if c != "log_replicas")
+            return sorted(c for c in self.kazoo.retry(self.kazoo.get_children, self.path) if c != "log_replicas")
         except NoNodeError:
             return []
 
@@ -48,7 +48,7 @@ class Masters:
         if not nodes:
             return None
         try:
-            return json.loads(self.kazoo.get(f"{self.path}/{min(nodes)}")[0])
+            return json.loads(self.kazoo.retry(self.kazoo.get, f"{self.path}/{min(nodes)}")[0])
         except NoNodeError:
             return None
 
