@@ -61,11 +61,14 @@ struct share {
 struct order {
     struct share **items; /* ascending by (dominant, count, name); random: in no order */
     size_t n, cap;
+    struct share **base; /* where the memory begins: `cap` places, of which those before `items`
+                            are free */
     bool random;
 };
 
 void order_insert(struct order *o, struct share *s);
 void order_remove(struct order *o, struct share *s);
+void order_done(struct order *o);
 /* The keys of a member are changed to these; it goes to its new place. */
 void order_update(struct order *o, struct share *s, int64_t dominant, uint64_t count);
 /* All dominant shares may have changed. */
@@ -160,6 +163,8 @@ static inline int64_t role_consumed(const struct role *top, size_t quantity)
 }
 /* What the guarantee lacks. */
 int64_t role_unmet(const struct role *top, size_t quantity);
+/* Asserts that what guarantees lack and what could meet them is the sum over roles and agents. */
+void roles_check(const struct master_core *core);
 /* Replaces the weight; has = false: the default. */
 void role_set_weight(struct master_core *core, const char *name, bool has, int64_t milli);
 /* Replaces the quota of a top-level role; takes `q` over, NULL: none. */

@@ -202,13 +202,19 @@ struct room {
     bool by_limit[QUANTITIES_MAX]; /* else by the guarantees of others */
 };
 
+/* Of any role. */
+static bool guarantees_unmet(const struct master_core *core)
+{
+    for (size_t i = 0; i < core->n_quantities && core->n_guarantees; i++)
+        if (core->required[i] > 0)
+            return true;
+    return false;
+}
+
 static void find_room(const struct master_core *core, const struct role *top,
     enum allocation_stage stage, struct room *ret)
 {
-    bool required = false;
-    for (size_t i = 0; i < core->n_quantities && core->n_guarantees; i++)
-        required |= core->required[i] > 0;
-    ret->bounded = required || (top->quota && top->quota->has_limit);
+    ret->bounded = guarantees_unmet(core) || (top->quota && top->quota->has_limit);
     if (!ret->bounded)
         return;
     for (size_t i = 0; i < core->n_quantities; i++) {
@@ -506,8 +512,8 @@ void allocate(struct master_core *core)
     }
     shares_rebuild(core);
     trace_begin(core, core->looking.n);
-    if (core->n_guarantees)
-        VEC_FOREACH (each, &core->looking)
+    VEC_FOREACH (each, &core->looking)
+        if (guarantees_unmet(core))
             look_at(core, *each, STAGE_GUARANTEES);
     VEC_FOREACH (each, &core->looking) {
         look_at(core, *each, STAGE_FAIR_SHARE);

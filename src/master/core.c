@@ -396,6 +396,7 @@ void master_core_check(const struct master_core *core)
         if (role->top == role)
             check_role(core, role);
     }
+    roles_check(core);
     MAP_FOREACH (e, &core->agents)
         check_agent(core, e->value);
     MAP_FOREACH (e, &core->frameworks) {

@@ -99,6 +99,8 @@ static void put_quotas(struct operator_call *c, Config *const *configs, size_t n
 {
     struct shell *s = c->s;
     uint64_t before = master_core_last_mutation(s->core);
+    if (n == 1)
+        operator_object(c, configs[0]->role);
     master_core_update_quota(s->core, configs, n, shell_now(s));
     for (size_t i = 0; i < n; i++)
         log_info("quota updated role=%s guarantees=%zu limits=%zu forced=%d", configs[i]->role,
@@ -275,6 +277,8 @@ static void update_weights(struct operator_call *c, Mesos__V1__WeightInfo *const
         if (!operator_may(c, AUTH_UPDATE_WEIGHT, infos[i]->role))
             return;
     uint64_t before = master_core_last_mutation(s->core);
+    if (n == 1)
+        operator_object(c, infos[0]->role);
     if (n)
         master_core_update_weights(s->core, infos, n, shell_now(s));
     for (size_t i = 0; i < n; i++)

@@ -222,8 +222,8 @@ void role_unref(struct master_core *core, struct role *role)
         shares_rebuild(core);
         order_remove(&parent->order, &role->tree);
         map_remove(&core->roles, role->name);
-        free(role->order.items);
-        free(role->clients.items);
+        order_done(&role->order);
+        order_done(&role->clients);
         free(role->quota);
         name_unref(role->id);
         free(role);
@@ -251,8 +251,8 @@ void roles_done(struct master_core *core)
     }
     assert(map_size(&core->roles) == 0);
     map_done(&core->roles);
-    free(core->root.order.items);
-    free(core->root.clients.items);
+    order_done(&core->root.order);
+    order_done(&core->root.clients);
 }
 
 void role_set_weight(struct master_core *core, const char *name, bool has, int64_t milli)
@@ -375,6 +375,31 @@ void agent_uncount(struct master_core *core, struct agent *a)
     reserve(core, r, -1);
     resources_done(&a->counted_reserved);
     count_free(core, a, false);
+}
+
+/* ---- what must hold ---- */
+
+void roles_check(const struct master_core *core)
+{
+    int64_t required[QUANTITIES_MAX] = {0}, available[QUANTITIES_MAX] = {0};
+    MAP_FOREACH (e, &core->roles) {
+        const struct role *role = e->value;
+        assert(role->refs > 0);
+        if (role->top != role)
+            continue;
+        for (size_t i = 0; i < core->n_quantities; i++)
+            required[i] += role_unmet(role, i);
+    }
+    MAP_FOREACH (e, &core->agents) {
+        const struct agent *a = e->value;
+        for (size_t i = 0; a->counted_free && i < core->n_quantities; i++)
+            available[i] += a->counted_free[i];
+        assert(core->n_guarantees || !a->counted_free);
+    }
+    for (size_t i = 0; i < core->n_quantities; i++) {
+        assert(core->required[i] == required[i]);
+        assert(core->free[i] == available[i]);
+    }
 }
 
 /* ---- clients ---- */

@@ -39,30 +39,75 @@ static size_t place_of(const struct order *o, const struct share *s)
     return i;
 }
 
+/* Takes the place out; what is on its shorter side moves. Who comes next is at the front, so this
+ * costs next to nothing. */
+static void close_gap(struct order *o, size_t i)
+{
+    o->n--;
+    if (i < o->n - i) {
+        memmove(o->items + 1, o->items, i * sizeof(struct share *));
+        o->items++;
+    } else {
+        memmove(o->items + i, o->items + i + 1, (o->n - i) * sizeof(struct share *));
+    }
+}
+
+/* Room for one more behind the last; with as much again to spare, so that moving everything back to
+ * the beginning of the memory is rare. */
+static void make_room(struct order *o)
+{
+    size_t head = (size_t)(o->items - o->base);
+    if (head + o->n < o->cap)
+        return;
+    if (o->cap < 2 * (o->n + 1)) {
+        size_t cap = 4 * (o->n + 1);
+        struct share **base = xnew_array(struct share *, cap);
+        if (o->n)
+            memcpy(base, o->items, o->n * sizeof(struct share *));
+        free(o->base);
+        o->base = base;
+        o->cap = cap;
+    } else {
+        memmove(o->base, o->items, o->n * sizeof(struct share *));
+    }
+    o->items = o->base;
+}
+
+static void open_gap(struct order *o, size_t i)
+{
+    if (i < o->n - i && o->items > o->base) {
+        o->items--;
+        memmove(o->items, o->items + 1, i * sizeof(struct share *));
+    } else {
+        make_room(o);
+        memmove(o->items + i + 1, o->items + i, (o->n - i) * sizeof(struct share *));
+    }
+    o->n++;
+}
+
 void order_insert(struct order *o, struct share *s)
 {
-    if (o->n == o->cap) {
-        o->cap = o->cap ? o->cap * 2 : 4;
-        o->items = xreallocarray(o->items, o->cap, sizeof(struct share *));
-    }
     size_t i = o->random ? o->n : lower_bound(o, 0, o->n, s->dominant, s->count, s->name);
-    if (i < o->n)
-        memmove(o->items + i + 1, o->items + i, (o->n - i) * sizeof(struct share *));
+    open_gap(o, i);
     o->items[i] = s;
     s->at = (uint32_t)i;
-    o->n++;
 }
 
 void order_remove(struct order *o, struct share *s)
 {
     size_t i = place_of(o, s);
-    o->n--;
     if (o->random) {
-        o->items[i] = o->items[o->n];
+        o->items[i] = o->items[--o->n];
         o->items[i]->at = (uint32_t)i;
     } else {
-        memmove(o->items + i, o->items + i + 1, (o->n - i) * sizeof(struct share *));
+        close_gap(o, i);
     }
+}
+
+void order_done(struct order *o)
+{
+    free(o->base);
+    *o = (struct order){.random = o->random};
 }
 
 void order_update(struct order *o, struct share *s, int64_t dominant, uint64_t count)
@@ -73,16 +118,18 @@ void order_update(struct order *o, struct share *s, int64_t dominant, uint64_t c
     s->count = count;
     if (o->random)
         return;
-    /* One move of what lies between the two places. */
-    if (up) {
-        size_t to = lower_bound(o, i + 1, o->n, dominant, count, s->name) - 1;
-        memmove(o->items + i, o->items + i + 1, (to - i) * sizeof(struct share *));
-        o->items[to] = s;
+    size_t to = up ? lower_bound(o, i + 1, o->n, dominant, count, s->name) - 1
+                   : lower_bound(o, 0, i, dominant, count, s->name);
+    size_t between = up ? to - i : i - to;
+    if (MIN(i, o->n - i) + MIN(to, o->n - to) < between) {
+        close_gap(o, i);
+        open_gap(o, to);
+    } else if (up) {
+        memmove(o->items + i, o->items + i + 1, between * sizeof(struct share *));
     } else {
-        size_t to = lower_bound(o, 0, i, dominant, count, s->name);
-        memmove(o->items + to + 1, o->items + to, (i - to) * sizeof(struct share *));
-        o->items[to] = s;
+        memmove(o->items + to + 1, o->items + to, between * sizeof(struct share *));
     }
+    o->items[to] = s;
 }
 
 int64_t share_dominant(const struct master_core *core, const struct share *s)
