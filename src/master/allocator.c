@@ -397,13 +397,14 @@ static enum trace_result consider(struct look *l, struct client *c)
     }
     if (!resources_empty(&s.some) && worth_offering(core, c, &s.some) &&
         (l->stage == STAGE_FAIR_SHARE || s.helps)) {
-        resources_allocate(&s.some, c->role->name, &r);
         result = TRACE_FILTERED;
-        if (!filter_blocks(core, c, l->a, &r, &l->until_us)) {
+        if (c->n_filters)
+            resources_allocate(&s.some, c->role->name, &r);
+        if (!c->n_filters || !filter_blocks(core, c, l->a, &r, &l->until_us)) {
             result = TRACE_OFFERED;
             if (!l->ask) {
-                trace_offer(core, c, l->a, &r, l->stage);
-                core_offer_new(core, c, l->a, &r);
+                trace_offer(core, c, l->a, &s.some, l->stage);
+                core_offer_new(core, c, l->a, &s.some);
             }
         }
     }

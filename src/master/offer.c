@@ -12,7 +12,7 @@ static void offer_due(struct master_core *core, struct core_timer *t, int64_t no
 }
 
 struct offer *core_offer_new(
-    struct master_core *core, struct client *c, struct agent *a, struct resources *take_resources)
+    struct master_core *core, struct client *c, struct agent *a, const struct resources *plain)
 {
     struct framework *f = c->framework;
     struct offer *o = xnew(struct offer);
@@ -21,7 +21,7 @@ struct offer *core_offer_new(
     o->framework = f;
     o->client = c;
     o->agent = a;
-    resources_move(&o->resources, take_resources);
+    resources_allocate(plain, c->role->name, &o->resources);
     list_init(&o->framework_node);
     list_init(&o->agent_node);
     list_init(&o->fresh_node);
@@ -33,10 +33,8 @@ struct offer *core_offer_new(
     if (core->config.offer_timeout_us > 0)
         core_timer_start(core, &o->timer, core->now + core->config.offer_timeout_us);
 
-    _cleanup_resources_ struct resources plain = RESOURCES_INIT;
-    resources_allocate(&o->resources, NULL, &plain);
     /* Shared ones stay available to others, in later runs. */
-    RESOURCES_FOREACH(item, &plain)
+    RESOURCES_FOREACH(item, plain)
     {
         if (item->kind->shared)
             resources_add_one(&a->run_shared, item);

@@ -645,8 +645,9 @@ void send_operation_status(
     struct master_core *core, struct framework *f, Mesos__V1__OperationStatus *status);
 
 /* ---- offer.c ---- */
+/* Of these resources, which are available on the agent. */
 struct offer *core_offer_new(
-    struct master_core *core, struct client *c, struct agent *a, struct resources *take_resources);
+    struct master_core *core, struct client *c, struct agent *a, const struct resources *plain);
 /* Takes the offer back: resources are available again; RESCIND is sent when `rescind`. */
 void offer_discard(struct master_core *core, struct offer *o, bool rescind);
 /* Where the agent's API is, as offers and inverse offers tell. */
