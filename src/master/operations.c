@@ -396,7 +396,6 @@ static bool reports(const Dcos__Internal__Register *reg, const struct operation 
 void operations_send_differences(
     struct master_core *core, struct agent *a, const Dcos__Internal__Register *reg)
 {
-    _cleanup_arena_ struct arena arena = ARENA_INIT;
     VEC(ProtobufCBinaryData) unknown = {0};
     LIST_FOREACH_SAFE (op, &a->operations, struct operation, agent_node) {
         if (reports(reg, op)) {

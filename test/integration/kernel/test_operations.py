@@ -345,6 +345,8 @@ def test_restarts(cluster, master, agent, framework):
 @rows("6.6", 1)
 def test_an_operation_that_never_arrives(master, agent, framework):
     """The master counts it when it sends it; the agent that comes back has not heard of it."""
+    # It has its id on disk: otherwise it would come back as another.
+    wait_until(lambda: metric(agent, "slave/registered") == 1, "the agent's registration")
     offer = framework.offer(cpus=4)
     before = total(master)
     agent.process.send_signal(signal.SIGSTOP)
