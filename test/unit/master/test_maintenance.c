@@ -219,6 +219,35 @@ static void test_down_and_up(void **state)
     harness_free(s.h);
 }
 
+/* A new master knows the schedule before it knows the agents. */
+static void test_failover_in_between(void **state)
+{
+    struct scene s;
+    begin(&s);
+    assert_int_equal(set_schedule(&s, WINDOW(A1, "77")), 0);
+    harness_failover(s.h);
+    _cleanup_free_ char *info = xasprintf(INFO("f", ",\"id\":{\"value\":\"%s\"}"), s.framework);
+    harness_subscribe(s.h, 10, info);
+    harness_register(s.h, 2, s.agent, "a1", NULL);
+    harness_pass(s.h, 5000);
+    assert_true(
+        num_at(take(s.h, 10, "OFFERS"), "offers.offers.0.unavailability.start.nanoseconds") == 77);
+    harness_pass(s.h, 5000);
+    take(s.h, 10, "INVERSE_OFFERS");
+    /* One that is known but not back when its machine goes down: it may not come back. */
+    harness_failover(s.h);
+    assert_int_equal(change(&s, A1, true), 0);
+    assert_null(harness_register(s.h, 3, s.agent, "a1", NULL));
+    take(s.h, 3, "shutdown_agent");
+    harness_pass(s.h, 601 * SECOND);
+    struct master_counts c;
+    master_core_counts(s.h->core, &c);
+    assert_int_equal(c.agents_unreachable, 1);
+    assert_int_equal(change(&s, A1, false), 0);
+    assert_string_equal(harness_register(s.h, 4, s.agent, "a1", NULL), s.agent);
+    harness_free(s.h);
+}
+
 static void test_no_drain_of_scheduled_machines(void **state)
 {
     struct scene s;
@@ -396,6 +425,7 @@ int main(void)
         cmocka_unit_test(test_bad_machines),
         cmocka_unit_test(test_offers_tell_of_it),
         cmocka_unit_test(test_down_and_up),
+        cmocka_unit_test(test_failover_in_between),
         cmocka_unit_test(test_no_drain_of_scheduled_machines),
         cmocka_unit_test(test_inverse_offers),
         cmocka_unit_test(test_who_is_asked),
