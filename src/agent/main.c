@@ -239,6 +239,15 @@ static void stop(void *userdata, int signum)
     loop_stop(a->loop);
 }
 
+/* The calls go on: an operator who cannot act on a full disk could not mend it. */
+static void on_audit(int status)
+{
+    if (status < 0)
+        log_error("calls are missing in the audit log error=%s", errno_text(status));
+    else
+        log_info("the audit log is written again");
+}
+
 static void reopen_audit(void *userdata, int signum)
 {
     struct agent *a = userdata;
@@ -288,6 +297,7 @@ static int start(struct agent *a, struct error *err)
     r = agent_security_open(&a->security, &s->security, err);
     if (r < 0)
         return r;
+    a->security.gate.on_audit = on_audit;
     struct str rest = buf_str(&a->security.gate.warnings), warning;
     while (rest.n && str_split(&rest, '\n', &warning))
         if (warning.n)

@@ -22,7 +22,7 @@ static int open_file(const char *path, struct error *err)
     if (fd < 0)
         return error_errno(err, -errno, "audit log %s", path);
     struct stat st;
-    if (fstat(fd, &st) == 0 && (st.st_mode & 077) && fchmod(fd, 0600) < 0 && S_ISREG(st.st_mode))
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077) && fchmod(fd, 0600) < 0)
         return error_errno(err, -errno, "audit log %s", path);
     return TAKE_FD(fd);
 }

@@ -241,8 +241,10 @@ static void on_answer(struct http_request *req, int status)
         .action = n->action,
         .object = n->object,
         .status = status};
-    if (audit_write(n->gate->audit, &e) < 0)
-        n->gate->audit_failed++;
+    int status_now = audit_write(n->gate->audit, &e);
+    if (status_now != n->gate->audit_status && n->gate->on_audit)
+        n->gate->on_audit(status_now);
+    n->gate->audit_status = status_now;
 }
 
 void gate_note(

@@ -30,10 +30,12 @@ struct gate {
     bool readonly, readwrite;
     struct authorizer *authorizer; /* NULL: everything is permitted */
     struct audit *audit;
-    struct buf firewall;  /* closed paths, one a line */
-    const char *alias;    /* prefix that paths may have in front: "/master" */
-    struct buf warnings;  /* what is to be told to the operator, one a line */
-    int64_t audit_failed; /* lines that could not be written */
+    struct buf firewall; /* closed paths, one a line */
+    const char *alias;   /* prefix that paths may have in front: "/master" */
+    struct buf warnings; /* what is to be told to the operator, one a line */
+    int audit_status;    /* of the last line: 0, or why it could not be written */
+    /* Told when that changes; may be NULL. */
+    void (*on_audit)(int status);
 };
 /* `alias` and `program` outlive it. */
 int gate_open(struct gate *g, const struct gate_settings *s, const char *program, const char *alias,

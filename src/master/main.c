@@ -338,12 +338,22 @@ static void on_slow_store(int64_t waited_us, const char *reason, void *userdata)
         (long long)(waited_us / USEC_PER_MSEC), *reason ? reason : "none given");
 }
 
+/* The calls go on: an operator who cannot act on a full disk could not mend it. */
+static void on_audit(int status)
+{
+    if (status < 0)
+        log_error("calls are missing in the audit log error=%s", errno_text(status));
+    else
+        log_info("the audit log is written again");
+}
+
 static int open_security(struct shell *s, const struct options *o, struct error *err)
 {
     int r = master_security_open(&s->security, &o->security, err);
     if (r < 0)
         return r;
     s->authorizer = s->security.gate.authorizer;
+    s->security.gate.on_audit = on_audit;
     struct str rest = buf_str(&s->security.gate.warnings), warning;
     while (rest.n && str_split(&rest, '\n', &warning))
         if (warning.n)

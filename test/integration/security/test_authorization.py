@@ -230,6 +230,15 @@ def test_agent_hides(agent, framework):
     assert post(agent, "nobody", "READ_FILE", read_file={"path": directory + "/stdout", "offset": 0}).status_code == 403
 
 
+def test_full_disk_costs_lines(shared_cluster):
+    master = shared_cluster.master("full", audit_log="/dev/full")
+    for _ in range(3):
+        answer = requests.post(master.url + "/teardown", data={"frameworkId": "x"}, timeout=10)
+        assert answer.status_code == 400
+    with open(master.log_path, encoding="utf-8") as f:
+        assert f.read().count("calls are missing in the audit log") == 1
+
+
 def test_audit(shared_cluster, master, agent, framework):
     import os
     import signal
