@@ -4,8 +4,8 @@
  *
  *   launch      10,000 agents, tasks launched until TASK_RUNNING was acknowledged, in windows
  *   allocation  20,000 agents, 2,000 frameworks: one cycle over everything; the same with 200
- *               roles, of which 100 have weights and 20 a guarantee and a limit
- *   failover    40,000 agents with 400,000 tasks come back to a new master
+ *               roles, of which 100 have weights and 20 a guarantee and a limit; and the first
+ * without the trace failover    40,000 agents with 400,000 tasks come back to a new master
  *
  * Usage: bench_master_core [launch|allocation|failover [TASKS]]
  */
@@ -23,6 +23,8 @@
 #include "bench_wire.h"
 #include "master/core.h"
 #include "wire/codec.h"
+
+enum { TRACE = 8192 }; /* entries that the master keeps unless told otherwise */
 
 struct bench {
     struct master_core *core;
@@ -351,12 +353,13 @@ static void drain(struct bench *b, int64_t horizon)
     }
 }
 
-static struct bench *bench_new(unsigned agents, unsigned frameworks)
+static struct bench *bench_new(unsigned agents, unsigned frameworks, size_t trace)
 {
     struct bench *b = xnew(struct bench);
     struct master_config config;
     master_config_defaults(&config);
     config.hostname = "bench";
+    config.allocator_trace = trace;
     config.ip = "127.0.0.1";
     config.port = 5050;
     config.version = "1.0.0";
@@ -393,7 +396,7 @@ static void revive(struct bench *b, unsigned framework)
 
 static void launch(uint64_t tasks)
 {
-    struct bench *b = bench_new(10000, 1);
+    struct bench *b = bench_new(10000, 1, TRACE);
     for (unsigned i = 0; i < b->n_agents; i++)
         register_agent(b, i, 0);
     drain(b, 0);
@@ -449,14 +452,13 @@ static void set_weights_and_quotas(struct bench *b)
     }
 }
 
-static void allocation(unsigned roles)
+static void allocation(const char *what, unsigned roles, size_t trace)
 {
-    struct bench *b = bench_new(20000, 2000);
+    struct bench *b = bench_new(20000, 2000, trace);
     b->decline = true; /* offers are left standing: the cycle hands out every agent */
     b->roles = roles;
     if (roles)
         set_weights_and_quotas(b);
-    const char *what = roles ? "allocation_quota" : "allocation";
     for (unsigned i = 0; i < b->n_frameworks; i++)
         subscribe(b, i);
     drain(b, 0);
@@ -483,7 +485,7 @@ static void allocation(unsigned roles)
 
 static void failover(uint64_t tasks)
 {
-    struct bench *b = bench_new(40000, 10);
+    struct bench *b = bench_new(40000, 10, TRACE);
     unsigned each = (unsigned)(tasks / b->n_agents);
     for (unsigned i = 0; i < b->n_agents; i++)
         snprintf(b->agent_ids[i], sizeof(b->agent_ids[0]), "old-S%u", i);
@@ -513,8 +515,9 @@ int main(int argc, char **argv)
     if (!*which || streq(which, "launch"))
         launch(tasks ? tasks : 1000000);
     if (!*which || streq(which, "allocation")) {
-        allocation(0);
-        allocation(200);
+        allocation("allocation", 0, TRACE);
+        allocation("allocation_untraced", 0, 0);
+        allocation("allocation_quota", 200, TRACE);
     }
     if (!*which || streq(which, "failover"))
         failover(tasks ? tasks : 400000);
