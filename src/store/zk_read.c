@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "store/zk.h"
 
-enum { PAGE_REQUESTS = 256 }; /* values asked for at once */
+enum { PAGE_REQUESTS = 1000 }; /* values asked for at once */
 
 /* The loop is busy here, not stuck. */
 static void beat(struct zk_store *s)

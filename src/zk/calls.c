@@ -42,8 +42,8 @@ static void finish(struct group *g, int status)
     pthread_mutex_lock(&s->mutex);
     if (status < 0 && g->status == 0)
         g->status = status;
-    g->pending--;
-    pthread_cond_broadcast(&s->changed);
+    if (--g->pending == 0) /* not for each of thousands */
+        pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->mutex);
 }
 
@@ -219,7 +219,9 @@ int zk_children(struct zk_session *s, const char *path, bool watch, struct zk_na
 int zk_sync(struct zk_session *s, const char *path)
 {
     struct call c = {0};
-    return one(&c, s, path, false, send_sync);
+    int r = one(&c, s, path, false, send_sync);
+    free(c.created); /* the path again */
+    return r;
 }
 
 int zk_delete(struct zk_session *s, const char *path)

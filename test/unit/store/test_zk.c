@@ -49,39 +49,41 @@ static uint32_t number_at(const char *p)
     return ntohl(n);
 }
 
-/* Whether one of the requests is a transaction. They come in whole packets. */
-static bool has_multi(const char *p, size_t n)
-{
-    while (n >= 12) {
-        size_t size = 4 + (size_t)number_at(p);
-        if (number_at(p + 8) == ZK_MULTI)
-            return true;
-        if (size > n)
-            break;
-        p += size;
-        n -= size;
-    }
-    return false;
-}
-
 static bool pass_on(int to, const char *p, ssize_t n, bool lose)
 {
     return n > 0 && (lose || fd_write_all(to, p, (size_t)n) == 0);
+}
+
+/* Cuts the stream into requests, of which it passes on what the wire does not lose. */
+static bool pass_requests(
+    struct proxy *p, struct buf *pending, int server, const char *bytes, ssize_t n, bool *seen)
+{
+    int wire = p->wire; /* looked at after the read: it may just have been set */
+    if (n <= 0)
+        return false;
+    buf_append(pending, bytes, (size_t)n);
+    bool open = true;
+    while (open && pending->n >= 12 && pending->n >= 4 + (size_t)number_at(pending->p)) {
+        size_t size = 4 + (size_t)number_at(pending->p);
+        *seen |= wire != WIRE_WHOLE && number_at(pending->p + 8) == ZK_MULTI;
+        open = pass_on(server, pending->p, (ssize_t)size, *seen && wire == WIRE_LOSES_WRITES);
+        buf_consume(pending, size);
+    }
+    return open;
 }
 
 static void serve(struct proxy *p, int client, int server)
 {
     struct pollfd fds[] = {{client, POLLIN, 0}, {server, POLLIN, 0}};
     bool open = client >= 0 && server >= 0, seen = false;
+    _cleanup_buf_ struct buf pending = BUF_INIT;
     char bytes[65536];
     while (open && !p->stop && !p->cut) {
         if (poll(fds, 2, 5) <= 0)
             continue;
         if (fds[0].revents) {
             ssize_t n = read(client, bytes, sizeof(bytes));
-            int wire = p->wire; /* looked at after the read: it may just have been set */
-            seen = seen || (wire != WIRE_WHOLE && n > 0 && has_multi(bytes, (size_t)n));
-            open = pass_on(server, bytes, n, seen && wire == WIRE_LOSES_WRITES);
+            open = pass_requests(p, &pending, server, bytes, n, &seen);
         }
         if (open && fds[1].revents) {
             ssize_t n = read(server, bytes, sizeof(bytes));
