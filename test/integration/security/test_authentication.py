@@ -7,9 +7,9 @@ import time
 import pytest
 import requests
 
-from conftest import SECRETS, Files
 from cluster import wait_until
 from keys import bearer, hs256, rs256, unsigned
+from principals import SECRETS, Files
 from raw import rows
 
 READ = ("/state", "/state-summary", "/slaves", "/frameworks", "/tasks", "/roles", "/flags", "/maintenance/status",

@@ -5,8 +5,8 @@ import json
 import pytest
 import requests
 
-from conftest import SECRETS
 from cluster import wait_until
+from principals import SECRETS
 from raw import rows
 from scheduler import Scheduler, records
 
