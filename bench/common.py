@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 os.environ.setdefault("DCOS_BUILD", os.path.join(ROOT, "build", "bench"))
@@ -41,7 +42,10 @@ def cpu_seconds(pid):
 
 
 def cpu_with_children(pid):
-    """Also of children that it has waited for, those in clock ticks."""
+    """Also of children, once they are gone and it has waited for them; those in clock ticks."""
+    end = time.monotonic() + 5
+    while children(pid) and time.monotonic() < end:
+        time.sleep(0.001)
     with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
         fields = f.read().rsplit(")", 1)[1].split()
     return cpu_seconds(pid) + (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")

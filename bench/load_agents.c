@@ -1,10 +1,12 @@
 /*
  * Simulated agents on the master's internal link, one connection each: they register (with tasks
  * that already run, when asked), say TASK_RUNNING to whatever they are told to run and TASK_KILLED
- * to what they are told to kill, at once. Load for state.py and marathon_apps.py.
+ * to what they are told to kill, at once; when the master goes they come back. Load for state.py,
+ * failover.py and marathon_apps.py.
  *
- * Usage: load_agents MASTER_IP MASTER_PORT AGENTS [TASKS_EACH]
- * Prints a line once all are registered, ends with its stdin.
+ * Usage: load_agents MASTER_IP MASTER_PORT AGENTS [TASKS_EACH [CA_FILE]]
+ * With a file of authorities it speaks TLS. Prints a line each time all are registered, ends with
+ * its stdin.
  */
 
 #include <inttypes.h>
@@ -22,15 +24,18 @@
 #include "wire/internal.pb-c.h"
 
 enum {
-    AGENTS_MAX = 8000, /* connections, of 20,000 files on this side and on the master's */
+    AGENTS_MAX = 16000, /* connections, of 20,000 files on this side and on the master's */
     DIAL_AT_ONCE = 64,
     FRAMEWORKS = 10, /* that the tasks which already run belong to */
 };
 
+static const int64_t RETRY_US = 20 * 1000;
+
 struct agent {
     struct load *load;
+    struct list waiting; /* in load.waiting: to be dialled */
     unsigned index;
-    bool registered;
+    bool registered, dialling;
     struct http_call *call;
     struct recordio_decoder decoder;
 };
@@ -39,8 +44,12 @@ struct load {
     struct loop *loop;
     struct http_client *client;
     const char *host;
-    uint32_t port, n, tasks, dialled, registered;
+    uint32_t port, n, tasks, dialling, registered;
+    bool tls;
     struct agent *agents;
+    struct list waiting;
+    struct timer retry;
+    int64_t lost_at; /* when the first link ended; 0 = all are there */
     struct rng rng;
     uint64_t launched, killed, acknowledged;
     int64_t began;
@@ -196,11 +205,16 @@ static bool handle_record(const char *record, size_t n, void *userdata)
         exit(1);
     } else if (r->registered) {
         g->registered = true;
+        g->dialling = false;
+        l->dialling--;
         l->registered++;
         dial(l);
         if (l->registered == l->n) {
-            printf("registered.time %.3f s\n", (double)(clock_monotonic_us() - l->began) / 1e6);
+            int64_t since = l->lost_at ? l->lost_at : l->began;
+            printf("%s.time %.3f s\n", l->lost_at ? "back" : "registered",
+                (double)(clock_monotonic_us() - since) / 1e6);
             fflush(stdout);
+            l->lost_at = 0;
         }
     } else if (r->ping) {
         Dcos__Internal__AgentRecord answer = DCOS__INTERNAL__AGENT_RECORD__INIT;
@@ -234,11 +248,28 @@ static void on_data(struct http_call *call, const char *p, size_t n, void *userd
     }
 }
 
+/* The master is gone, or not there yet: once more. */
 static void on_done(struct http_call *call, int status, const char *error,
     const struct http_response *res, void *userdata)
 {
-    fprintf(stderr, "an agent's link ended: %s\n", error ? error : "closed by the master");
-    exit(1);
+    struct agent *g = userdata;
+    struct load *l = g->load;
+    if (g->dialling)
+        l->dialling--;
+    else if (g->registered)
+        l->registered--;
+    g->registered = g->dialling = false;
+    if (!l->lost_at)
+        l->lost_at = clock_monotonic_us();
+    recordio_decoder_done(&g->decoder);
+    list_push(&l->waiting, &g->waiting);
+    if (!timer_active(&l->retry))
+        timer_start(&l->retry, RETRY_US);
+}
+
+static void on_retry(struct timer *t)
+{
+    dial(container_of(t, struct load, retry));
 }
 
 static void dial(struct load *l)
@@ -248,20 +279,22 @@ static void dial(struct load *l)
         {STR("Content-Type"), STR("application/x-protobuf")},
         {STR("Accept"), STR("application/x-protobuf")},
     };
-    while (l->dialled < l->n && l->dialled - l->registered < DIAL_AT_ONCE) {
-        struct agent *g = &l->agents[l->dialled];
+    struct agent *g;
+    while (l->dialling < DIAL_AT_ONCE && (g = list_first(&l->waiting, struct agent, waiting))) {
         const struct http_call_options options = {
             .method = "POST",
             .host = l->host,
             .port = (uint16_t)l->port,
+            .tls = l->tls,
             .target = "/api/internal/agent",
             .headers = headers,
             .n_headers = ARRAY_SIZE(headers),
             .stream_body = true,
             .fresh = true,
         };
-        g->load = l;
-        g->index = l->dialled++;
+        list_remove(&g->waiting);
+        l->dialling++;
+        g->dialling = true;
         recordio_decoder_init(&g->decoder, WIRE_MESSAGE_MAX);
         g->call = http_call_start(l->client, &options, &handlers, g);
         send_register(g);
@@ -289,7 +322,7 @@ static uint32_t number(const char *text, uint32_t max)
 int main(int argc, char **argv)
 {
     if (argc < 4) {
-        fprintf(stderr, "usage: load_agents MASTER_IP MASTER_PORT AGENTS [TASKS_EACH]\n");
+        fprintf(stderr, "usage: load_agents MASTER_IP MASTER_PORT AGENTS [TASKS_EACH [CA_FILE]]\n");
         return 2;
     }
     struct load l = {.host = argv[1], .port = number(argv[2], 65535)};
@@ -297,22 +330,42 @@ int main(int argc, char **argv)
     l.tasks = argc > 4 ? number(argv[4], 10000) : 0;
     l.agents = xcalloc(l.n, sizeof(*l.agents));
     l.loop = loop_new();
-    l.client = http_client_new(l.loop, &(struct http_client_options){0});
+    list_init(&l.waiting);
+    timer_init(&l.retry, l.loop, on_retry);
+    struct http_client_options client = {0};
+    struct error err = ERROR_INIT;
+    if (argc > 5 && tls_context_new_client(argv[5], true, &client.tls, &err) < 0) {
+        fprintf(stderr, "%s\n", err.msg);
+        return 2;
+    }
+    l.tls = client.tls != NULL;
+    l.client = http_client_new(l.loop, &client);
     rng_init(&l.rng, 1);
     struct loop_fd *in;
     if (loop_fd_new(l.loop, STDIN_FILENO, LOOP_READABLE, on_stdin, &l, &in) < 0) {
         fprintf(stderr, "stdin must be a pipe\n");
         return 2;
     }
+    for (unsigned i = 0; i < l.n; i++) {
+        struct agent *g = &l.agents[i];
+        g->load = &l;
+        g->index = i;
+        list_init(&g->waiting);
+        list_push(&l.waiting, &g->waiting);
+    }
     l.began = clock_monotonic_us();
     dial(&l);
     loop_run(l.loop);
+    timer_stop(&l.retry);
     loop_fd_free(in);
     http_client_free(l.client);
-    for (unsigned i = 0; i < l.dialled; i++)
-        recordio_decoder_done(&l.agents[i].decoder);
+    for (unsigned i = 0; i < l.n; i++)
+        if (l.agents[i].registered || l.agents[i].dialling)
+            recordio_decoder_done(&l.agents[i].decoder);
     free(l.agents);
     loop_free(l.loop);
+    if (client.tls)
+        tls_context_free(client.tls);
     printf("launched %" PRIu64 " tasks\nkilled %" PRIu64 " tasks\n", l.launched, l.killed);
     printf("agents.cpu %.3f s\n", bench_cpu_s(RUSAGE_SELF));
     return 0;

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""/state of a real master with 8,000 connected simulated agents (load_agents; more do not fit into this machine's files)
-and 200,000 running tasks: size, latency, and what 20 readers at the same time cost against one.
+"""/state of a real master with 10,000 connected simulated agents (load_agents) and 200,000 running tasks: size, latency, what
+20 readers at the same time cost against one, and how long the master's loop lets others wait meanwhile.
 Usage: state.py [AGENTS [TASKS_EACH]]"""
 
 import socket
@@ -42,8 +42,8 @@ def readers(address, path, n):
 
 
 def main():
-    agents = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
-    each = int(sys.argv[2]) if len(sys.argv) > 2 else 25
+    agents = int(sys.argv[1]) if len(sys.argv) > 1 else 10000
+    each = int(sys.argv[2]) if len(sys.argv) > 2 else 20
     cluster = Cluster()
     load = None
     try:

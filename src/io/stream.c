@@ -17,7 +17,7 @@ enum {
     FLUSH_NOW = 256 * 1024, /* more than this does not wait for the end of the turn */
     FLUSH_IOV_MAX = 64,
 };
-static const size_t FLUSH_STEP = 512 * 1024; /* of one stream in one turn of the loop */
+static const size_t FLUSH_STEP = 256 * 1024; /* of one stream in one turn of the loop */
 
 int (*stream_tls_default_client)(struct tls_context **ret, struct error *err);
 
