@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -92,6 +93,8 @@ static inline void zk_server_start(struct zk_server *z)
     z->pid = fork();
     assert_true(z->pid >= 0);
     if (z->pid == 0) {
+        /* A test that crashes takes it along. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (!freopen(log, "ae", stdout) || dup2(STDOUT_FILENO, STDERR_FILENO) < 0)
             _exit(1);
         execl("/usr/bin/java", "java", "-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
