@@ -88,6 +88,18 @@ void agent_set_info(struct agent *a, const Mesos__V1__AgentInfo *info, const cha
     a->arena = arena;
 }
 
+void agent_find_available(struct agent *a)
+{
+    _cleanup_resources_ struct resources taken = RESOURCES_INIT, plain = RESOURCES_INIT;
+    resources_copy(&taken, &a->used);
+    resources_add(&taken, &a->offered);
+    resources_allocate(&taken, NULL, &plain);
+    resources_assign(&a->available, &a->total);
+    RESOURCES_FOREACH(item, &plain)
+    if (!item->kind->shared)
+        resources_subtract_one(&a->available, item);
+}
+
 void agent_set_total(struct master_core *core, struct agent *a, const struct resources *total)
 {
     totals_change(core, &a->total, -1);
@@ -97,12 +109,10 @@ void agent_set_total(struct master_core *core, struct agent *a, const struct res
     resources_allocate(total, NULL, &a->total);
     totals_change(core, &a->total, +1);
     a->has_gpus = resources_scalar(&a->total, "gpus") > 0;
+    agent_find_available(a);
     _cleanup_resources_ struct resources plain = RESOURCES_INIT;
     resources_allocate(&a->used, NULL, &plain);
-    resources_assign(&a->available, &a->total);
-    RESOURCES_FOREACH(item, &plain)
-    if (!item->kind->shared)
-        resources_subtract_one(&a->available, item);
+    a->beyond = !resources_contains(&a->total, &plain);
     agent_recount(core, a);
     mark_dirty(core, a);
     core->change++;

@@ -347,6 +347,7 @@ static void check_agent(const struct master_core *core, const struct agent *a)
     resources_allocate(&sum, NULL, &plain);
     resources_add(&plain, &a->available);
     assert(resources_contains(&plain, &a->total));
+    assert(resources_contains(&a->total, &a->available));
 }
 
 /* Of what is in the top-level role or below it; both names as kinds have them. */

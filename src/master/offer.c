@@ -72,14 +72,19 @@ void offer_consume(struct master_core *core, struct offer *o, struct resources *
 
 void agent_give_back(struct master_core *core, struct agent *a, const struct resources *r)
 {
-    _cleanup_resources_ struct resources plain = RESOURCES_INIT;
-    resources_allocate(r, NULL, &plain);
-    if (a->state == AGENT_REGISTERED) {
+    if (a->state != AGENT_REGISTERED)
+        return;
+    if (a->beyond) {
+        /* Not all that comes back is there. */
+        agent_find_available(a);
+    } else {
+        _cleanup_resources_ struct resources plain = RESOURCES_INIT;
+        resources_allocate(r, NULL, &plain);
         RESOURCES_FOREACH(item, &plain)
         if (!item->kind->shared)
             resources_add_one(&a->available, item);
-        mark_dirty(core, a);
     }
+    mark_dirty(core, a);
 }
 
 void offer_discard(struct master_core *core, struct offer *o, bool rescind)

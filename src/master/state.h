@@ -88,6 +88,9 @@ struct agent {
     int64_t registered_us, reregistered_us;
     /* `available` is what neither tasks nor offers hold; shared volumes are always in it, once. */
     struct resources total, available, used, offered;
+    /* Tasks hold what is not in the total: they were launched on the result of an operation that
+     * failed or got lost, and so will they. */
+    bool beyond;
     struct list tasks, executors, offers, filters;
     struct list operations; /* in the order in which they were sent */
     size_t n_tasks;
@@ -463,6 +466,8 @@ void core_agent_free(struct master_core *core, struct agent *a);
 /* Takes the message's contents over (deep copy). */
 void agent_set_info(struct agent *a, const Mesos__V1__AgentInfo *info, const char *version,
     Mesos__V1__AgentInfo__Capability *const *capabilities, size_t n_capabilities);
+/* Available is what is in the total and neither used nor offered; shared volumes always are. */
+void agent_find_available(struct agent *a);
 /* Replaces the total; what is used stays accounted. Offers must have been taken back. */
 void agent_set_total(struct master_core *core, struct agent *a, const struct resources *total);
 void agent_disconnect(struct master_core *core, struct agent *a);

@@ -30,6 +30,7 @@ static const char *const defect_names[SIM_DEFECTS] = {
     [DEFECT_VOLUME_REMOVED] = "volume-removed",
     [DEFECT_OPERATION_ONCE] = "operation-once",
     [DEFECT_FORGOTTEN_QUOTAS] = "forgotten-quotas",
+    [DEFECT_NO_FENCING] = "no-fencing",
     [DEFECT_NO_LIMIT] = "no-limit",
 };
 

@@ -309,7 +309,8 @@ static void carry_out(struct world *w, struct sim_agent *a, struct agent_effect 
         container_limits(w, a, e->container_id);
         break;
     case AGENT_DESTROY:
-        container_destroy(w, a, e->container_id);
+        if (!e->urgent)
+            container_destroy(w, a, e->container_id);
         break;
     case AGENT_EXECUTOR_GONE:
         sim_trace(w, "agent %u: executor %s is history", a->index, e->executor_id);
@@ -374,6 +375,10 @@ void real_pump(struct world *w, struct sim_agent *a)
                                (out.effects.n && out.effects.items[0].type != AGENT_RELINK)))
             sim_fail(w, "agent %u obeys a master of an older epoch", a->index);
         vec_done(&out.mutations);
+        /* A lease ends in time whatever the disk does. */
+        VEC_FOREACH (e, &out.effects)
+            if (e->urgent)
+                container_destroy(w, a, e->container_id);
         vec_push(&r->pending, out);
     }
     if (!r->flushing && r->unflushed.n) {

@@ -277,6 +277,17 @@ static Mesos__V1__TaskInfo *new_task(struct world *w, struct sim_scheduler *s,
         info->executor = executor_info(s, arena);
     else
         info->command = command_info(arena, "sleep 1000");
+    if (w->lease && info->command && sim_chance(w, 40)) {
+        t->fenced = true;
+        info->labels = MSG(arena, Mesos__V1__Labels, mesos__v1__labels);
+        Mesos__V1__Label *label = MSG(arena, Mesos__V1__Label, mesos__v1__label);
+        label->key = arena_strdup(
+            arena, w->options.defect == DEFECT_NO_FENCING ? "other" : "DCOS_FENCING");
+        label->value = arena_strdup(arena, "true");
+        info->labels->n_labels = 1;
+        info->labels->labels = arena_new_array(arena, Mesos__V1__Label *, 1);
+        info->labels->labels[0] = label;
+    }
     info->resources = arena_new_array(arena, Mesos__V1__Resource *, 3);
     info->resources[info->n_resources++] = cpus;
     info->resources[info->n_resources++] = mem;
@@ -535,6 +546,12 @@ static void update(struct world *w, struct sim_scheduler *s, const Mesos__V1__Ta
     }
     if (t->done)
         return;
+    if (t->fenced && st->reason == MESOS__V1__TASK_STATUS__REASON__REASON_AGENT_REMOVED &&
+        st->message && streq(st->message, "Agent is unreachable")) {
+        _cleanup_free_ char *key = xasprintf("%s/%s", s->framework_id, t->id);
+        if (sim_runs_unfenced(w, key))
+            sim_fail(w, "scheduler %u: %s is given up and runs", s->index, t->id);
+    }
     switch (st->state) {
     case MESOS__V1__TASK_STATE__TASK_ERROR:
         /* The operation that it relied on failed before it. */

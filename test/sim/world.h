@@ -51,6 +51,7 @@ struct sim_agent {
     unsigned generation; /* of the process */
     struct conn *conn;
     bool registered;
+    int64_t up_since;
     bool expelled; /* a master told it to end, or to forget who it is */
     char *id;      /* NULL before the first registration */
     int64_t cpus_milli, mem_milli, disk_milli;
@@ -79,6 +80,7 @@ struct sched_task {
     bool done;     /* terminal and acknowledged: no longer ours */
     bool lost;     /* declared lost by the master: replaced */
     bool kill_wanted;
+    bool fenced; /* must not run any more when it is given up with its agent */
     bool relies; /* on an operation that was sent with it */
     char *agent_id;
     uint8_t last_uuid[16];
@@ -205,6 +207,7 @@ enum sim_defect {
     DEFECT_VOLUME_REMOVED,   /* volumes are removed in use */
     DEFECT_OPERATION_ONCE,   /* answers of operations get lost */
     DEFECT_FORGOTTEN_QUOTAS, /* the store loses quotas */
+    DEFECT_NO_FENCING,       /* agents do not hear which tasks are to be fenced */
     DEFECT_NO_LIMIT,         /* quotas are not what the operator asked for */
     SIM_DEFECTS
 };
@@ -345,6 +348,8 @@ void sim_agent_free(struct world *w, struct sim_agent *a);
 /* What its processes use, as far as the master counts them. */
 void sim_agent_used(const struct sim_agent *a, int64_t *ret_cpus, int64_t *ret_mem);
 void sim_agent_each_task(const struct sim_agent *a, sim_task_fn fn, void *userdata);
+/* Whether the process of the task runs on an agent that had the time to end it. */
+bool sim_runs_unfenced(struct world *w, const char *key);
 /* What every agent checks when it is told its id, and when it starts a task. */
 void sim_agent_expelled(struct world *w, struct sim_agent *a);
 void sim_agent_known(struct world *w, struct sim_agent *a, uint64_t epoch);

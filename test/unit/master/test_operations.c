@@ -610,6 +610,27 @@ static void test_lost_on_the_way(void **state)
     world_done(&w);
 }
 
+/* A task was launched on a reservation that never arrived: with the task goes what it holds. */
+static void test_tasks_on_what_was_lost(void **state)
+{
+    struct world w = world(CAPABLE);
+    accept_offer(&w, RESERVE("{" CPUS("1") FOR_A "}", "") "," LAUNCH(
+                         TASK("t", "{" CPUS("1") FOR_A "},{" MEM("10") "}")));
+    harness_agent_closed(w.h, 1);
+    harness_agent_record(w.h, 2, "{\"hello\":{\"major\":1}}");
+    harness_agent_record(w.h, 2,
+        "{\"register\":{\"agent_info\":{\"id\":{\"value\":\"%s\"},\"hostname\":\"a1\",\"port\":"
+        "5051,\"resources\":" TOTAL "},\"version\":\"1\"," CAPABILITIES "}}",
+        w.agent);
+    master_core_check(w.h->core);
+    update(w.h, 2, w.framework, "t", "TASK_DROPPED", UUID1);
+    master_core_check(w.h->core);
+    const json_t *offer = next_offer(&w);
+    assert_amount(offered(offer, "cpus", "a", NULL), 0);
+    assert_amount(offered(offer, "cpus", "*", NULL), 4);
+    world_done(&w);
+}
+
 static void test_unreachable_and_back(void **state)
 {
     struct world w = world(CAPABLE);
@@ -896,6 +917,7 @@ int main(void)
         cmocka_unit_test(test_totals_and_operations_cross),
         cmocka_unit_test(test_work_that_is_counted_in),
         cmocka_unit_test(test_lost_on_the_way),
+        cmocka_unit_test(test_tasks_on_what_was_lost),
         cmocka_unit_test(test_unreachable_and_back),
         cmocka_unit_test(test_marked_gone),
         cmocka_unit_test(test_draining_waits),
