@@ -9,10 +9,14 @@
 
 void check_step(struct world *w)
 {
-    for (unsigned i = 0; i < w->n_masters; i++)
-        if (w->masters[i].core)
-            master_core_check(w->masters[i].core);
-    operator_check(w);
+    for (unsigned i = 0; i < w->n_masters; i++) {
+        struct sim_master *m = &w->masters[i];
+        if (m->core && m->touched) {
+            master_core_check(m->core);
+            operator_check(w, m);
+        }
+        m->touched = false;
+    }
     /* Dear, and what is wrong here stays wrong. */
     if (w->steps % 16 == 0)
         holdings_check(w);

@@ -170,6 +170,7 @@ static bool surely_leads(struct world *w, const struct sim_master *m)
 
 static void pump(struct world *w, struct sim_master *m)
 {
+    m->touched = true;
     if (m->doomed)
         return;
     if (!surely_leads(w, m)) {

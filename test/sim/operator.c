@@ -493,17 +493,13 @@ void operator_offers(
     }
 }
 
-void operator_check(struct world *w)
+void operator_check(struct world *w, const struct sim_master *m)
 {
     if (!w->operator_->active)
         return;
-    for (unsigned i = 0; i < w->n_masters; i++) {
-        struct look look = {w, &w->masters[i], false};
-        if (!look.m->core)
-            continue;
-        master_core_each_agent(look.m->core, check_node, &look);
-        check_quotas(w, look.m);
-    }
+    struct look look = {w, m, false};
+    master_core_each_agent(m->core, check_node, &look);
+    check_quotas(w, m);
 }
 
 void operator_agent_known(struct world *w, const struct sim_agent *a, uint64_t epoch)

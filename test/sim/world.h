@@ -154,6 +154,7 @@ struct sim_master {
     int64_t heard_store;
     bool patient; /* without a lease: goes on while it does not hear the store */
     bool doomed;
+    bool touched; /* its core had an event since it was checked */
     struct master_core *core; /* NULL while it does not lead */
     uint64_t epoch;
     int64_t tick_at;
@@ -323,8 +324,8 @@ void store_free(struct world *w);
 
 /* operator.c */
 void operator_start(struct world *w);
-/* What it was told must be so in the eyes of every master that may know. */
-void operator_check(struct world *w);
+/* What it was told must be so in the eyes of the master, if that may know. */
+void operator_check(struct world *w, const struct sim_master *m);
 /* An OFFERS event, just when it was made. */
 void operator_offers(
     struct world *w, const struct sim_master *m, const Mesos__V1__Scheduler__Event__Offers *offers);
