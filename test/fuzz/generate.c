@@ -127,7 +127,8 @@ static const char *text(struct generator *g, const ProtobufCMessageDescriptor *d
     }
     if (strstr(f->name, "role"))
         return pool_pick(g, POOL_ROLES);
-    if (streq(d->short_name, "Resource") && streq(f->name, "name")) {
+    if ((streq(d->short_name, "Resource") && streq(f->name, "name")) ||
+        (streq(f->name, "key") && generate_chance(g, 60))) {
         static const char *const names[] = {"cpus", "mem", "disk", "ports", "gpus", "x"};
         return names[generate_below(g, ARRAY_SIZE(names))];
     }

@@ -179,7 +179,7 @@ static void agent_joins(struct run *run, struct fuzz_agent *a)
         "{\"name\":\"ports\",\"type\":\"RANGES\",\"ranges\":{\"range\":[{\"begin\":31000,\"end\":"
         "31099}]}}]},\"capabilities\":[{\"type\":\"MULTI_ROLE\"},{\"type\":\"HIERARCHICAL_ROLE\"},"
         "{\"type\":\"RESERVATION_REFINEMENT\"},{\"type\":\"RESIZE_VOLUME\"},"
-        "{\"type\":\"AGENT_OPERATION_FEEDBACK\"},{\"type\":\"AGENT_DRAINING\"}],"
+        "{\"type\":\"AGENT_OPERATION_FEEDBACK\"},{\"type\":\"AGENT_DRAINING\"},{\"type\":\"RESOURCE_PROVIDER\"}],"
         "\"ip\":\"10.0.0.1\",\"version\":\"1\"}}",
         (int)(a - run->agents), a->id ? ",\"id\":{\"value\":\"" : "", a->id ? a->id : "",
         a->id ? "\"}" : "");
@@ -377,6 +377,57 @@ static void about_machines(struct run *run)
     wire_pack(&master_core_schedule(run->core)->base, &text);
 }
 
+/* What an operator's call says, made by its descriptor. */
+static void about_roles(struct run *run)
+{
+    static const int types[] = {
+        MESOS__V1__MASTER__CALL__TYPE__UPDATE_QUOTA, MESOS__V1__MASTER__CALL__TYPE__UPDATE_WEIGHTS};
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    struct error err = ERROR_INIT;
+    const Mesos__V1__Master__Call *call = (const Mesos__V1__Master__Call *)generate(&run->g,
+        &arena, &mesos__v1__master__call__descriptor,
+        types[generate_below(&run->g, ARRAY_SIZE(types))]);
+    if (!call || wire_check_required(&call->base, NULL) < 0)
+        return;
+    int r = 0;
+    if (call->update_quota) {
+        const Mesos__V1__Master__Call__UpdateQuota *u = call->update_quota;
+        r = quota_check(run->core, u->quota_configs, u->n_quota_configs, u->force, &err);
+        if (r >= 0)
+            master_core_update_quota(run->core, u->quota_configs, u->n_quota_configs, run->now);
+    }
+    refusal_has_text(r, &err);
+    r = 0;
+    if (call->update_weights) {
+        const Mesos__V1__Master__Call__UpdateWeights *u = call->update_weights;
+        r = weights_check(run->core, u->weight_infos, u->n_weight_infos, &err);
+        if (r >= 0)
+            master_core_update_weights(run->core, u->weight_infos, u->n_weight_infos, run->now);
+    }
+    refusal_has_text(r, &err);
+}
+
+static void about_resources(struct run *run)
+{
+    static const int types[] = {MESOS__V1__OFFER__OPERATION__TYPE__RESERVE,
+        MESOS__V1__OFFER__OPERATION__TYPE__UNRESERVE, MESOS__V1__OFFER__OPERATION__TYPE__CREATE,
+        MESOS__V1__OFFER__OPERATION__TYPE__DESTROY,
+        MESOS__V1__OFFER__OPERATION__TYPE__GROW_VOLUME,
+        MESOS__V1__OFFER__OPERATION__TYPE__SHRINK_VOLUME};
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    struct error err = ERROR_INIT;
+    const char *id = pool_pick(&run->g, POOL_AGENTS);
+    const Mesos__V1__Offer__Operation *op = (const Mesos__V1__Offer__Operation *)generate(&run->g,
+        &arena, &mesos__v1__offer__operation__descriptor,
+        types[generate_below(&run->g, ARRAY_SIZE(types))]);
+    if (!id || !op || wire_check_required(&op->base, NULL) < 0)
+        return;
+    int r = master_core_check_operation(run->core, id, op, "p", &err);
+    if (r >= 0)
+        r = master_core_apply_operation(run->core, id, op, run->now, &err);
+    refusal_has_text(r, &err);
+}
+
 /* ---- life of a master ---- */
 
 static void restart(struct run *run)
@@ -426,6 +477,10 @@ static void step(struct run *run)
         about_an_agent(run);
     } else if (dice < 22) {
         about_machines(run);
+    } else if (dice < 24) {
+        about_roles(run);
+    } else if (dice < 28) {
+        about_resources(run);
     } else if (dice < 40) {
         if (a->link)
             agent_says(run, a);
