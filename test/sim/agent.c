@@ -86,6 +86,7 @@ void sim_agent_free(struct world *w, struct sim_agent *a)
     else
         model_free(a);
     free(a->id);
+    free(a->expelled_id);
 }
 
 void sim_agent_each_task(const struct sim_agent *a, sim_task_fn fn, void *userdata)
@@ -108,6 +109,9 @@ void sim_agent_used(const struct sim_agent *a, int64_t *ret_cpus, int64_t *ret_m
 void sim_agent_expelled(struct world *w, struct sim_agent *a)
 {
     a->expelled = true;
+    a->expelled_generation = a->generation;
+    free(a->expelled_id);
+    a->expelled_id = a->id ? xstrdup(a->id) : NULL;
     ledger_give_up(w, a);
     holdings_lose(w, a);
 }
@@ -117,8 +121,10 @@ void sim_agent_known(struct world *w, struct sim_agent *a, uint64_t epoch)
     if (a->expelled) {
         ledger_give_up(w, a);
         holdings_lose(w, a);
+        /* Who is told to end does not change his mind, also when he is let in again meanwhile. */
+        a->expelled = a->expelled_generation == a->generation && a->expelled_id &&
+                      streq(a->expelled_id, a->id);
     }
-    a->expelled = false;
     operator_agent_known(w, a, epoch);
     if (!store_had(w, "agents/", a->id))
         sim_fail(w, "agent %u is told that it is %s, which no disk holds", a->index, a->id);

@@ -398,6 +398,16 @@ static void run_until(struct world *w, int64_t until)
     w->now = until;
 }
 
+static bool agents_idle(const struct world *w)
+{
+    for (unsigned i = 0; i < w->n_agents; i++) {
+        const struct sim_real *r = w->agents[i].real;
+        if (r && (r->unflushed.n || r->pending.n))
+            return false;
+    }
+    return true;
+}
+
 void world_run(uint64_t seed, const struct sim_options *options, struct world_result *ret)
 {
     struct world w = {.options = *options};
@@ -419,6 +429,9 @@ void world_run(uint64_t seed, const struct sim_options *options, struct world_re
             operator_settled(&w);
         w.still = i >= 16;
     }
+    /* Something is always written now and then. */
+    for (unsigned i = 0; i < 100 && !agents_idle(&w); i++)
+        run_until(&w, w.now + 50 * MSEC);
     check_settled(&w);
     forget_old_conns(&w);
     *ret = (struct world_result){.hash = w.hash,

@@ -52,6 +52,8 @@ struct sim_agent {
     struct conn *conn;
     bool registered;
     int64_t up_since;
+    unsigned expelled_generation; /* of the process that was told so */
+    char *expelled_id;
     bool expelled; /* a master told it to end, or to forget who it is */
     char *id;      /* NULL before the first registration */
     int64_t cpus_milli, mem_milli, disk_milli;
