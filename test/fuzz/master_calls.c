@@ -179,7 +179,8 @@ static void agent_joins(struct run *run, struct fuzz_agent *a)
         "{\"name\":\"ports\",\"type\":\"RANGES\",\"ranges\":{\"range\":[{\"begin\":31000,\"end\":"
         "31099}]}}]},\"capabilities\":[{\"type\":\"MULTI_ROLE\"},{\"type\":\"HIERARCHICAL_ROLE\"},"
         "{\"type\":\"RESERVATION_REFINEMENT\"},{\"type\":\"RESIZE_VOLUME\"},"
-        "{\"type\":\"AGENT_OPERATION_FEEDBACK\"},{\"type\":\"AGENT_DRAINING\"},{\"type\":\"RESOURCE_PROVIDER\"}],"
+        "{\"type\":\"AGENT_OPERATION_FEEDBACK\"},{\"type\":\"AGENT_DRAINING\"},{\"type\":"
+        "\"RESOURCE_PROVIDER\"}],"
         "\"ip\":\"10.0.0.1\",\"version\":\"1\"}}",
         (int)(a - run->agents), a->id ? ",\"id\":{\"value\":\"" : "", a->id ? a->id : "",
         a->id ? "\"}" : "");
@@ -384,9 +385,8 @@ static void about_roles(struct run *run)
         MESOS__V1__MASTER__CALL__TYPE__UPDATE_QUOTA, MESOS__V1__MASTER__CALL__TYPE__UPDATE_WEIGHTS};
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     struct error err = ERROR_INIT;
-    const Mesos__V1__Master__Call *call = (const Mesos__V1__Master__Call *)generate(&run->g,
-        &arena, &mesos__v1__master__call__descriptor,
-        types[generate_below(&run->g, ARRAY_SIZE(types))]);
+    const Mesos__V1__Master__Call *call = (const Mesos__V1__Master__Call *)generate(&run->g, &arena,
+        &mesos__v1__master__call__descriptor, types[generate_below(&run->g, ARRAY_SIZE(types))]);
     if (!call || wire_check_required(&call->base, NULL) < 0)
         return;
     int r = 0;
@@ -411,8 +411,7 @@ static void about_resources(struct run *run)
 {
     static const int types[] = {MESOS__V1__OFFER__OPERATION__TYPE__RESERVE,
         MESOS__V1__OFFER__OPERATION__TYPE__UNRESERVE, MESOS__V1__OFFER__OPERATION__TYPE__CREATE,
-        MESOS__V1__OFFER__OPERATION__TYPE__DESTROY,
-        MESOS__V1__OFFER__OPERATION__TYPE__GROW_VOLUME,
+        MESOS__V1__OFFER__OPERATION__TYPE__DESTROY, MESOS__V1__OFFER__OPERATION__TYPE__GROW_VOLUME,
         MESOS__V1__OFFER__OPERATION__TYPE__SHRINK_VOLUME};
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     struct error err = ERROR_INIT;

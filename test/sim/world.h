@@ -156,7 +156,7 @@ struct sim_master {
     int64_t heard_store;
     bool patient; /* without a lease: goes on while it does not hear the store */
     bool doomed;
-    bool touched; /* its core had an event since it was checked */
+    bool touched;             /* its core had an event since it was checked */
     struct master_core *core; /* NULL while it does not lead */
     uint64_t epoch;
     int64_t tick_at;
