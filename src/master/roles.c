@@ -446,6 +446,8 @@ void core_client_free(struct master_core *core, struct client *c)
 {
     filters_clear_client(core, c);
     set_active(core, c, false);
+    /* Shares may be counted anew while its role goes, and then all clients are. */
+    map_remove(&c->framework->clients, c->role->name);
     VEC_FOREACH (u, &c->shared)
         resource_kind_unref(u->kind);
     vec_done(&c->shared);

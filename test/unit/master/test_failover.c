@@ -410,6 +410,23 @@ static void test_operator_events(void **state)
     harness_free(h);
 }
 
+/* Shares are counted anew, for all clients, while the clients of a framework go one by one. */
+static void test_removed_before_it_came_back(void **state)
+{
+    struct harness *h = harness_new(NULL);
+    static const char two[] = INFO(
+        "f1", ",\"roles\":[\"a\",\"b\"],\"capabilities\":[{\"type\":\"MULTI_ROLE\"}]");
+    char *gone = xstrdup(harness_subscribe(h, 10, two));
+    harness_subscribe(
+        h, 11, INFO("f2", ",\"roles\":[\"a\"],\"capabilities\":[{\"type\":\"MULTI_ROLE\"}]"));
+    harness_failover(h);
+    harness_agent(h, 1, "a1", RES("4", "1000"), NULL);
+    assert_int_equal(master_core_teardown(h->core, gone, h->now, NULL), 0);
+    master_core_check(h->core);
+    free(gone);
+    harness_free(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -431,6 +448,7 @@ int main(void)
         cmocka_unit_test(test_graceful_leave),
         cmocka_unit_test(test_newer_epoch_refuses),
         cmocka_unit_test(test_operator_events),
+        cmocka_unit_test(test_removed_before_it_came_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
