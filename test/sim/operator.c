@@ -72,9 +72,9 @@ struct request {
     unsigned role;     /* of QUOTA and WEIGHT */
     struct quota_fact quota, quota_before;
     bool force;
-    struct node_fact before;
     struct machine_fact machine_before;
     char id[64];
+    struct node_fact before; /* without its id; last, since it ends with one */
 };
 
 static struct node_fact *node_fact(struct world *w, const char *id, unsigned index)

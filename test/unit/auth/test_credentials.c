@@ -12,8 +12,8 @@ static void both_forms(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "{\"credentials\": [{\"principal\": \"a\", \"secret\": \"one\"}, {\"principal\": \"b\", "
-        "\"secret\": \"two\"}]}",
+        ("{\"credentials\": [{\"principal\": \"a\", \"secret\": \"one\"}, {\"principal\": \"b\", "
+         "\"secret\": \"two\"}]}"),
         "a one\nb two\n",
         "  a\t one \r\n\n b two",
     };
