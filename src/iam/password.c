@@ -82,7 +82,7 @@ int password_hash_check(const char *hash, struct error *err)
 static bool verify_crypt(const char *password, const char *hash)
 {
     struct crypt_data *data = xcalloc(1, sizeof(*data));
-    const char *got = crypt_r(password, hash, data);
+    const char *got = crypt_rn(password, hash, data, (int)sizeof(*data));
     size_t n = strlen(hash);
     bool same = got && strlen(got) == n && CRYPTO_memcmp(got, hash, n) == 0;
     OPENSSL_cleanse(data, sizeof(*data));
