@@ -20,6 +20,21 @@ void call_document(struct iam_call *c, int status, const struct buf *body)
     http_respond(c->req, status, "application/json", body->p, body->n);
 }
 
+void call_array_begin(struct json_writer *w, struct buf *body)
+{
+    jw_init(w, body);
+    jw_begin_object(w);
+    jw_key(w, "array");
+    jw_begin_array(w);
+}
+
+void call_array_end(struct iam_call *c, struct json_writer *w, const struct buf *body)
+{
+    jw_end_array(w);
+    jw_end_object(w);
+    call_document(c, 200, body);
+}
+
 static void respond_error(
     struct http_request *req, int status, const char *code, const char *description)
 {

@@ -82,17 +82,12 @@ static void write_group(struct json_writer *w, const struct policy_group *g)
 
 static void list_groups(struct iam_call *c)
 {
-    _cleanup_buf_ struct buf body = BUF_INIT;
     struct json_writer w;
-    jw_init(&w, &body);
-    jw_begin_object(&w);
-    jw_key(&w, "array");
-    jw_begin_array(&w);
+    _cleanup_buf_ struct buf body = BUF_INIT;
+    call_array_begin(&w, &body);
     MAP_FOREACH (e, &c->iam->core.policy.groups)
         write_group(&w, e->value);
-    jw_end_array(&w);
-    jw_end_object(&w);
-    call_document(c, 200, &body);
+    call_array_end(c, &w, &body);
 }
 
 static const struct policy_group *known_group(struct iam_call *c)
@@ -140,12 +135,9 @@ static void list_members(struct iam_call *c)
         return;
     struct str type = http_request_param(c->req, "type");
     bool services = str_eq_c(type, "service");
-    _cleanup_buf_ struct buf body = BUF_INIT;
     struct json_writer w;
-    jw_init(&w, &body);
-    jw_begin_object(&w);
-    jw_key(&w, "array");
-    jw_begin_array(&w);
+    _cleanup_buf_ struct buf body = BUF_INIT;
+    call_array_begin(&w, &body);
     MAP_FOREACH (e, &g->members) {
         const struct policy_user *u = map_get(&c->iam->core.policy.users, e->key);
         if (!u || (type.p && services != (u->public_key != NULL)))
@@ -160,9 +152,7 @@ static void list_members(struct iam_call *c)
         write_user(&w, u);
         jw_end_object(&w);
     }
-    jw_end_array(&w);
-    jw_end_object(&w);
-    call_document(c, 200, &body);
+    call_array_end(c, &w, &body);
 }
 
 static void change_member(struct iam_call *c)
@@ -185,12 +175,9 @@ static void group_permissions(struct iam_call *c)
 {
     if (!known_group(c))
         return;
-    _cleanup_buf_ struct buf body = BUF_INIT;
     struct json_writer w;
-    jw_init(&w, &body);
-    jw_begin_object(&w);
-    jw_key(&w, "array");
-    jw_begin_array(&w);
+    _cleanup_buf_ struct buf body = BUF_INIT;
+    call_array_begin(&w, &body);
     MAP_FOREACH (e, &c->iam->core.policy.acls) {
         const struct policy_acl *a = e->value;
         const struct policy_entry *entry = map_get(&a->groups, c->seg[1]);
@@ -206,9 +193,7 @@ static void group_permissions(struct iam_call *c)
         write_actions(&w, a->rid, true, entry);
         jw_end_object(&w);
     }
-    jw_end_array(&w);
-    jw_end_object(&w);
-    call_document(c, 200, &body);
+    call_array_end(c, &w, &body);
 }
 
 void groups_handle(struct iam_call *c)
@@ -244,17 +229,12 @@ static void write_acl(struct json_writer *w, const struct policy_acl *a)
 
 static void list_acls(struct iam_call *c)
 {
-    _cleanup_buf_ struct buf body = BUF_INIT;
     struct json_writer w;
-    jw_init(&w, &body);
-    jw_begin_object(&w);
-    jw_key(&w, "array");
-    jw_begin_array(&w);
+    _cleanup_buf_ struct buf body = BUF_INIT;
+    call_array_begin(&w, &body);
     MAP_FOREACH (e, &c->iam->core.policy.acls)
         write_acl(&w, e->value);
-    jw_end_array(&w);
-    jw_end_object(&w);
-    call_document(c, 200, &body);
+    call_array_end(c, &w, &body);
 }
 
 static const struct policy_acl *known_acl(struct iam_call *c)

@@ -26,20 +26,15 @@ void write_user(struct json_writer *w, const struct policy_user *u)
 static void list_users(struct iam_call *c)
 {
     bool services = str_eq_c(http_request_param(c->req, "type"), "service");
-    _cleanup_buf_ struct buf body = BUF_INIT;
     struct json_writer w;
-    jw_init(&w, &body);
-    jw_begin_object(&w);
-    jw_key(&w, "array");
-    jw_begin_array(&w);
+    _cleanup_buf_ struct buf body = BUF_INIT;
+    call_array_begin(&w, &body);
     MAP_FOREACH (e, &c->iam->core.policy.users) {
         const struct policy_user *u = e->value;
         if ((u->public_key != NULL) == services)
             write_user(&w, u);
     }
-    jw_end_array(&w);
-    jw_end_object(&w);
-    call_document(c, 200, &body);
+    call_array_end(c, &w, &body);
 }
 
 static const struct policy_user *known_user(struct iam_call *c)
@@ -136,12 +131,9 @@ static void list_groups(struct iam_call *c)
 {
     if (!known_user(c))
         return;
-    _cleanup_buf_ struct buf body = BUF_INIT;
     struct json_writer w;
-    jw_init(&w, &body);
-    jw_begin_object(&w);
-    jw_key(&w, "array");
-    jw_begin_array(&w);
+    _cleanup_buf_ struct buf body = BUF_INIT;
+    call_array_begin(&w, &body);
     MAP_FOREACH (e, &c->iam->core.policy.groups) {
         if (!policy_in_group(e->value, c->seg[1]))
             continue;
@@ -149,9 +141,7 @@ static void list_groups(struct iam_call *c)
         write_membership(&w, e->value, c->seg[1], true);
         jw_end_object(&w);
     }
-    jw_end_array(&w);
-    jw_end_object(&w);
-    call_document(c, 200, &body);
+    call_array_end(c, &w, &body);
 }
 
 static void write_permission(

@@ -95,6 +95,9 @@ void call_refuse(struct iam_call *c, int status, const char *code, const char *f
 /* 405 with `Allow`. */
 void call_not_allowed(struct iam_call *c, const char *allow);
 void call_document(struct iam_call *c, int status, const struct buf *body);
+/* {"array":[ ... ]}, the form of every list. */
+void call_array_begin(struct json_writer *w, struct buf *body);
+void call_array_end(struct iam_call *c, struct json_writer *w, const struct buf *body);
 /* Stores what changed in the core; done (may be NULL) once it is durable, or the process ends. */
 void iam_commit(struct iam *s, void (*done)(void *userdata), void *userdata);
 void iam_http_handle(struct http_request *req, void *userdata);
