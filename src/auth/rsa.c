@@ -70,7 +70,13 @@ static void make_kid(EVP_PKEY *key, char kid[RSA_KID_SIZE])
 
 int rsa_generate(char **ret_public, char **ret_private, char kid[RSA_KID_SIZE], struct error *err)
 {
-    EVP_PKEY *key = EVP_RSA_gen(RSA_BITS);
+    return rsa_generate_bits(RSA_BITS, ret_public, ret_private, kid, err);
+}
+
+int rsa_generate_bits(
+    unsigned bits, char **ret_public, char **ret_private, char kid[RSA_KID_SIZE], struct error *err)
+{
+    EVP_PKEY *key = EVP_RSA_gen(bits);
     BIO *public = BIO_new(BIO_s_mem()), *private = BIO_new(BIO_s_secmem());
     int r = 0;
     if (!key || !public || !private || !PEM_write_bio_PUBKEY(public, key) ||

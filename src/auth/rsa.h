@@ -18,6 +18,8 @@ int rsa_check_public(const char *pem, struct error *err);
  * with rsa_wipe(). `kid` is the hexadecimal SHA-256 of the public key's DER form. Takes some tenths
  * of a second. -EIO. */
 int rsa_generate(char **ret_public, char **ret_private, char kid[RSA_KID_SIZE], struct error *err);
+int rsa_generate_bits(unsigned bits, char **ret_public, char **ret_private, char kid[RSA_KID_SIZE],
+    struct error *err);
 void rsa_wipe(char *secret); /* overwrites and frees; NULL is fine */
 
 /* {"kty":"RSA","use":"sig","alg":"RS256","kid":...,"n":...,"e":...}. -EINVAL when the PEM text is

@@ -44,7 +44,48 @@ static bool is_false(const char *text)
     return false;
 }
 
-static int connect_to(struct cli *c, struct error *err)
+int cli_connect(struct cli *c, const struct cli_connection *how, struct error *err)
+{
+    int64_t seconds = TIMEOUT_DEFAULT_S;
+    if (how->timeout) {
+        int r = config_check("core.timeout", how->timeout, err);
+        if (r < 0)
+            return r;
+        parse_i64(str_of(how->timeout), &seconds);
+        if (seconds < 0 || seconds > INT32_MAX)
+            seconds = 0;
+    }
+    const char *insecure = getenv("DCOS_TLS_INSECURE");
+    bool check = !(how->verify && is_false(how->verify)) && !(insecure && *insecure);
+    const char *ca_path = how->verify && strchr(how->verify, '/') ? how->verify : NULL;
+    struct tls_context *tls = NULL;
+    if (!check || ca_path) {
+        int r = tls_context_new_client(check ? ca_path : NULL, check, &tls, err);
+        if (r < 0)
+            return error_prefix(err, r, "core.ssl_verify");
+    }
+    requester_free(c->http);
+    if (c->tls)
+        tls_context_free(c->tls);
+    c->tls = tls;
+    c->http = requester_new(
+        &(struct requester_options){.user_agent = "dcos-cli/" DCOS_VERSION " linux",
+            .token = how->token,
+            .tls = c->tls,
+            .timeout_us = seconds * USEC_PER_SEC,
+            .trace = c->verbosity >= 2});
+    return 0;
+}
+
+int cli_connect_to(struct cli *c, const struct known_cluster *k, struct error *err)
+{
+    const struct cli_connection how = {.token = known_get(k, "core.dcos_acs_token", NULL),
+        .verify = known_get(k, "core.ssl_verify", NULL),
+        .timeout = known_get(k, "core.timeout", NULL)};
+    return cli_connect(c, &how, err);
+}
+
+static int connect_by_settings(struct cli *c, struct error *err)
 {
     struct config *config;
     int r = cli_config(c, &config, err);
@@ -53,30 +94,14 @@ static int connect_to(struct cli *c, struct error *err)
     _cleanup_free_ char *token = config_get(config, "core.dcos_acs_token");
     _cleanup_free_ char *verify = config_get(config, "core.ssl_verify");
     _cleanup_free_ char *timeout = config_get(config, "core.timeout");
-    int64_t seconds = TIMEOUT_DEFAULT_S;
-    if (timeout) {
-        r = config_check("core.timeout", timeout, err);
-        if (r < 0)
-            return r;
-        parse_i64(str_of(timeout), &seconds);
-        if (seconds < 0 || seconds > INT32_MAX)
-            seconds = 0;
-    }
-    const char *insecure = getenv("DCOS_TLS_INSECURE");
-    bool check = !(verify && is_false(verify)) && !(insecure && *insecure);
-    const char *ca_path = verify && strchr(verify, '/') ? verify : NULL;
-    if (!check || ca_path) {
-        r = tls_context_new_client(ca_path, check, &c->tls, err);
-        if (r < 0)
-            return error_prefix(err, r, "core.ssl_verify");
-    }
-    c->http = requester_new(
-        &(struct requester_options){.user_agent = "dcos-cli/" DCOS_VERSION " linux",
-            .token = token,
-            .tls = c->tls,
-            .timeout_us = seconds * USEC_PER_SEC,
-            .trace = c->verbosity >= 2});
-    return 0;
+    const struct cli_connection how = {token, verify, timeout};
+    return cli_connect(c, &how, err);
+}
+
+int cli_send_raw(struct cli *c, const struct request *req, struct reply *ret, struct error *err)
+{
+    int r = c->http ? 0 : connect_by_settings(c, err);
+    return r < 0 ? r : requester_send(c->http, req, ret, err);
 }
 
 int cli_base_url(struct cli *c, const char *direct, const char *suffix, char **ret,
@@ -97,9 +122,13 @@ int cli_base_url(struct cli *c, const char *direct, const char *suffix, char **r
         free(url);
         if (direct)
             return error_set(err, -ENOENT,
-                "no cluster is known; run 'dcos config set core.dcos_url URL' (or set %s)", direct);
-        return error_set(
-            err, -ENOENT, "no cluster is known; run 'dcos config set core.dcos_url URL'");
+                "no cluster is known; run 'dcos cluster setup URL', or 'dcos config set "
+                "core.dcos_url URL' (or set "
+                "%s)",
+                direct);
+        return error_set(err, -ENOENT,
+            "no cluster is known; run 'dcos cluster setup URL', or 'dcos config set core.dcos_url "
+            "URL'");
     }
     if (!strstr(url, "://")) {
         char *full = xasprintf("%s%s", is_direct ? "http://" : "https://", url);
@@ -119,7 +148,7 @@ int cli_base_url(struct cli *c, const char *direct, const char *suffix, char **r
 int cli_send(struct cli *c, const char *what, const struct request *req, struct reply *ret,
     struct error *err)
 {
-    int r = c->http ? 0 : connect_to(c, err);
+    int r = c->http ? 0 : connect_by_settings(c, err);
     if (r < 0)
         return r;
     struct error why = ERROR_INIT;

@@ -18,6 +18,16 @@ struct cli {
 };
 
 void cli_done(struct cli *c);
+/* How to talk to a cluster. Strings may be NULL. */
+struct cli_connection {
+    const char *token;
+    const char *verify;  /* as core.ssl_verify has it */
+    const char *timeout; /* as core.timeout has it */
+};
+/* The requester of the following calls, instead of the one that the settings would give. */
+int cli_connect(struct cli *c, const struct cli_connection *how, struct error *err);
+/* The same with the settings of a cluster that need not be the current one. */
+int cli_connect_to(struct cli *c, const struct known_cluster *k, struct error *err);
 static inline struct cli *cli_of(const struct invocation *inv)
 {
     return inv->app;
@@ -32,6 +42,8 @@ int cli_base_url(struct cli *c, const char *direct, const char *suffix, char **r
  * errors here, other statuses are left to the caller. `what` names the service: "Marathon". */
 int cli_send(struct cli *c, const char *what, const struct request *req, struct reply *ret,
     struct error *err);
+/* requester_send without any reading of the status; c->http is made when needed. */
+int cli_send_raw(struct cli *c, const struct request *req, struct reply *ret, struct error *err);
 /* GET that must answer 200 and JSON. */
 int cli_get_json(struct cli *c, const char *what, const char *url, json_t **ret, struct error *err);
 int cli_parse_reply(const char *what, const struct reply *reply, json_t **ret, struct error *err);
@@ -42,7 +54,10 @@ int cli_read_json(struct cli *c, const char *resource, json_t **ret, struct erro
 void print_table(struct table *t);
 
 /* Command groups, one file each. */
-extern const struct command command_config, command_marathon, command_node, command_task;
+extern const struct command command_auth, command_cluster, command_config, command_marathon,
+    command_node, command_security, command_service, command_task;
+extern const struct command command_node_drain, command_node_deactivate, command_node_reactivate,
+    command_node_decommission; /* cmd_node_state.c */
 extern const struct command command_marathon_app, command_marathon_debug,
     command_marathon_deployment, command_marathon_group, command_marathon_task;
 

@@ -1,4 +1,4 @@
-/* dcos node list|ls */
+/* dcos node list|ls, and what cmd_node_state.c has */
 
 #include <errno.h>
 #include <stdio.h>
@@ -256,14 +256,15 @@ static const struct option_spec bare_options[] = {
         .hidden = true},
     {"json", 0, OPTION_BOOL, "Print in JSON format", .hidden = true}};
 
-static const struct command *const children[] = {
+static const struct command *const children[] = {&command_node_deactivate,
+    &command_node_decommission, &command_node_drain,
     COMMAND(.name = "list", .summary = "Show all nodes in the cluster", OPTIONS(list_options),
         .run = run_list),
     COMMAND(.name = "ls", .summary = "Show all nodes in the cluster", OPTIONS(list_options),
         .hidden = true, .run = run_list),
-};
+    &command_node_reactivate};
 const struct command command_node = {.name = "node",
-    .summary = "View DC/OS node information",
+    .summary = "View DC/OS node information, and take nodes out of service",
     OPTIONS(bare_options),
     CHILDREN(children),
     .run = run_bare};

@@ -1,13 +1,10 @@
 #include "cli/config.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -44,130 +41,51 @@ const struct config_key *config_key_find(const char *name)
 
 /* ---- which file ---- */
 
-static int find_dir(char **ret, struct error *err)
+int config_open(const char *path, struct config *ret, struct error *err)
 {
-    const char *dir = getenv("DCOS_DIR");
-    if (dir && *dir) {
-        char *absolute = realpath(dir, NULL);
-        _cleanup_free_ char *cwd = NULL;
-        if (!absolute && dir[0] != '/')
-            cwd = getcwd(NULL, 0);
-        *ret = absolute ?: cwd ? path_join(cwd, dir) : xstrdup(dir);
-        return 0;
-    }
-    const char *home = getenv("HOME");
-    if (!home || !*home) {
-        struct passwd *pw = getpwuid(getuid());
-        home = pw ? pw->pw_dir : NULL;
-    }
-    if (!home)
-        return error_set(
-            err, -ENOENT, "cannot tell your home directory; set DCOS_DIR to a folder for settings");
-    *ret = path_join(home, ".dcos");
-    return 0;
-}
-
-static int read_toml(const char *path, struct toml *ret, struct error *err)
-{
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    struct error why = ERROR_INIT;
-    int r = file_read(path, TOML_SIZE_MAX, &text, &why);
-    if (r == -ENOENT || r == -ENOTDIR)
-        return 0;
+    struct config c = {.path = xstrdup(path)};
+    int r = settings_read(path, &c.toml, err);
     if (r < 0)
-        return error_set(err, r, "%s", why.msg);
-    r = toml_parse(buf_str(&text), ret, err);
-    return r < 0 ? error_prefix(err, r, "%s", path) : 0;
+        config_done(&c);
+    else
+        *ret = c;
+    return r;
 }
 
-struct candidate {
-    char *id;
-    bool attached, named;
-};
-
-/* Chooses between the clusters that are set up; *ret stays NULL when there are none. */
-static int find_cluster(const char *dir, char **ret, struct error *err)
+/* The file of the current cluster, or *ret stays NULL where none is set up. */
+static int find_cluster(char **ret, struct error *err)
 {
-    _cleanup_free_ char *base = path_join(dir, "clusters");
     const char *wanted = getenv("DCOS_CLUSTER");
-    if (wanted && !*wanted)
-        wanted = NULL;
-    DIR *d = opendir(base);
-    if (!d && !wanted)
-        return 0;
-    if (!d)
-        return error_set(
-            err, -ENOENT, "no match found: no cluster '%s' is set up in %s", wanted, dir);
-    VEC(struct candidate) found = {0};
-    for (struct dirent *e; (e = readdir(d));) {
-        _cleanup_free_ char *path = path_join(base, e->d_name);
-        struct stat st;
-        if (e->d_name[0] == '.' || stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
-            continue;
-        _cleanup_free_ char *attached = path_join(path, "attached");
-        struct candidate c = {.id = xstrdup(e->d_name), .attached = path_exists(attached)};
-        if (wanted) {
-            _cleanup_free_ char *file = path_join(path, "dcos.toml");
-            struct toml toml = {0};
-            if (streq(wanted, e->d_name))
-                c.named = true;
-            else if (read_toml(file, &toml, NULL) == 0 && toml_get(&toml, "cluster.name"))
-                c.named = streq(toml_get(&toml, "cluster.name")->value, wanted);
-            toml_done(&toml);
-        }
-        vec_push(&found, c);
+    struct clusters all;
+    int r = clusters_load(&all, err);
+    if (r < 0)
+        return r;
+    if (all.items.n > 0 || (wanted && *wanted)) {
+        ssize_t i = clusters_current(&all, err);
+        if (i < 0)
+            r = (int)i;
+        else
+            *ret = xstrdup(all.items.items[i].path);
     }
-    closedir(d);
-    size_t n = 0, at = 0;
-    for (size_t i = 0; i < found.n; i++) {
-        bool fits = wanted ? found.items[i].named : found.n == 1 || found.items[i].attached;
-        if (fits) {
-            n++;
-            at = i;
-        }
-    }
-    int r = 0;
-    if (n == 1)
-        *ret = xstrdup(found.items[at].id);
-    else if (wanted)
-        r = error_set(err, -ENOENT, "%s: DCOS_CLUSTER is '%s'",
-            n ? "multiple matches found" : "no match found", wanted);
-    else if (n > 1)
-        r = error_set(err, -EINVAL,
-            "multiple clusters are attached; name one in DCOS_CLUSTER (they are in %s)", base);
-    else if (found.n > 0)
-        r = error_set(err, -ENOENT,
-            "no cluster is attached; name one in DCOS_CLUSTER (they are in %s)", base);
-    VEC_FOREACH (c, &found)
-        free(c->id);
-    vec_done(&found);
+    clusters_done(&all);
     return r;
 }
 
 int config_load(struct config *ret, struct error *err)
 {
-    struct config c = {0};
-    _cleanup_free_ char *cluster = NULL;
-    int r = find_dir(&c.dir, err);
+    _cleanup_free_ char *path = NULL, *dir = NULL;
     const char *file = getenv("DCOS_CONFIG");
-    if (r == 0 && file && *file)
-        c.path = xstrdup(file);
-    else if (r == 0 && (r = find_cluster(c.dir, &cluster, err)) == 0)
-        c.path = cluster ? path_join(c.dir, "clusters", cluster, "dcos.toml")
-                         : path_join(c.dir, "dcos.toml");
-    if (r == 0)
-        r = read_toml(c.path, &c.toml, err);
-    if (r < 0) {
-        config_done(&c);
-        return r;
-    }
-    *ret = c;
-    return 0;
+    int r = 0;
+    if (file && *file)
+        return config_open(file, ret, err);
+    r = find_cluster(&path, err);
+    if (r == 0 && !path && (r = clusters_dir(&dir, err)) == 0)
+        path = path_join(dir, "dcos.toml");
+    return r < 0 ? r : config_open(path, ret, err);
 }
 
 void config_done(struct config *c)
 {
-    free(c->dir);
     free(c->path);
     toml_done(&c->toml);
     *c = (struct config){0};
@@ -250,7 +168,7 @@ int config_check(const char *name, const char *value, struct error *err)
     }
 }
 
-static int save(const struct config *c, struct error *err)
+int config_save(const struct config *c, struct error *err)
 {
     _cleanup_free_ char *dir = xstrdup(c->path);
     char *slash = strrchr(dir, '/');
@@ -281,14 +199,19 @@ int config_set(struct config *c, const char *name, const char *value, struct err
         r = config_check(name, value, err);
     if (r < 0)
         return r;
-    const struct config_key *key = config_key_find(name);
     if (streq(name, "core.dcos_url"))
         toml_unset(&c->toml, "core.dcos_acs_token");
+    config_put(c, name, value);
+    return config_save(c, err);
+}
+
+void config_put(struct config *c, const char *name, const char *value)
+{
+    const struct config_key *key = config_key_find(name);
     bool bare = key &&
                 (key->type == CONFIG_I64 ||
                     (key->type == CONFIG_BOOL && (streq(value, "true") || streq(value, "false"))));
     toml_set(&c->toml, name, value, bare);
-    return save(c, err);
 }
 
 int config_unset(struct config *c, const char *name, struct error *err)
@@ -300,5 +223,5 @@ int config_unset(struct config *c, const char *name, struct error *err)
         toml_unset(&c->toml, "core.dcos_acs_token");
     if (!toml_unset(&c->toml, name))
         return error_set(err, -ENOENT, "'%s' is not set in %s", name, c->path);
-    return save(c, err);
+    return config_save(c, err);
 }

@@ -5,18 +5,16 @@
  * Where the CLI finds its cluster: one dcos.toml, chosen like this.
  *
  *   1. DCOS_CONFIG names the file.
- *   2. $DCOS_DIR (else ~/.dcos)/clusters/<id>/dcos.toml: the one that DCOS_CLUSTER names by id or
- *      by cluster.name, else the only one, else the one with an `attached` file.
+ *   2. $DCOS_DIR (else ~/.dcos)/clusters/<id>/dcos.toml of the current cluster (clusters.h).
  *   3. $DCOS_DIR/dcos.toml when no cluster is set up.
  *
  * Variables of the environment come before the file: DCOS_URL, DCOS_ACS_TOKEN, DCOS_SSL_VERIFY and
  * so on for core.*, DCOS_<SECTION>_<KEY> for the others.
  */
 
-#include "cli/toml.h"
+#include "cli/clusters.h"
 
 struct config {
-    char *dir;  /* DCOS_DIR */
     char *path; /* of dcos.toml, which need not exist */
     struct toml toml;
 };
@@ -30,6 +28,8 @@ extern const size_t config_n_keys;
 const struct config_key *config_key_find(const char *name); /* NULL when not known */
 
 int config_load(struct config *ret, struct error *err);
+/* The settings of one file, without looking for a cluster; `path` is copied. */
+int config_open(const char *path, struct config *ret, struct error *err);
 void config_done(struct config *c);
 /* Value in force, to be freed; NULL when there is none. */
 char *config_get(const struct config *c, const char *name);
@@ -37,7 +37,10 @@ char *config_get(const struct config *c, const char *name);
 const char *config_env(const char *name, char *variable, size_t size);
 /* Check the value's type; -EINVAL. */
 int config_check(const char *name, const char *value, struct error *err);
-/* Change and write the file (0600). */
+/* Sets without writing, and writes (0600, its folder 0755). */
+void config_put(struct config *c, const char *name, const char *value);
+int config_save(const struct config *c, struct error *err);
+/* Change and write the file. */
 int config_set(struct config *c, const char *name, const char *value, struct error *err);
 int config_unset(struct config *c, const char *name, struct error *err);
 

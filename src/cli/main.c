@@ -1,10 +1,15 @@
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <signal.h>
 
 #include "base/parse.h"
+#include "base/clock.h"
 #include "cli/cli.h"
+#include "console/completion.h"
+
+enum { VERSION_TIMEOUT_S = 3 };
 
 /* Flags before the first command; parsing stops at anything else. */
 struct globals {
@@ -55,10 +60,25 @@ static const struct option_spec root_options[] = {
     {"verbose", 'v', OPTION_BOOL, "Output verbosity: -v, or -vv for every request"},
 };
 
-static const struct command *const children[] = {
-    &command_config, &command_marathon, &command_node, &command_task};
+static int run_completion(const struct invocation *inv, struct error *err);
+
+static const struct command *const children[] = {&command_auth, &command_cluster, &command_config,
+    &command_marathon, &command_node, &command_security, &command_service, &command_task,
+    COMMAND(.name = "completion", .arguments = "<shell>",
+        .summary = "Print a completion script for bash or zsh", .min_args = 1, .max_args = 1,
+        .hidden = true, .run = run_completion)};
 static const struct command root = {
     .name = "dcos", .lenient = true, CHILDREN(children), OPTIONS(root_options)};
+
+static int run_completion(const struct invocation *inv, struct error *err)
+{
+    _cleanup_buf_ struct buf script = BUF_INIT;
+    if (!streq(inv->args[0], "bash") && !streq(inv->args[0], "zsh"))
+        return error_set(err, -EINVAL, "invalid shell '%s' given", inv->args[0]);
+    command_completion(&root, &script);
+    fwrite(script.p, 1, script.n, stdout);
+    return 0;
+}
 
 static void print_version(struct cli *cli)
 {
@@ -71,7 +91,12 @@ static void print_version(struct cli *cli)
     if (cli_base_url(cli, NULL, "/dcos-metadata/dcos-version.json", &base, NULL, NULL) < 0)
         return;
     json_t *json = NULL;
-    int r = cli_get_json(cli, "the cluster", base, &json, NULL);
+    struct reply reply = {0};
+    const struct request req = {.url = base, .timeout_us = VERSION_TIMEOUT_S * USEC_PER_SEC};
+    int r = cli_send(cli, "the cluster", &req, &reply, NULL);
+    if (r == 0)
+        r = reply.status == 200 ? cli_parse_reply("the cluster", &reply, &json, NULL) : -EPROTO;
+    reply_done(&reply);
     for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
         printf("%s=%s\n", lines[i].label, r < 0 ? "N/A" : json_str_at(json, lines[i].key, "N/A"));
     json_decref(json);

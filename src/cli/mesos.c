@@ -23,6 +23,20 @@ int mesos_state(struct cli *c, json_t **ret, struct error *err)
     return mesos_get(c, "/state", ret, err);
 }
 
+int mesos_call(struct cli *c, const json_t *call, struct reply *ret, struct error *err)
+{
+    _cleanup_free_ char *base = NULL;
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    int r = cli_base_url(c, "core.mesos_master_url", "/mesos", &base, NULL, err);
+    if (r < 0)
+        return r;
+    _cleanup_free_ char *url = xasprintf("%s/api/v1", base);
+    json_dump(call, &text);
+    return cli_send(c, "the Mesos master",
+        &(struct request){.method = "POST", .url = url, .body = text.p, .body_n = text.n}, ret,
+        err);
+}
+
 const json_t *mesos_agent(const json_t *state, const char *id)
 {
     const json_t *agents = json_at(state, "slaves");

@@ -10,6 +10,9 @@ int mesos_state(struct cli *c, json_t **ret, struct error *err);
 /* GET of another path of the master ("/state-summary"). */
 int mesos_get(struct cli *c, const char *path, json_t **ret, struct error *err);
 
+/* POST of a v1 operator call; its status is left to the caller. */
+int mesos_call(struct cli *c, const json_t *call, struct reply *ret, struct error *err);
+
 /* Agent of the state by id, or NULL. */
 const json_t *mesos_agent(const json_t *state, const char *id);
 /* Region or zone of an agent or master, or `fallback`. `part` is "region" or "zone". */

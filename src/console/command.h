@@ -43,7 +43,8 @@ struct command {
     unsigned min_args, max_args; /* positional arguments; max UINT_MAX = any number */
     const struct command *const *children;
     size_t n_children;
-    command_run run; /* of a group: when no child is named; NULL prints the help */
+    command_run run;   /* of a group: when no child is named; NULL prints the help */
+    const char *words; /* shell command that prints what its arguments can be, for completion */
     bool hidden;
     bool usage_on_stderr; /* group: where usage goes after an unknown child */
     bool lenient;         /* group: an unknown child prints the help and succeeds */

@@ -58,6 +58,7 @@ void requester_free(struct requester *q)
 void reply_done(struct reply *r)
 {
     buf_done(&r->body);
+    free(r->url);
     *r = (struct reply){0};
 }
 
@@ -89,6 +90,8 @@ static void on_response(struct http_call *call, const struct http_response *res,
     copy_header(res, "Content-Type", x->reply->content_type, sizeof(x->reply->content_type));
     copy_header(
         res, "Marathon-Deployment-Id", x->reply->deployment_id, sizeof(x->reply->deployment_id));
+    copy_header(
+        res, "WWW-Authenticate", x->reply->www_authenticate, sizeof(x->reply->www_authenticate));
     struct str location = http_headers_get(&res->headers, "Location");
     if (location.n)
         x->location = str_dup(location);
@@ -132,10 +135,21 @@ static bool is_textual(const char *type)
            strstr(type, "+json");
 }
 
-static int exchange_run(struct requester *q, const struct request *req, const char *method,
-    const char *url_text, const void *body, size_t body_n, struct reply *reply, char **ret_location,
-    struct error *err)
+/* What changes from hop to hop. */
+struct hop {
+    const char *method, *url;
+    const char *authorization; /* NULL = none */
+    const void *body;
+    size_t body_n;
+};
+
+static int exchange_run(struct requester *q, const struct request *req, const struct hop *hop,
+    struct reply *reply, char **ret_location, struct error *err)
 {
+    const char *method = hop->method, *url_text = hop->url;
+    const void *body = hop->body;
+    size_t body_n = hop->body_n;
+    int64_t timeout_us = req->timeout_us ?: q->timeout_us;
     struct http_url url;
     int r = http_url_parse(str_of(url_text), &url, err);
     if (r < 0)
@@ -147,8 +161,8 @@ static int exchange_run(struct requester *q, const struct request *req, const ch
     headers[n++] = (struct http_header){STR("Accept"), str_of(req->accept ?: "application/json")};
     if (q->user_agent)
         headers[n++] = (struct http_header){STR("User-Agent"), str_of(q->user_agent)};
-    if (q->authorization)
-        headers[n++] = (struct http_header){STR("Authorization"), str_of(q->authorization)};
+    if (hop->authorization)
+        headers[n++] = (struct http_header){STR("Authorization"), str_of(hop->authorization)};
     if (body_n)
         headers[n++] = (struct http_header){
             STR("Content-Type"), str_of(req->content_type ?: "application/json")};
@@ -171,12 +185,12 @@ static int exchange_run(struct requester *q, const struct request *req, const ch
         .body = body,
         .body_n = body_n,
         .connect_timeout_us = 10 * USEC_PER_SEC,
-        .head_timeout_us = q->timeout_us ? q->timeout_us : INT64_C(86400) * USEC_PER_SEC};
+        .head_timeout_us = timeout_us ? timeout_us : INT64_C(86400) * USEC_PER_SEC};
     static const struct http_call_handlers handlers = {
         .on_response = on_response, .on_data = on_data, .on_done = on_done};
     x.call = http_call_start(q->client, &options, &handlers, &x);
-    if (q->timeout_us)
-        timer_start(&x.timer, q->timeout_us);
+    if (timeout_us)
+        timer_start(&x.timer, timeout_us);
     while (!x.done)
         loop_run(q->loop);
     timer_stop(&x.timer);
@@ -190,7 +204,7 @@ static int exchange_run(struct requester *q, const struct request *req, const ch
     }
     if (x.timed_out)
         return error_set(err, -ETIMEDOUT, "%s:%u did not answer within %lld seconds", host,
-            url.port, (long long)(q->timeout_us / USEC_PER_SEC));
+            url.port, (long long)(timeout_us / USEC_PER_SEC));
     if (x.too_large)
         return error_set(err, -EFBIG, "the answer of %s:%u is larger than %d MB", host, url.port,
             REPLY_BODY_MAX >> 20);
@@ -232,14 +246,16 @@ int requester_send(
     struct requester *q, const struct request *req, struct reply *ret, struct error *err)
 {
     _cleanup_free_ char *url = xstrdup(req->url);
-    const char *method = req->method ?: "GET";
-    const void *body = req->body;
-    size_t body_n = req->body_n;
-    _cleanup_free_ char *authorization = NULL;
+    _cleanup_free_ char *own = req->token && *req->token ? xasprintf("token=%s", req->token) : NULL;
+    struct hop hop = {.method = req->method ?: "GET",
+        .authorization = req->token ? own : q->authorization,
+        .body = req->body,
+        .body_n = req->body_n};
     int r = 0;
     for (int hops = 0;; hops++) {
         _cleanup_free_ char *location = NULL;
-        r = exchange_run(q, req, method, url, body, body_n, ret, &location, err);
+        hop.url = url;
+        r = exchange_run(q, req, &hop, ret, &location, err);
         int status = ret->status;
         bool redirect = status == 301 || status == 302 || status == 303 || status == 307 ||
                         status == 308;
@@ -252,18 +268,18 @@ int requester_send(
         char *next = resolve(url, location);
         if (!next)
             break;
-        if (q->authorization && !same_origin(url, next))
-            authorization = TAKE_PTR(q->authorization);
-        if (status < 307 && !streq(method, "GET") && !streq(method, "HEAD")) {
-            method = "GET";
-            body = NULL;
-            body_n = 0;
+        if (!same_origin(url, next))
+            hop.authorization = NULL;
+        if (status < 307 && !streq(hop.method, "GET") && !streq(hop.method, "HEAD")) {
+            hop.method = "GET";
+            hop.body = NULL;
+            hop.body_n = 0;
         }
         free(url);
         url = next;
     }
-    if (authorization)
-        q->authorization = TAKE_PTR(authorization);
+    if (r == 0)
+        ret->url = TAKE_PTR(url);
     return r;
 }
 

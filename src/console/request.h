@@ -35,6 +35,8 @@ struct request {
      * is set on such an answer. */
     bool (*on_data)(const char *p, size_t n, void *userdata);
     void *userdata;
+    const char *token;  /* instead of the requester's; "" = none is sent */
+    int64_t timeout_us; /* instead of the requester's; 0 = that one */
 };
 
 enum { REPLY_BODY_MAX = 512 * 1024 * 1024, REDIRECTS_MAX = 10 };
@@ -43,7 +45,9 @@ struct reply {
     int status;
     struct buf body;
     char content_type[128];
-    char deployment_id[64]; /* header Marathon-Deployment-Id */
+    char deployment_id[64];     /* header Marathon-Deployment-Id */
+    char www_authenticate[128]; /* header WWW-Authenticate */
+    char *url;                  /* that answered, after redirects */
 };
 
 void reply_done(struct reply *r);

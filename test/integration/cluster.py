@@ -25,6 +25,7 @@ def binary(name):
         "dcos-executor": "executor",
         "dcos-https-check": "executor",
         "dcos-fetcher": "fetcher",
+        "dcos-iam": "iam",
         "dcos": "cli",
         "minidcos": "minidcos",
     }
@@ -197,6 +198,23 @@ class Cluster:
             **flags,
         }
         return self._add(Daemon(name, "dcos-marathon", flags, self.folder), start)
+
+    def iam(self, name="iam", start=True, superuser="admin", password="secret", **flags):
+        """The identity service with a first user."""
+        hashed = subprocess.run(["openssl", "passwd", "-6", "-stdin"], input=password, text=True, check=True,
+                                capture_output=True).stdout.strip()
+        path = os.path.join(self.folder, name + ".hash")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as f:
+            f.write(hashed)
+        flags = {
+            "ip": "127.0.0.1",
+            "port": 0,
+            "work_dir": os.path.join(self.folder, name),
+            "superuser_username": superuser,
+            "superuser_password_hash_file": path,
+            **flags,
+        }
+        return self._add(Daemon(name, "dcos-iam", flags, self.folder), start)
 
     def launcher_dir(self):
         """One folder with the agent's helper programs, as an installation has it."""
