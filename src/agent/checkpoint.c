@@ -115,6 +115,10 @@ static void pack_task(const struct agent_task *t, struct buf *out)
     SET_BYTES(r, status, t->status);
     SET(r, kill_pending, t->kill_pending);
     SET_BYTES(r, kill_policy, t->kill_policy);
+    if (t->group) {
+        SET(r, group, t->group);
+        SET(r, group_size, (uint32_t)t->group_size);
+    }
     wire_pack(&r.base, out);
 }
 
@@ -381,6 +385,8 @@ static int restore_task(struct agent_core *core, uint64_t serial, struct arena *
     agent_bytes_set(&t->status, record->status.data, record->status.len);
     t->kill_pending = record->kill_pending;
     agent_bytes_set(&t->kill_policy, record->kill_policy.data, record->kill_policy.len);
+    t->group = record->group;
+    t->group_size = record->group_size;
     return 0;
 }
 

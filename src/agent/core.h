@@ -37,6 +37,7 @@ enum {
     AGENT_UUID_SIZE = 16,
     AGENT_RECORD_MAX = 500 * 1024,           /* bytes of one record in agent.db */
     AGENT_STATUS_MAX = 256 * 1024,           /* bytes of a status update */
+    AGENT_GROUP_MAX = 4 * 1024 * 1024,       /* bytes of a task group's descriptions */
     AGENT_TASKS_MAX = 100 * 1000,            /* tasks known at once; more are refused */
     AGENT_OPERATIONS_MAX = 10 * 1000,        /* not acknowledged; more fail */
     AGENT_STREAM_PENDING_MAX = 1000,         /* unacknowledged updates kept per task */
@@ -138,6 +139,7 @@ struct agent_executor {
     char *container_id;
     struct agent_bytes info; /* mesos.v1.ExecutorInfo */
     bool command;            /* ours, for one command task */
+    bool pod;                /* ours, for task groups (type DEFAULT) */
     enum agent_executor_state state;
     bool connected;      /* has a stream */
     uint64_t connection; /* number of its newest stream */
@@ -165,6 +167,8 @@ struct agent_executor {
 
 struct agent_task {
     struct agent_record record;
+    uint64_t group;    /* serial of the first task of its group, 0 = none */
+    size_t group_size; /* tasks that the group came with */
     struct agent_framework *framework;
     struct agent_executor *executor;
     char *id;
@@ -430,6 +434,11 @@ struct agent_limits {
     int64_t cpu_limit_milli, mem_limit_milli; /* 0 = none, < 0 = unlimited */
     bool cpus_revocable;                      /* some of the cpus may be wanted back any time */
 };
+/* dcos-executor, which reports faithfully what it was given. */
+static inline bool agent_executor_ours(const struct agent_executor *e)
+{
+    return e->command || e->pod;
+}
 /* Of an executor with the tasks it has. */
 void agent_executor_limits(const struct agent_executor *executor, struct agent_limits *ret);
 struct agent_operation *agent_core_operation(

@@ -182,8 +182,9 @@ static void settle_undelivered(struct agent_core *core, struct agent_executor *e
         if (t->phase != AGENT_TASK_LAUNCHED || t->state != TASK_STATE(STAGING) ||
             lists_task(subscribe, t->id))
             continue;
-        if (e->command && t->info.n) {
-            /* Our own executor reports faithfully what it was given, so this can be repeated. */
+        if (agent_executor_ours(e) && t->info.n) {
+            /* Our own executor reports faithfully what it was given, so this can be repeated. A
+             * group goes in one event: either all of its tasks arrived or none. */
             t->phase = AGENT_TASK_QUEUED;
             agent_record_dirty(core, &t->record);
             continue;

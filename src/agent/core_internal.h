@@ -80,7 +80,13 @@ struct agent_update *agent_stream_append(struct agent_core *core, struct agent_s
 
 /* ---- core_task.c ---- */
 void agent_core_run_task(struct agent_core *core, const Dcos__Internal__RunTask *r);
-void agent_core_run_task_group(struct agent_core *core, const Dcos__Internal__RunTaskGroup *r);
+/* Why the agent cannot have such a container, or NULL. A nested one may have volumes of its parent.
+ */
+const char *agent_container_fault(const Mesos__V1__ContainerInfo *container, bool nested);
+const char *agent_task_size_fault(const struct agent_core *core, const Mesos__V1__TaskInfo *task);
+/* A new executor, with a container id drawn for it. */
+struct agent_executor *agent_executor_make(
+    struct agent_core *core, struct agent_framework *f, const Mesos__V1__ExecutorInfo *info);
 void agent_core_kill_task(struct agent_core *core, const Dcos__Internal__KillTask *k);
 /* By whatever way its phase asks for; `policy` may be NULL. */
 void agent_task_kill(
@@ -89,6 +95,11 @@ void agent_core_reconcile(struct agent_core *core, const Dcos__Internal__Reconci
 void agent_executor_deliver(struct agent_core *core, struct agent_executor *e);
 /* At once, or when its volumes are there. */
 void agent_executor_launch(struct agent_core *core, struct agent_executor *e);
+
+/* ---- core_group.c: task groups ---- */
+void agent_core_run_task_group(struct agent_core *core, const Dcos__Internal__RunTaskGroup *r);
+/* After a restart: drops groups that were not taken as a whole. */
+void agent_groups_start(struct agent_core *core, struct agent_executor *e);
 
 /* ---- core_executor.c ---- */
 void agent_executor_shutdown(struct agent_core *core, struct agent_executor *e);

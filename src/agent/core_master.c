@@ -68,6 +68,7 @@ int agent_core_start(struct agent_core *core, const struct agent_now *now, struc
             if (!e->destroying)
                 agent_core_timer_start(core, &e->timer, e->shutdown_grace_us);
         } else {
+            agent_groups_start(core, e);
             waiting = true;
         }
     }

@@ -133,6 +133,7 @@ struct agent_executor *agent_executor_add(struct agent_core *core, struct agent_
         e->shutdown_grace_us = info->shutdown_grace_period->nanoseconds / NSEC_PER_USEC;
     agent_resources_sum(info->resources, info->n_resources, &e->cpus_milli, &e->mem_milli);
     e->fenced = agent_labels_fence(info->labels);
+    e->pod = info->has_type && info->type == MESOS__V1__EXECUTOR_INFO__TYPE__DEFAULT;
     list_init(&e->tasks);
     list_init(&e->completed_tasks);
     list_init(&e->node);

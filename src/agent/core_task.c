@@ -87,7 +87,7 @@ static Mesos__V1__ExecutorInfo *command_executor_info(struct agent_core *core, s
     return info;
 }
 
-static const char *volume_fault(const Mesos__V1__Volume *v)
+static const char *volume_fault(const Mesos__V1__Volume *v, bool nested)
 {
     const Mesos__V1__Volume__Source *s = v->source;
     if (v->image)
@@ -105,10 +105,35 @@ static const char *volume_fault(const Mesos__V1__Volume *v)
     }
     if (!s->sandbox_path)
         return "This agent mounts volumes of type HOST_PATH and SANDBOX_PATH only";
-    if (s->sandbox_path->type == MESOS__V1__VOLUME__SOURCE__SANDBOX_PATH__TYPE__PARENT)
+    if (!nested && s->sandbox_path->type == MESOS__V1__VOLUME__SOURCE__SANDBOX_PATH__TYPE__PARENT)
         return "A SANDBOX_PATH volume of type PARENT needs a parent container";
     if (!s->sandbox_path->path || s->sandbox_path->path[0] == '/')
         return "The path of a SANDBOX_PATH volume must be relative";
+    return NULL;
+}
+
+const char *agent_container_fault(const Mesos__V1__ContainerInfo *container, bool nested)
+{
+    if (container && container->type == MESOS__V1__CONTAINER_INFO__TYPE__DOCKER)
+        return "This agent has no Docker containerizer";
+    if (container && container->mesos && container->mesos->image)
+        return "This agent does not run container images";
+    for (size_t i = 0; container && i < container->n_volumes; i++) {
+        const char *fault = volume_fault(container->volumes[i], nested);
+        if (fault)
+            return fault;
+    }
+    return NULL;
+}
+
+const char *agent_task_size_fault(const struct agent_core *core, const Mesos__V1__TaskInfo *task)
+{
+    size_t size = protobuf_c_message_get_packed_size(&task->base);
+    /* It is kept twice: as description and as the task that the master is told of. */
+    if (size > AGENT_RECORD_MAX / 2)
+        return "The task's description is too large for this agent";
+    if (core->n_tasks >= AGENT_TASKS_MAX)
+        return "This agent has too many tasks";
     return NULL;
 }
 
@@ -123,25 +148,30 @@ static const char *description_fault(struct agent_core *core, const Mesos__V1__T
     } else if (!task->command) {
         return "The task has neither a command nor an executor";
     }
-    size_t size = protobuf_c_message_get_packed_size(&task->base);
-    /* It is kept twice: as description and as the task that the master is told of. */
-    if (size > AGENT_RECORD_MAX / 2)
-        return "The task's description is too large for this agent";
-    if (core->n_tasks >= AGENT_TASKS_MAX)
-        return "This agent has too many tasks";
+    const char *fault = agent_task_size_fault(core, task);
     const Mesos__V1__ContainerInfo *container = task->container  ? task->container
                                                 : task->executor ? task->executor->container
                                                                  : NULL;
-    if (container && container->type == MESOS__V1__CONTAINER_INFO__TYPE__DOCKER)
-        return "This agent has no Docker containerizer";
-    if (container && container->mesos && container->mesos->image)
-        return "This agent does not run container images";
-    for (size_t i = 0; container && i < container->n_volumes; i++) {
-        const char *fault = volume_fault(container->volumes[i]);
-        if (fault)
-            return fault;
+    return fault ? fault : agent_container_fault(container, false);
+}
+
+struct agent_executor *agent_executor_make(
+    struct agent_core *core, struct agent_framework *f, const Mesos__V1__ExecutorInfo *given)
+{
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    Mesos__V1__ExecutorInfo *info = (Mesos__V1__ExecutorInfo *)wire_clone(&given->base, &arena);
+    if (!info->framework_id) {
+        info->framework_id = arena_new(&arena, Mesos__V1__FrameworkID);
+        mesos__v1__framework_id__init(info->framework_id);
     }
-    return NULL;
+    info->framework_id->value = f->id;
+    uint8_t uuid[AGENT_UUID_SIZE];
+    char container_id[UUID_TEXT_SIZE];
+    agent_core_uuid(core, uuid);
+    uuid_format(uuid, container_id);
+    struct agent_executor *e = agent_executor_add(core, f, info, container_id);
+    agent_record_dirty(core, &e->record);
+    return e;
 }
 
 void agent_core_run_task(struct agent_core *core, const Dcos__Internal__RunTask *r)
@@ -190,7 +220,7 @@ void agent_core_run_task(struct agent_core *core, const Dcos__Internal__RunTask 
         return;
     }
     struct agent_executor *e = map_get(&f->executors, executor_id);
-    if (e && (!custom || e->command)) {
+    if (e && (!custom || agent_executor_ours(e))) {
         refuse(core, f, r, executor_id, agent_core_lost_or(f, TASK_STATE(DROPPED)),
             STATUS_REASON(TASK_INVALID), "An executor with the task's id exists already");
         return;
@@ -209,24 +239,11 @@ void agent_core_run_task(struct agent_core *core, const Dcos__Internal__RunTask 
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     bool fresh = !e;
     if (fresh) {
-        Mesos__V1__ExecutorInfo *info;
-        if (custom) {
-            info = (Mesos__V1__ExecutorInfo *)wire_clone(&task->executor->base, &arena);
-            if (!info->framework_id) {
-                info->framework_id = arena_new(&arena, Mesos__V1__FrameworkID);
-                mesos__v1__framework_id__init(info->framework_id);
-            }
-            info->framework_id->value = f->id;
-        } else {
+        const Mesos__V1__ExecutorInfo *info = task->executor;
+        if (!custom)
             info = command_executor_info(core, &arena, f, task);
-        }
-        uint8_t uuid[AGENT_UUID_SIZE];
-        char container_id[UUID_TEXT_SIZE];
-        agent_core_uuid(core, uuid);
-        uuid_format(uuid, container_id);
-        e = agent_executor_add(core, f, info, container_id);
+        e = agent_executor_make(core, f, info);
         e->command = !custom;
-        agent_record_dirty(core, &e->record);
     }
     struct agent_task *t = agent_task_add(core, e, task->task_id->value);
     agent_task_set_info(core, t, task);
@@ -241,44 +258,6 @@ void agent_core_run_task(struct agent_core *core, const Dcos__Internal__RunTask 
     }
 }
 
-void agent_core_run_task_group(struct agent_core *core, const Dcos__Internal__RunTaskGroup *r)
-{
-    if (!r->framework || !r->framework->id || !r->framework->id->value || !r->group)
-        return;
-    struct agent_framework *f = agent_framework_get(core, r->framework->id->value);
-    if (f && f->terminating)
-        return;
-    if (!f)
-        f = agent_framework_add(core, r->framework->id->value);
-    agent_framework_set_info(f, r->framework);
-    agent_record_dirty(core, &f->record);
-    const char *executor_id = r->executor && r->executor->executor_id
-                                  ? r->executor->executor_id->value
-                                  : NULL;
-    for (size_t i = 0; i < r->group->n_tasks; i++) {
-        const Mesos__V1__TaskInfo *task = r->group->tasks[i];
-        if (!task->task_id || !task->task_id->value || agent_task_get(f, task->task_id->value))
-            continue;
-        struct agent_core_status s = {
-            .framework_id = f->id,
-            .task_id = task->task_id->value,
-            .executor_id = executor_id,
-            .state = TASK_STATE(ERROR),
-            .reason = STATUS_REASON(TASK_GROUP_INVALID),
-            .message = "This agent does not run task groups (pods)",
-        };
-        if (core->draining) {
-            s.state = agent_core_lost_or(f, TASK_STATE(DROPPED));
-            s.reason = STATUS_REASON(AGENT_DRAINING);
-            s.message = "The agent is draining";
-        }
-        agent_core_agent_update(core, &s);
-    }
-    if (r->launch_executor)
-        agent_executor_disown(core, f, executor_id);
-    agent_framework_maybe_remove(core, f);
-}
-
 void agent_executor_launch(struct agent_core *core, struct agent_executor *e)
 {
     e->held = agent_executor_waits_for_volumes(core, e);
@@ -290,6 +269,59 @@ void agent_executor_launch(struct agent_core *core, struct agent_executor *e)
     launch->container_id = xstrdup(e->container_id);
 }
 
+/* What was handed over, in whatever event. */
+static void mark_delivered(struct agent_core *core, struct agent_task *t)
+{
+    struct agent_executor *e = t->executor;
+    t->phase = AGENT_TASK_LAUNCHED;
+    agent_record_dirty(core, &t->record);
+    if (!e->delivered) {
+        e->delivered = true;
+        agent_record_dirty(core, &e->record);
+    }
+}
+
+static void deliver_task(struct agent_core *core, struct agent_task *t)
+{
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    ProtobufCMessage *info;
+    if (wire_unpack(&mesos__v1__task_info__descriptor, &arena, t->info.p, t->info.n, &info, NULL) <
+        0)
+        return;
+    Mesos__V1__Executor__Event__Launch launch = MESOS__V1__EXECUTOR__EVENT__LAUNCH__INIT;
+    launch.task = (Mesos__V1__TaskInfo *)info;
+    Mesos__V1__Executor__Event event = MESOS__V1__EXECUTOR__EVENT__INIT;
+    event.type = MESOS__V1__EXECUTOR__EVENT__TYPE__LAUNCH;
+    event.launch = &launch;
+    agent_core_to_executor(core, t->executor, &event);
+    mark_delivered(core, t);
+}
+
+/* All of the group, which waits as a whole, in one event. */
+static void deliver_group(struct agent_core *core, struct agent_executor *e, uint64_t group)
+{
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    Mesos__V1__TaskGroupInfo info = MESOS__V1__TASK_GROUP_INFO__INIT;
+    info.tasks = arena_new_array(&arena, Mesos__V1__TaskInfo *, e->n_tasks);
+    LIST_FOREACH (t, &e->tasks, struct agent_task, node) {
+        ProtobufCMessage *m;
+        if (t->group != group || t->phase != AGENT_TASK_QUEUED ||
+            wire_unpack(&mesos__v1__task_info__descriptor, &arena, t->info.p, t->info.n, &m, NULL) <
+                0)
+            continue;
+        info.tasks[info.n_tasks++] = (Mesos__V1__TaskInfo *)m;
+    }
+    Mesos__V1__Executor__Event__LaunchGroup launch = MESOS__V1__EXECUTOR__EVENT__LAUNCH_GROUP__INIT;
+    launch.task_group = &info;
+    Mesos__V1__Executor__Event event = MESOS__V1__EXECUTOR__EVENT__INIT;
+    event.type = MESOS__V1__EXECUTOR__EVENT__TYPE__LAUNCH_GROUP;
+    event.launch_group = &launch;
+    agent_core_to_executor(core, e, &event);
+    LIST_FOREACH (t, &e->tasks, struct agent_task, node)
+        if (t->group == group && t->phase == AGENT_TASK_QUEUED)
+            mark_delivered(core, t);
+}
+
 /* Hands the executor what waits for it. */
 void agent_executor_deliver(struct agent_core *core, struct agent_executor *e)
 {
@@ -298,23 +330,10 @@ void agent_executor_deliver(struct agent_core *core, struct agent_executor *e)
     LIST_FOREACH (t, &e->tasks, struct agent_task, node) {
         if (t->phase != AGENT_TASK_QUEUED)
             continue;
-        _cleanup_arena_ struct arena arena = ARENA_INIT;
-        ProtobufCMessage *info;
-        if (wire_unpack(
-                &mesos__v1__task_info__descriptor, &arena, t->info.p, t->info.n, &info, NULL) < 0)
-            continue;
-        Mesos__V1__Executor__Event__Launch launch = MESOS__V1__EXECUTOR__EVENT__LAUNCH__INIT;
-        launch.task = (Mesos__V1__TaskInfo *)info;
-        Mesos__V1__Executor__Event event = MESOS__V1__EXECUTOR__EVENT__INIT;
-        event.type = MESOS__V1__EXECUTOR__EVENT__TYPE__LAUNCH;
-        event.launch = &launch;
-        agent_core_to_executor(core, e, &event);
-        t->phase = AGENT_TASK_LAUNCHED;
-        agent_record_dirty(core, &t->record);
-        if (!e->delivered) {
-            e->delivered = true;
-            agent_record_dirty(core, &e->record);
-        }
+        if (t->group)
+            deliver_group(core, e, t->group);
+        else
+            deliver_task(core, t);
     }
 }
 
@@ -361,13 +380,20 @@ void agent_task_kill(
     if (t->phase == AGENT_TASK_QUEUED) {
         struct agent_core_status s = {
             .framework_id = t->framework->id,
-            .task_id = t->id,
             .executor_id = e->id,
             .state = TASK_STATE(KILLED),
             .reason = STATUS_REASON(TASK_KILLED_DURING_LAUNCH),
-            .message = "Killed before it was delivered to the executor",
+            .message = t->group ? "A task of its group was killed before they were delivered to "
+                                  "the executor"
+                                : "Killed before it was delivered to the executor",
         };
-        agent_core_agent_update(core, &s);
+        uint64_t group = t->group;
+        LIST_FOREACH (other, &e->tasks, struct agent_task, node) {
+            if (other != t && (!group || other->group != group))
+                continue;
+            s.task_id = other->id;
+            agent_core_agent_update(core, &s);
+        }
         /* Started for this task only: nobody will need it. */
         if (!e->delivered && executor_idle(e))
             agent_executor_shutdown(core, e);

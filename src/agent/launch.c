@@ -1,6 +1,7 @@
 #include "agent/agent.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,7 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "io/process.h"
+#include "containerizer/fetch_run.h"
 
 /*
  * From "launch this executor" to a running container: the sandbox, what has to be fetched into it,
@@ -24,8 +25,7 @@
 #define SUBSCRIPTION_BACKOFF_US (2 * USEC_PER_SEC)
 enum {
     USER_BUFFER_MAX = 16 * 1024,
-    FETCHER_OUTPUT_MAX = 64 * 1024,
-    FETCHER_CACHE_MODE = 0700,
+    POD_SANDBOX_MODE = 0751,
 };
 
 struct launch {
@@ -142,6 +142,56 @@ static int build_environment(struct launch *l, const struct agent_executor *e,
     return 0;
 }
 
+/* (uid_t)-1 when no user is switched to. */
+static int user_ids(
+    const struct agent *a, const char *name, uid_t *ret_uid, gid_t *ret_gid, struct error *err)
+{
+    *ret_uid = (uid_t)-1;
+    *ret_gid = (gid_t)-1;
+    if (!a->settings.switch_user || geteuid() != 0 || !name || !name[0])
+        return 0;
+    char buffer[USER_BUFFER_MAX];
+    struct passwd entry, *found = NULL;
+    int r = getpwnam_r(name, &entry, buffer, sizeof(buffer), &found);
+    if (r != 0)
+        return error_errno(err, -r, "cannot look up the user '%s'", name);
+    if (!found)
+        return error_set(err, -ENOENT,
+            "There is no user '%s' on this agent; give the task a user that exists, or start the "
+            "agent with --no-switch_user",
+            name);
+    *ret_uid = found->pw_uid;
+    *ret_gid = found->pw_gid;
+    return 0;
+}
+
+/* Volumes of a pod's task: dcos-executor, which shows them to it, learns from links in the pod's
+ * sandbox where they are. Nobody but the agent can write there. */
+static int link_pod_volumes(struct agent *a, const Mesos__V1__TaskInfo *info, const char *sandbox,
+    uid_t uid, gid_t gid, struct error *err)
+{
+    /* Of a user that is not there the executor tells; here it only names who gets the folder. */
+    if (info->command && info->command->user)
+        (void)user_ids(a, info->command->user, &uid, &gid, NULL);
+    int r = 0;
+    for (size_t i = 0; i < info->n_resources && r >= 0; i++) {
+        _cleanup_arena_ struct arena arena = ARENA_INIT;
+        _cleanup_mount_list_ struct mount_list mounts = {0};
+        r = mounts_of_resources(
+            a->work_dir, &info->resources[i], 1, uid, gid, &arena, &mounts, err);
+        if (r < 0 || !mounts.items.n)
+            continue;
+        struct spawn_mount link = {
+            .source = mounts.items.items[0].source,
+            .target = arena_printf(&arena, POD_VOLUMES_DIR "/%s/%zu", info->task_id->value, i),
+        };
+        r = spawn_mount(&link, sandbox, false);
+        if (r < 0)
+            error_errno(err, r, "cannot link the volume '%s'", mounts.items.items[0].target);
+    }
+    return r < 0 ? r : 0;
+}
+
 /* Volumes of tasks of a framework's own executor, which may come while it runs: links in its
  * sandbox. */
 static int link_task_volumes(struct agent *a, const struct agent_executor *e, const char *sandbox,
@@ -151,11 +201,19 @@ static int link_task_volumes(struct agent *a, const struct agent_executor *e, co
         _cleanup_arena_ struct arena arena = ARENA_INIT;
         _cleanup_mount_list_ struct mount_list mounts = {0};
         ProtobufCMessage *m;
-        if (t->phase != AGENT_TASK_QUEUED || wire_unpack(&mesos__v1__task_info__descriptor, &arena,
-                                                 t->info.p, t->info.n, &m, NULL) < 0)
+        /* What the executor has not reported yet. It is handed over after this. */
+        if (!t->info.n || wire_unpack(&mesos__v1__task_info__descriptor, &arena, t->info.p,
+                              t->info.n, &m, NULL) < 0)
             continue;
         const Mesos__V1__TaskInfo *info = (const Mesos__V1__TaskInfo *)m;
-        int r = mounts_of_resources(
+        int r;
+        if (e->pod) {
+            r = link_pod_volumes(a, info, sandbox, uid, gid, err);
+            if (r < 0)
+                return r;
+            continue;
+        }
+        r = mounts_of_resources(
             a->work_dir, info->resources, info->n_resources, uid, gid, &arena, &mounts, err);
         if (r < 0)
             return r;
@@ -198,6 +256,25 @@ static int collect_mounts(struct launch *l, const struct agent_executor *e,
     return 0;
 }
 
+typedef VEC(const char *) argument_list;
+
+/* What dcos-executor has to know to fetch and to switch users for tasks that come later. */
+static void pod_flags(const struct launch *l, struct arena *arena, argument_list *argv)
+{
+    const struct agent_settings *s = &l->agent->settings;
+    vec_push(argv, "--pod");
+    if (s->switch_user && geteuid() == 0)
+        vec_push(argv, "--switch_user");
+    if (s->cpu_quota)
+        vec_push(argv, "--cgroups_enable_cfs");
+    if (containerizer_has_cgroups(l->agent->containerizer))
+        vec_push(argv, "--cgroups");
+    vec_push(argv, arena_printf(arena, "--fetcher_cache_dir=%s", s->fetcher_cache_dir));
+    vec_push(argv, arena_printf(arena, "--fetcher_cache_size=%" PRIu64 "B", s->fetcher_cache_size));
+    vec_push(
+        argv, arena_printf(arena, "--fetcher_stall_timeout=%" PRIi64 "us", s->fetcher_stall_us));
+}
+
 static void start_container(struct launch *l)
 {
     struct agent *a = l->agent;
@@ -210,7 +287,7 @@ static void start_container(struct launch *l)
         return launch_failed(l, err.msg);
     const Mesos__V1__ExecutorInfo *info = (const Mesos__V1__ExecutorInfo *)m;
     const Mesos__V1__CommandInfo *command = info->command;
-    if (!command || (!command->value && !command->n_arguments))
+    if (!e->pod && (!command || (!command->value && !command->n_arguments)))
         return launch_failed(l, "The executor has no command to run");
     _cleanup_mount_list_ struct mount_list mounts = {0};
     if (collect_mounts(l, e, info, &arena, &mounts, &err) < 0)
@@ -220,8 +297,11 @@ static void start_container(struct launch *l)
         environment_done(&env);
         return launch_failed(l, err.msg);
     }
-    VEC(const char *) argv = {0};
-    if (!command->has_shell || command->shell) {
+    argument_list argv = {0};
+    if (e->pod) {
+        vec_push(&argv, a->core->executor_program);
+        pod_flags(l, &arena, &argv);
+    } else if (!command->has_shell || command->shell) {
         vec_push(&argv, "/bin/sh");
         vec_push(&argv, "-c");
         vec_push(&argv, command->value);
@@ -233,7 +313,7 @@ static void start_container(struct launch *l)
     }
     _cleanup_free_ char *user_flag = l->user ? xasprintf("--user=%s", l->user) : NULL;
     _cleanup_free_ char *folder_flag = xasprintf("--launcher_dir=%s", a->launcher_dir);
-    if (e->command) {
+    if (agent_executor_ours(e)) {
         vec_push(&argv, folder_flag);
         if (user_flag)
             vec_push(&argv, user_flag);
@@ -245,10 +325,10 @@ static void start_container(struct launch *l)
         .envp = environment_array(&env),
         .cwd = l->sandbox,
         /* Our executor keeps its rights until it starts the task as the user. */
-        .user = e->command ? NULL : l->user,
+        .user = agent_executor_ours(e) ? NULL : l->user,
         .stdout_path = "stdout",
         .stderr_path = "stderr",
-        .own_namespaces = !e->command,
+        .own_namespaces = !agent_executor_ours(e),
         .mounts = mounts.items.items,
         .n_mounts = mounts.items.n,
     };
@@ -281,94 +361,35 @@ static void fetched(const struct process_result *result, void *userdata)
         return agent_pump(a);
     }
     l->agent->fetches_failed++;
-    struct str text = str_trim(result->err);
-    _cleanup_free_ char *message = text.n
-                                       ? xasprintf("Failed to fetch URIs: " STR_FMT, STR_ARG(text))
-                                       : xasprintf("Failed to fetch URIs: %s",
-                                             result->status == -1
-                                                 ? "dcos-fetcher could not be started"
-                                                 : "dcos-fetcher ended without saying why");
+    _cleanup_free_ char *message = fetch_failure(result);
     launch_failed(l, message);
-}
-
-static void write_uri(struct json_writer *w, const Mesos__V1__CommandInfo__URI *u)
-{
-    jw_begin_object(w);
-    jw_field_string(w, "value", u->value);
-    jw_field_bool(w, "executable", u->has_executable && u->executable);
-    jw_field_bool(w, "extract", !u->has_extract || u->extract);
-    jw_field_bool(w, "cache", u->has_cache && u->cache);
-    if (u->output_file)
-        jw_field_string(w, "output_file", u->output_file);
-    jw_end_object(w);
 }
 
 static int fetch(struct launch *l, const Mesos__V1__CommandInfo *command, struct error *err)
 {
-    struct agent *a = l->agent;
-    /* One cache per user: nobody reads what another was allowed to fetch. */
-    _cleanup_free_ char *cache = path_join(
-        a->settings.fetcher_cache_dir, l->user ? l->user : "agent");
-    int r = mkdir_all(cache, FETCHER_CACHE_MODE, err);
-    if (r < 0)
-        return error_prefix(err, r, "cannot create the fetcher's cache");
-    if (l->user && chown(cache, l->uid, l->gid) < 0)
-        return error_errno(err, -errno, "cannot give %s to its user", cache);
-    struct buf input = BUF_INIT;
+    const struct agent *a = l->agent;
+    _cleanup_buf_ struct buf uris = BUF_INIT;
     struct json_writer w;
-    jw_init(&w, &input);
-    jw_begin_object(&w);
-    jw_field_string(&w, "sandbox", l->sandbox);
-    jw_field_string(&w, "cache_dir", cache);
-    jw_field_i64(&w, "stall_timeout_us", a->settings.fetcher_stall_us);
-    jw_field_i64(&w, "max_bytes", (int64_t)a->settings.fetcher_cache_size);
-    jw_key(&w, "uris");
+    jw_init(&w, &uris);
     jw_begin_array(&w);
     for (size_t i = 0; i < command->n_uris; i++)
-        write_uri(&w, command->uris[i]);
+        wire_to_json(&w, &command->uris[i]->base);
     jw_end_array(&w);
-    jw_end_object(&w);
-    _cleanup_free_ char *program = path_join(a->launcher_dir, "dcos-fetcher");
-    _cleanup_free_ char *uid = xasprintf("--reuid=%u", (unsigned)l->uid);
-    _cleanup_free_ char *gid = xasprintf("--regid=%u", (unsigned)l->gid);
-    const char *as_user[] = {"setpriv", uid, gid, "--init-groups", "--", program, NULL};
-    const char *as_self[] = {program, NULL};
-    struct process_options options = {
-        .argv = l->user ? as_user : as_self,
-        .cwd = l->sandbox,
-        .stdin_text = buf_cstr(&input),
-        .capture_max = FETCHER_OUTPUT_MAX,
-        .own_group = true,
+    struct fetch_options o = {
+        .uris = buf_cstr(&uris),
+        .launcher_dir = a->launcher_dir,
+        .cache_dir = a->settings.fetcher_cache_dir,
+        .sandbox = l->sandbox,
+        .user = l->user,
+        .uid = l->uid,
+        .gid = l->gid,
+        .stall_timeout_us = a->settings.fetcher_stall_us,
+        .cache_size = a->settings.fetcher_cache_size,
     };
-    r = process_start(a->loop, &options, fetched, l, &l->fetcher, err);
-    buf_done(&input);
-    return r < 0 ? error_prefix(err, r, "dcos-fetcher") : 0;
+    return fetch_start(a->loop, &o, fetched, l, &l->fetcher, err);
 }
 
 /* ---- the start ---- */
-
-/* (uid_t)-1 when no user is switched to. */
-static int user_ids(
-    const struct agent *a, const char *name, uid_t *ret_uid, gid_t *ret_gid, struct error *err)
-{
-    *ret_uid = (uid_t)-1;
-    *ret_gid = (gid_t)-1;
-    if (!a->settings.switch_user || geteuid() != 0 || !name || !name[0])
-        return 0;
-    char buffer[USER_BUFFER_MAX];
-    struct passwd entry, *found = NULL;
-    int r = getpwnam_r(name, &entry, buffer, sizeof(buffer), &found);
-    if (r != 0)
-        return error_errno(err, -r, "cannot look up the user '%s'", name);
-    if (!found)
-        return error_set(err, -ENOENT,
-            "There is no user '%s' on this agent; give the task a user that exists, or start the "
-            "agent with --no-switch_user",
-            name);
-    *ret_uid = found->pw_uid;
-    *ret_gid = found->pw_gid;
-    return 0;
-}
 
 /* Whom the executor's sandbox belongs to and, for a switch, whom to run as. */
 static int resolve_user(struct launch *l, const char *name, struct error *err)
@@ -408,8 +429,11 @@ void agent_launch(struct agent *a, const struct agent_effect *effect)
     const Mesos__V1__CommandInfo *command = ((const Mesos__V1__ExecutorInfo *)m)->command;
     if (resolve_user(l, executor_user(e, (const Mesos__V1__ExecutorInfo *)m), &err) < 0 ||
         sandbox_create(a->work_dir, a->core->id, l->framework_id, l->executor_id, l->container_id,
-            l->uid, l->gid, &l->sandbox, &err) < 0)
+            e->pod ? (uid_t)-1 : l->uid, e->pod ? (gid_t)-1 : l->gid, &l->sandbox, &err) < 0)
         return launch_failed(l, err.msg);
+    /* A pod's is the agent's: its tasks, of whatever users, only pass through it. */
+    if (e->pod && l->uid != (uid_t)-1 && chmod(l->sandbox, POD_SANDBOX_MODE) < 0)
+        return launch_failed(l, errno_text(-errno));
     if (command && command->n_uris) {
         if (fetch(l, command, &err) < 0)
             launch_failed(l, err.msg);

@@ -4,6 +4,7 @@
 /* What the agent shows of itself. */
 
 #include "agent/agent.h"
+#include "wire/agent.pb-c.h"
 
 /* The version of the API that clients are told. */
 #define DCOS_MESOS_VERSION "1.11.0"
@@ -29,6 +30,10 @@ Mesos__V1__ResourceStatistics *view_statistics(
     struct agent *a, const struct agent_executor *e, struct arena *arena);
 Mesos__V1__ContainerStatus *view_container_status(
     struct agent *a, const struct agent_executor *e, struct arena *arena);
+
+/* GET_CONTAINERS, with what the caller is shown. */
+Mesos__V1__Agent__Response__GetContainers *view_containers(
+    struct agent *a, const struct http_request *req, bool nested, struct arena *arena);
 
 /* Calls fn for each metric, in a fixed order. */
 void view_metrics(

@@ -168,35 +168,6 @@ static Mesos__V1__Agent__Response__GetTasks *get_tasks(
     return g;
 }
 
-static Mesos__V1__Agent__Response__GetContainers *get_containers(
-    struct agent *a, const struct http_request *req, struct arena *arena)
-{
-    typedef Mesos__V1__Agent__Response__GetContainers__Container Container;
-    Mesos__V1__Agent__Response__GetContainers *g = arena_new(
-        arena, Mesos__V1__Agent__Response__GetContainers);
-    mesos__v1__agent__response__get_containers__init(g);
-    MAP_FOREACH (entry, &a->core->containers) {
-        const struct agent_executor *e = entry->value;
-        if (e->state == AGENT_EXECUTOR_TERMINATED || !agent_sees_container(a, req, e))
-            continue;
-        Container *c = arena_new(arena, Container);
-        mesos__v1__agent__response__get_containers__container__init(c);
-        c->framework_id = arena_new(arena, Mesos__V1__FrameworkID);
-        mesos__v1__framework_id__init(c->framework_id);
-        c->framework_id->value = e->framework->id;
-        c->executor_id = arena_new(arena, Mesos__V1__ExecutorID);
-        mesos__v1__executor_id__init(c->executor_id);
-        c->executor_id->value = e->id;
-        const Mesos__V1__ExecutorInfo *info = view_executor_info(e, arena);
-        c->executor_name = info ? info->name : NULL;
-        c->container_status = view_container_status(a, e, arena);
-        c->container_id = c->container_status->container_id;
-        c->resource_statistics = view_statistics(a, e, arena);
-        ADD(arena, g->n_containers, g->containers, c);
-    }
-    return g;
-}
-
 /* ---- the daemon ---- */
 
 struct metrics_list {
@@ -435,7 +406,10 @@ static void handle(struct agent *a, struct http_request *req, const Call *call)
         break;
     case MESOS__V1__AGENT__CALL__TYPE__GET_CONTAINERS:
         r.type = MESOS__V1__AGENT__RESPONSE__TYPE__GET_CONTAINERS;
-        r.get_containers = get_containers(a, req, arena);
+        r.get_containers = view_containers(a, req,
+            call->get_containers && call->get_containers->has_show_nested &&
+                call->get_containers->show_nested,
+            arena);
         break;
     case MESOS__V1__AGENT__CALL__TYPE__GET_FRAMEWORKS:
         r.type = MESOS__V1__AGENT__RESPONSE__TYPE__GET_FRAMEWORKS;

@@ -31,12 +31,13 @@ static int enter(int dir, const char *name, const struct stat *owner)
     return fd < 0 ? -errno : fd;
 }
 
-/* The folder that the path's last part is in, and that part. */
+/* The folder that the path's last part is in, and that part. What is made on the way, and later
+ * there, belongs to *owner. */
 static int walk(
-    const char *sandbox, const char *path, struct stat *ret_owner, char ret_name[SPAWN_PATH_MAX])
+    const char *base, const char *path, const struct stat *owner, char ret_name[SPAWN_PATH_MAX])
 {
-    _cleanup_close_ int dir = open(sandbox, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0 || fstat(dir, ret_owner) < 0)
+    _cleanup_close_ int dir = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
         return -errno;
     struct str rest = str_of(path), part, last = {0};
     while (str_split(&rest, '/', &part)) {
@@ -49,7 +50,7 @@ static int walk(
         if (last.n) {
             memcpy(ret_name, last.p, last.n);
             ret_name[last.n] = '\0';
-            int next = enter(dir, ret_name, ret_owner);
+            int next = enter(dir, ret_name, owner);
             if (next < 0)
                 return next;
             fd_close(dir);
@@ -87,12 +88,14 @@ static int open_file(int dir, const char *name, const struct stat *owner)
     return -ELOOP;
 }
 
-/* A place in the sandbox, made when missing. */
-static int open_inside(const char *sandbox, const char *path, bool folder)
+/* A place in the sandbox, or below another folder, made when missing. */
+static int open_inside(const char *base, const char *sandbox, const char *path, bool folder)
 {
     struct stat owner;
     char name[SPAWN_PATH_MAX];
-    _cleanup_close_ int dir = walk(sandbox, path, &owner, name);
+    if (stat(sandbox, &owner) < 0)
+        return -errno;
+    _cleanup_close_ int dir = walk(base ? base : sandbox, path, &owner, name);
     if (dir < 0)
         return dir;
     return folder ? enter(dir, name, &owner) : open_file(dir, name, &owner);
@@ -102,8 +105,9 @@ static int open_inside(const char *sandbox, const char *path, bool folder)
 
 static int mount_at(const struct spawn_mount *m, const char *sandbox)
 {
-    _cleanup_close_ int source = m->source[0] == '/' ? open(m->source, O_PATH | O_CLOEXEC)
-                                                     : open_inside(sandbox, m->source, true);
+    _cleanup_close_ int source = m->source[0] == '/'
+                                     ? open(m->source, O_PATH | O_CLOEXEC)
+                                     : open_inside(m->base, sandbox, m->source, true);
     if (source < 0)
         return m->source[0] == '/' ? -errno : source;
     struct stat st;
@@ -111,7 +115,7 @@ static int mount_at(const struct spawn_mount *m, const char *sandbox)
         return -errno;
     _cleanup_close_ int target = m->target[0] == '/'
                                      ? open(m->target, O_PATH | O_CLOEXEC)
-                                     : open_inside(sandbox, m->target, S_ISDIR(st.st_mode));
+                                     : open_inside(NULL, sandbox, m->target, S_ISDIR(st.st_mode));
     if (target < 0)
         return m->target[0] == '/' ? -errno : target;
     _cleanup_close_ int tree = open_tree(
@@ -137,13 +141,15 @@ static int link_at(const struct spawn_mount *m, const char *sandbox)
         if (!path_exists(source))
             return -errno;
     } else {
-        _cleanup_close_ int fd = open_inside(sandbox, m->source, true);
+        _cleanup_close_ int fd = open_inside(m->base, sandbox, m->source, true);
         if (fd < 0)
             return fd;
-        source = path_join(sandbox, m->source);
+        source = path_join(m->base ? m->base : sandbox, m->source);
     }
     struct stat owner;
     char name[SPAWN_PATH_MAX], there[SPAWN_PATH_MAX];
+    if (stat(sandbox, &owner) < 0)
+        return -errno;
     _cleanup_close_ int dir = walk(sandbox, m->target, &owner, name);
     if (dir < 0)
         return dir;

@@ -15,6 +15,9 @@
 
 #include "base/buf.h"
 
+/* In the sandbox of a pod: <task id>/<index of the resource> is a link to the task's volume. */
+#define POD_VOLUMES_DIR ".volumes"
+
 enum { SPAWN_MOUNTS_MAX = 1000, SPAWN_PATH_MAX = 4096 };
 
 struct spawn_mount {
@@ -23,6 +26,9 @@ struct spawn_mount {
     /* Relative: in the sandbox, made when missing. Absolute: must exist. */
     const char *target;
     bool read_only;
+    /* What a relative source is in instead of the sandbox, found like one in it; NULL = the
+     * sandbox. A folder that is made there belongs to whom the sandbox belongs. Not in texts. */
+    const char *base;
 };
 
 /* 0 or negative errno: -EXDEV for a path with "..", -ENOTDIR or -ELOOP where a link is in the way,

@@ -25,6 +25,7 @@ enum probe { PROBE_COMMAND, PROBE_HTTP, PROBE_HTTPS, PROBE_TCP };
 
 struct checker {
     struct executor *ex;
+    struct task *task;
     struct check_core core;
     enum probe probe;
     const Mesos__V1__CommandInfo *command;
@@ -59,7 +60,7 @@ static void arm(struct checker *c)
 
 static void tell(struct checker *c)
 {
-    struct task *t = c->ex->task;
+    struct task *t = c->task;
     struct update_text u = {.state = MESOS__V1__TASK_STATE__TASK_RUNNING, .has_reason = true};
     if (c->core.config.health) {
         t->has_healthy = true;
@@ -68,19 +69,19 @@ static void tell(struct checker *c)
     } else {
         u.reason = MESOS__V1__TASK_STATUS__REASON__REASON_TASK_CHECK_STATUS_UPDATED;
     }
-    update_send(c->ex, &u);
+    update_send(c->ex, t, &u);
 }
 
 static void conclude(struct checker *c, unsigned actions)
 {
-    struct executor *ex = c->ex;
+    struct task *t = c->task;
     if (actions & CHECK_ACTION_UPDATE)
         tell(c);
     arm(c);
     if (actions & CHECK_ACTION_KILL) {
-        log_info("task is unhealthy, killing it task=%s", ex->task->info->task_id->value);
-        ex->task->killed_by_health = true;
-        task_kill(ex, task_grace_us(ex, NULL));
+        log_info("task is unhealthy, killing it task=%s", t->info->task_id->value);
+        t->killed_by_health = true;
+        task_kill(t, task_grace_us(t, NULL));
     }
 }
 
@@ -99,7 +100,7 @@ static void finished(struct checker *c, int64_t value, const char *why)
                    : c->probe == PROBE_TCP   ? value == 1
                                              : value >= 200 && value <= 399;
     if (!healthy)
-        log_info("health check failed task=%s reason=%s", c->ex->task->info->task_id->value,
+        log_info("health check failed task=%s reason=%s", c->task->info->task_id->value,
             value == CHECK_VALUE_NONE ? why : "bad result");
     conclude(c, check_core_health(&c->core, healthy, now));
 }
@@ -151,20 +152,19 @@ static void on_process_gone(void *userdata, unsigned events)
 static void run(struct checker *c, const char *const *argv, const char *const *envp,
     const char *file, bool inside, int stdout_fd)
 {
-    const struct task *t = c->ex->task;
+    const struct task *t = c->task;
     struct spawn_options o = {.argv = argv,
         .envp = envp,
         .file = file,
-        .cwd = c->ex->o.sandbox,
-        .user = c->ex->o.user,
+        .cwd = t->sandbox,
+        .user = t->user,
         .stdout_fd = stdout_fd,
-        .stderr_fd = inside ? 2 : -1,
+        .stderr_fd = inside ? t->err_fd : -1,
         .supervised = true,
         .dies_with_caller = true,
         .cgroup_fd = -1,
         .join_pidfd = inside && t->namespaces ? t->spawn.pidfd : -1,
-        .no_new_privs = c->ex->o.user &&
-                        spawn_mounts_need_no_new_privs(c->ex->o.mounts, c->ex->o.n_mounts)};
+        .no_new_privs = t->user && spawn_mounts_need_no_new_privs(t->mounts, t->n_mounts)};
     struct error err = ERROR_INIT;
     int r = spawn_start(&o, &c->spawn, &err);
     if (r == 0)
@@ -186,8 +186,8 @@ static void probe_command(struct checker *c)
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     const char *file;
     const char *const *argv = command_argv(c->command, &arena, &file);
-    const char *const *envp = command_env(c->ex, c->ex->task->info->command, c->command, &arena);
-    run(c, argv, envp, file, true, 1);
+    const char *const *envp = command_env(c->task, c->task->info->command, c->command, &arena);
+    run(c, argv, envp, file, true, c->task->out_fd);
 }
 
 static void probe_https(struct checker *c)
@@ -321,14 +321,15 @@ static void on_timer(struct timer *timer)
     arm(c);
 }
 
-static struct checker *checker_new(struct executor *ex, const struct check_config *config)
+static struct checker *checker_new(struct task *t, const struct check_config *config)
 {
     struct checker *c = xnew(struct checker);
-    c->ex = ex;
+    c->ex = t->ex;
+    c->task = t;
     c->output_fd = -1;
     c->spawn = (struct spawn){.pidfd = -1, .result_fd = -1, .hold_fd = -1};
     check_core_init(&c->core, config);
-    timer_init(&c->timer, ex->loop, on_timer);
+    timer_init(&c->timer, t->ex->loop, on_timer);
     return c;
 }
 
@@ -338,7 +339,7 @@ static int64_t seconds(bool has, double value, double fallback)
     return s <= 0 ? 0 : s > 1e9 ? (int64_t)1e9 * USEC_PER_SEC : (int64_t)(s * 1e6);
 }
 
-static struct checker *make_health(struct executor *ex, const Mesos__V1__HealthCheck *h)
+static struct checker *make_health(struct task *t, const Mesos__V1__HealthCheck *h)
 {
     struct check_config config = {.health = true,
         .delay_us = seconds(h->has_delay_seconds, h->delay_seconds, 15),
@@ -346,7 +347,7 @@ static struct checker *make_health(struct executor *ex, const Mesos__V1__HealthC
         .timeout_us = seconds(h->has_timeout_seconds, h->timeout_seconds, 20),
         .grace_us = seconds(h->has_grace_period_seconds, h->grace_period_seconds, 10),
         .consecutive_failures = h->has_consecutive_failures ? h->consecutive_failures : 3};
-    struct checker *c = checker_new(ex, &config);
+    struct checker *c = checker_new(t, &config);
     Mesos__V1__HealthCheck__Type type = h->has_type  ? h->type
                                         : h->command ? MESOS__V1__HEALTH_CHECK__TYPE__COMMAND
                                         : h->http    ? MESOS__V1__HEALTH_CHECK__TYPE__HTTP
@@ -372,12 +373,12 @@ static struct checker *make_health(struct executor *ex, const Mesos__V1__HealthC
     return c;
 }
 
-static struct checker *make_check(struct executor *ex, const Mesos__V1__CheckInfo *k)
+static struct checker *make_check(struct task *t, const Mesos__V1__CheckInfo *k)
 {
     struct check_config config = {.delay_us = seconds(k->has_delay_seconds, k->delay_seconds, 15),
         .interval_us = seconds(k->has_interval_seconds, k->interval_seconds, 10),
         .timeout_us = seconds(k->has_timeout_seconds, k->timeout_seconds, 20)};
-    struct checker *c = checker_new(ex, &config);
+    struct checker *c = checker_new(t, &config);
     if (k->type == MESOS__V1__CHECK_INFO__TYPE__COMMAND && k->command && k->command->command) {
         c->probe = PROBE_COMMAND;
         c->command = k->command->command;
@@ -403,13 +404,12 @@ static void start(struct checker *c)
     arm(c);
 }
 
-void checks_start(struct executor *ex)
+void checks_start(struct task *t)
 {
-    struct task *t = ex->task;
     if (t->info->health_check)
-        t->health = make_health(ex, t->info->health_check);
+        t->health = make_health(t, t->info->health_check);
     if (t->info->check)
-        t->check = make_check(ex, t->info->check);
+        t->check = make_check(t, t->info->check);
     start(t->health);
     start(t->check);
 }
@@ -424,10 +424,10 @@ static void stop(struct checker *c)
     c->busy = false;
 }
 
-void checks_stop(struct executor *ex)
+void checks_stop(struct task *t)
 {
-    stop(ex->task->health);
-    stop(ex->task->check);
+    stop(t->health);
+    stop(t->check);
 }
 
 static void checker_free(struct checker *c)
@@ -441,18 +441,24 @@ static void checker_free(struct checker *c)
     free(c);
 }
 
-void checks_free(struct executor *ex)
+void checks_free(struct task *t)
 {
-    checker_free(TAKE_PTR(ex->task->health));
-    checker_free(TAKE_PTR(ex->task->check));
+    checker_free(TAKE_PTR(t->health));
+    checker_free(TAKE_PTR(t->check));
 }
 
-void checks_fill(const struct executor *ex, TaskStatus *status, struct arena *arena)
+bool checks_own(const struct task *t, pid_t pid)
 {
-    const Mesos__V1__CheckInfo *k = ex->task->info->check;
+    return (t->health && t->health->spawn.pidfd >= 0 && t->health->spawn.pid == pid) ||
+           (t->check && t->check->spawn.pidfd >= 0 && t->check->spawn.pid == pid);
+}
+
+void checks_fill(const struct task *t, TaskStatus *status, struct arena *arena)
+{
+    const Mesos__V1__CheckInfo *k = t->info->check;
     if (!k || !k->has_type)
         return;
-    const struct checker *c = ex->task->check;
+    const struct checker *c = t->check;
     bool known = c && c->core.has_value && c->core.value != CHECK_VALUE_NONE;
     Mesos__V1__CheckStatusInfo *s = arena_new(arena, Mesos__V1__CheckStatusInfo);
     mesos__v1__check_status_info__init(s);

@@ -125,7 +125,7 @@ static void on_subscribed(struct executor *ex, const Mesos__V1__Executor__Event_
 {
     ex->link = LINK_SUBSCRIBED;
     timer_stop(&ex->recovery);
-    if (ex->task && ex->task->over)
+    if (ex->launched && !tasks_live(ex))
         timer_start(&ex->ack_limit, TERMINAL_ACK_LIMIT_US);
     log_info("subscribed executor=%s framework=%s", ex->o.executor_id, ex->o.framework_id);
     if (s->container_id) {
@@ -143,6 +143,14 @@ static void on_subscribed(struct executor *ex, const Mesos__V1__Executor__Event_
     link_flush(ex);
 }
 
+static void on_kill(struct executor *ex, const Mesos__V1__Executor__Event__Kill *kill)
+{
+    struct task *t = task_find(ex, kill->task_id->value);
+    /* In a pod, where one end leads to others, what was asked first stays. */
+    if (t && (!ex->o.pod || t->kill.state == KILL_IDLE))
+        task_kill(t, task_grace_us(t, kill->kill_policy));
+}
+
 static void on_event(struct executor *ex, const Event *e)
 {
     switch (e->has_type ? e->type : MESOS__V1__EXECUTOR__EVENT__TYPE__UNKNOWN) {
@@ -151,17 +159,24 @@ static void on_event(struct executor *ex, const Event *e)
             on_subscribed(ex, e->subscribed);
         return;
     case MESOS__V1__EXECUTOR__EVENT__TYPE__LAUNCH:
-        if (e->launch && e->launch->task)
+        if (ex->o.pod) {
+            log_error("the executor of a pod runs task groups only, shutting down");
+            executor_shutdown(ex);
+        } else if (e->launch && e->launch->task) {
             task_launch(ex, e->launch->task);
+        }
         return;
     case MESOS__V1__EXECUTOR__EVENT__TYPE__LAUNCH_GROUP:
-        log_error("a command executor runs no task groups, shutting down");
-        executor_shutdown(ex);
+        if (!ex->o.pod) {
+            log_error("a command executor runs no task groups, shutting down");
+            executor_shutdown(ex);
+        } else if (e->launch_group && e->launch_group->task_group) {
+            pod_launch_group(ex, e->launch_group->task_group);
+        }
         return;
     case MESOS__V1__EXECUTOR__EVENT__TYPE__KILL:
-        if (e->kill && e->kill->task_id && ex->task && e->kill->task_id->value &&
-            streq(e->kill->task_id->value, ex->task->info->task_id->value))
-            task_kill(ex, task_grace_us(ex, e->kill->kill_policy));
+        if (e->kill && e->kill->task_id && e->kill->task_id->value)
+            on_kill(ex, e->kill);
         return;
     case MESOS__V1__EXECUTOR__EVENT__TYPE__ACKNOWLEDGED:
         if (e->acknowledged && e->acknowledged->has_uuid)
@@ -223,9 +238,9 @@ static void on_end(struct http_call *call, int status, const char *error,
     lose(ex, status < 0 && error ? error : "subscription ended");
 }
 
-static void subscribe(struct timer *t)
+static void subscribe(struct timer *timer)
 {
-    struct executor *ex = container_of(t, struct executor, retry);
+    struct executor *ex = container_of(timer, struct executor, retry);
     static const struct http_call_handlers handlers = {
         .on_response = on_response, .on_data = on_data, .on_done = on_end};
     _cleanup_arena_ struct arena arena = ARENA_INIT;
@@ -234,13 +249,14 @@ static void subscribe(struct timer *t)
     Mesos__V1__FrameworkID framework_id;
     fill_call(ex, &call, &executor_id, &framework_id, MESOS__V1__EXECUTOR__CALL__TYPE__SUBSCRIBE);
     Mesos__V1__Executor__Call__Subscribe s = MESOS__V1__EXECUTOR__CALL__SUBSCRIBE__INIT;
-    TaskInfo *task = NULL;
-    if (ex->task && !ex->task->acknowledged) {
-        task = ex->task->info;
-        s.unacknowledged_tasks = &task;
-        s.n_unacknowledged_tasks = 1;
-    }
     size_t n = 0;
+    LIST_FOREACH (t, &ex->tasks, struct task, node)
+        n++;
+    s.unacknowledged_tasks = arena_new_array(&arena, TaskInfo *, n + 1);
+    LIST_FOREACH (t, &ex->tasks, struct task, node)
+        if (!t->acknowledged)
+            s.unacknowledged_tasks[s.n_unacknowledged_tasks++] = t->info;
+    n = 0;
     LIST_FOREACH (u, &ex->updates, struct update, node)
         n++;
     s.unacknowledged_updates = arena_new_array(&arena, Mesos__V1__Executor__Call__Update *, n + 1);

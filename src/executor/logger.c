@@ -52,7 +52,10 @@ static void rotate(struct logger *g)
     if (known && st.st_uid != geteuid() && fchown(fd, st.st_uid, st.st_gid) < 0) {
         /* Readable all the same. */
     }
-    dup2(fd, g->o.fd);
+    if (g->o.fd > 2)
+        dup3(fd, g->o.fd, O_CLOEXEC);
+    else
+        dup2(fd, g->o.fd);
     close(fd);
 }
 

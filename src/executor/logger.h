@@ -5,7 +5,7 @@
  * A task's output stream: from a pipe to a file in the sandbox, rotated at a size.
  *
  * The executor owns the read end, so a restart of the agent loses nothing. The file is this
- * process's own stdout or stderr, so that its log lines go there too.
+ * process's own stdout or stderr, so that its log lines go there too, or that of a pod's task.
  */
 
 #include "base/error.h"
@@ -14,7 +14,7 @@
 struct logger;
 
 struct logger_options {
-    int fd;            /* 1 or 2: the open file, replaced on rotation */
+    int fd;            /* the open file, replaced on rotation; borrowed */
     const char *name;  /* in the sandbox: "stdout" */
     int sandbox_fd;    /* borrowed */
     uint64_t max_size; /* 0 = never rotated */

@@ -55,14 +55,16 @@ void executor_shutdown(struct executor *ex)
 {
     bool again = ex->shutting_down;
     ex->shutting_down = true;
-    struct task *t = ex->task;
-    if (!t || (t->over && (list_empty(&ex->updates) || ex->lost))) {
-        executor_exit(ex, 0);
+    if (!tasks_live(ex)) {
+        if (!ex->launched || list_empty(&ex->updates) || ex->lost)
+            executor_exit(ex, 0);
         return;
     }
-    if (t->over || again)
+    if (again)
         return;
-    task_kill(ex, MAX(ex->o.shutdown_grace_us - SHUTDOWN_MARGIN_US, INT64_C(0)));
+    int64_t grace_us = MAX(ex->o.shutdown_grace_us - SHUTDOWN_MARGIN_US, INT64_C(0));
+    LIST_FOREACH (t, &ex->tasks, struct task, node)
+        task_kill(t, grace_us);
 }
 
 static int read_environment(struct executor_options *o, struct error *err)
@@ -125,11 +127,24 @@ static int parse_arguments(int argc, char **argv, struct executor_options *o, st
             "DURATION", "how long to wait for an agent that is gone"},
         {"subscription_backoff_max", FLAG_DURATION, &o->backoff_max_us, DEFAULT_BACKOFF_MAX,
             "DURATION", "longest pause between attempts to subscribe; at most one second counts"},
+        {"pod", FLAG_BOOL, &o->pod, "false", NULL, "run task groups instead of one command task"},
+        {"switch_user", FLAG_BOOL, &o->switch_user, "false", NULL,
+            "with --pod: tasks run as the users that they name"},
+        {"cgroups", FLAG_BOOL, &o->cgroups, "false", NULL,
+            "with --pod: tasks that ask for it get control groups of their own"},
+        {"cgroups_enable_cfs", FLAG_BOOL, &o->cpu_quota, "false", NULL,
+            "with --pod: cpus of such tasks are a limit"},
+        {"fetcher_cache_dir", FLAG_STRING, &o->fetcher_cache_dir, "/tmp/dcos/fetch", "DIR",
+            "with --pod: where downloads are kept"},
+        {"fetcher_cache_size", FLAG_BYTES, &o->fetcher_cache_size, "2GB", "SIZE",
+            "with --pod: room for them"},
+        {"fetcher_stall_timeout", FLAG_DURATION, &o->fetcher_stall_us, "1mins", "DURATION",
+            "with --pod: a download is given up when nothing comes for so long"},
         {"executor_shutdown_grace_period", FLAG_DURATION, &o->shutdown_grace_us,
             DEFAULT_SHUTDOWN_GRACE, "DURATION", "how long a shutdown may take"},
     };
     static const struct program program = {.name = "dcos-executor",
-        .summary = "Runs one command task for dcos-agent, which starts it.",
+        .summary = "Runs one command task, or the tasks of a pod, for dcos-agent, which starts it.",
         .env_prefix = "MESOS",
         .version = DCOS_VERSION};
     /* The agent says 1 and 0, as Mesos does. */
@@ -192,6 +207,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     ex.loop = loop_new();
     list_init(&ex.updates);
+    list_init(&ex.tasks);
     timer_init(&ex.ack_limit, ex.loop, on_ack_limit);
     struct loop_signal *term = loop_signal_new(ex.loop, SIGTERM, on_signal, &ex);
     struct loop_signal *interrupt = loop_signal_new(ex.loop, SIGINT, on_signal, &ex);
@@ -200,9 +216,11 @@ int main(int argc, char **argv)
 
     leave_status(&ex);
     link_done(&ex);
-    task_free(&ex);
     LIST_FOREACH_SAFE (u, &ex.updates, struct update, node)
         update_free(u);
+    LIST_FOREACH_SAFE (t, &ex.tasks, struct task, node)
+        task_free(t);
+    pod_groups_free(&ex);
     timer_stop(&ex.ack_limit);
     loop_signal_free(term);
     loop_signal_free(interrupt);

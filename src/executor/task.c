@@ -19,61 +19,53 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "containerizer/proc.h"
+#include "io/process.h"
 #include "wire/codec.h"
 
 /* After SIGKILL to its processes the init ends by itself; one that does not is killed. */
 #define INIT_PATIENCE_US (2 * USEC_PER_SEC)
 /* What a killed init leaves gets this long to die. */
 #define ORPHANS_PATIENCE_US (1 * USEC_PER_SEC)
-
-static void fail_task(struct executor *ex, const char *message, Mesos__V1__TaskStatus__Reason why)
-{
-    ex->task->over = true;
-    update_send(ex, &(struct update_text){.state = MESOS__V1__TASK_STATE__TASK_FAILED,
-                        .message = message,
-                        .has_reason = true,
-                        .reason = why});
-}
+enum { CHILDREN_MAX = 1024 * 1024 };
 
 static void on_result(void *userdata, unsigned events);
 static void on_gone(void *userdata, unsigned events);
 
-static int watch(struct executor *ex, struct error *err)
+static int watch(struct task *t, struct error *err)
 {
-    struct task *t = ex->task;
-    int r = loop_fd_new(ex->loop, t->spawn.pidfd, LOOP_READABLE, on_gone, ex, &t->pid_watch);
+    struct loop *l = t->ex->loop;
+    int r = loop_fd_new(l, t->spawn.pidfd, LOOP_READABLE, on_gone, t, &t->pid_watch);
     if (r == 0)
-        r = loop_fd_new(
-            ex->loop, t->spawn.result_fd, LOOP_READABLE, on_result, ex, &t->result_watch);
+        r = loop_fd_new(l, t->spawn.result_fd, LOOP_READABLE, on_result, t, &t->result_watch);
     return r < 0 ? error_errno(err, r, "cannot watch the task") : 0;
 }
 
-static int start(struct executor *ex, struct error *err)
+static int start(struct task *t, struct error *err)
 {
-    struct task *t = ex->task;
+    struct executor *ex = t->ex;
     _cleanup_close_ int out = -1, err_fd = -1;
     int r = 0;
     if (!t->out)
         r = logger_new(ex->loop,
-            &(struct logger_options){.fd = 1,
+            &(struct logger_options){.fd = t->out_fd,
                 .name = "stdout",
-                .sandbox_fd = ex->sandbox_fd,
+                .sandbox_fd = t->sandbox_fd,
                 .max_size = ex->o.max_stdout,
                 .files = ex->o.log_files},
             &t->out, &out, err);
     if (r == 0 && !t->err)
         r = logger_new(ex->loop,
-            &(struct logger_options){.fd = 2,
+            &(struct logger_options){.fd = t->err_fd,
                 .name = "stderr",
-                .sandbox_fd = ex->sandbox_fd,
+                .sandbox_fd = t->sandbox_fd,
                 .max_size = ex->o.max_stderr,
                 .files = ex->o.log_files},
             &t->err, &err_fd, err);
     if (r < 0)
         return r;
     struct spawn_options *o = &t->spawn_options;
-    *o = (struct spawn_options){.cwd = ex->o.sandbox,
-        .user = ex->o.user,
+    *o = (struct spawn_options){.cwd = t->sandbox,
+        .user = t->user,
         .stdout_fd = out,
         .stderr_fd = err_fd,
         .supervised = true,
@@ -81,23 +73,24 @@ static int start(struct executor *ex, struct error *err)
         .dies_with_caller = true,
         .cgroup_fd = -1,
         .join_pidfd = -1,
-        .mounts = ex->o.mounts,
-        .n_mounts = ex->o.n_mounts};
+        .mounts = t->mounts,
+        .n_mounts = t->n_mounts};
     o->argv = command_argv(t->info->command, &t->arena, &o->file);
-    o->envp = command_env(ex, t->info->command, NULL, &t->arena);
+    o->envp = command_env(t, t->info->command, NULL, &t->arena);
     o->n_rlimits = task_rlimits(t->info, &t->arena, &o->rlimits);
     r = spawn_start(o, &t->spawn, err);
     if (r < 0)
         return r;
-    r = watch(ex, err);
+    r = watch(t, err);
+    if (r == 0)
+        r = pod_groups_join(t, t->spawn.pid, err);
     if (r == 0)
         spawn_release(&t->spawn);
     return r;
 }
 
-static void drop_process(struct executor *ex)
+static void drop_process(struct task *t)
 {
-    struct task *t = ex->task;
     if (t->pid_watch)
         loop_fd_free(TAKE_PTR(t->pid_watch));
     if (t->result_watch)
@@ -108,34 +101,65 @@ static void drop_process(struct executor *ex)
 }
 
 /* From now on no kernel ends the rest when init dies: its orphans come to us. */
-static void without_namespaces(struct executor *ex)
+static void without_namespaces(struct task *t)
 {
-    ex->task->namespaces = false;
+    t->namespaces = false;
     prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
-static void kill_orphans(void)
+static bool is_ours(const struct executor *ex, pid_t pid)
+{
+    LIST_FOREACH (t, &ex->tasks, struct task, node) {
+        if ((t->spawn.pidfd >= 0 && t->spawn.pid == pid) ||
+            (t->fetcher && process_pid(t->fetcher) == pid) || checks_own(t, pid))
+            return true;
+    }
+    return false;
+}
+
+/* Everything below us that is not, or below, a process that we follow. Returns how many. */
+static int signal_orphans(const struct executor *ex)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    if (file_read(path, CHILDREN_MAX, &text, NULL) < 0)
+        return 0;
+    struct str rest = buf_str(&text), word;
+    int n = 0;
+    while (str_split(&rest, ' ', &word)) {
+        int64_t pid;
+        if (parse_i64(str_trim(word), &pid) < 0 || pid <= 1 || is_ours(ex, (pid_t)pid))
+            continue;
+        n += proc_signal_descendants((pid_t)pid, SIGKILL);
+        kill((pid_t)pid, SIGKILL);
+        if (waitpid((pid_t)pid, NULL, WNOHANG) == 0)
+            n++;
+    }
+    return n;
+}
+
+static void kill_orphans(const struct executor *ex)
 {
     int64_t deadline = clock_monotonic_us() + ORPHANS_PATIENCE_US;
-    while (proc_signal_descendants(getpid(), SIGKILL) > 0 && clock_monotonic_us() < deadline) {
+    while (signal_orphans(ex) > 0 && clock_monotonic_us() < deadline) {
         struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
         nanosleep(&pause, NULL);
     }
 }
 
-static void try_start(struct executor *ex)
+void task_start(struct task *t)
 {
-    struct task *t = ex->task;
     struct error err = ERROR_INIT;
-    int r = start(ex, &err);
+    int r = start(t, &err);
     if (r == -EPERM && t->namespaces) {
-        drop_process(ex);
-        without_namespaces(ex);
-        r = start(ex, &err);
+        drop_process(t);
+        without_namespaces(t);
+        r = start(t, &err);
     }
     if (r < 0) {
-        drop_process(ex);
-        fail_task(ex, err.msg, MESOS__V1__TASK_STATUS__REASON__REASON_CONTAINER_LAUNCH_FAILED);
+        drop_process(t);
+        task_fail(t, err.msg, MESOS__V1__TASK_STATUS__REASON__REASON_CONTAINER_LAUNCH_FAILED);
     }
 }
 
@@ -143,59 +167,88 @@ static void on_kill_timer(struct timer *t);
 static void on_completion_timer(struct timer *t);
 static void on_reap_timer(struct timer *t);
 
+struct task *task_new(struct executor *ex, const TaskInfo *info)
+{
+    struct task *t = xnew(struct task);
+    t->ex = ex;
+    list_push(&ex->tasks, &t->node);
+    ex->launched = true;
+    timer_stop(&ex->ack_limit);
+    t->info = (TaskInfo *)wire_clone(&info->base, &t->arena);
+    t->spawn = (struct spawn){.pidfd = -1, .result_fd = -1, .hold_fd = -1};
+    t->sandbox_fd = t->out_fd = t->err_fd = -1;
+    t->namespaces = true;
+    if (geteuid() != 0)
+        without_namespaces(t);
+    timer_init(&t->kill_timer, ex->loop, on_kill_timer);
+    timer_init(&t->completion_timer, ex->loop, on_completion_timer);
+    timer_init(&t->reap_timer, ex->loop, on_reap_timer);
+    return t;
+}
+
 void task_launch(struct executor *ex, const TaskInfo *info)
 {
     if (!info->task_id || !info->task_id->value)
         return;
-    if (ex->task) {
-        update_send(
-            ex, &(struct update_text){.state = MESOS__V1__TASK_STATE__TASK_FAILED,
-                    .task_id = info->task_id,
-                    .other_task = true,
-                    .message = "Attempted to run multiple tasks using a \"command\" executor"});
+    if (ex->launched) {
+        update_send(ex, NULL,
+            &(struct update_text){.state = MESOS__V1__TASK_STATE__TASK_FAILED,
+                .task_id = info->task_id,
+                .message = "Attempted to run multiple tasks using a \"command\" executor"});
         return;
     }
-    struct task *t = xnew(struct task);
-    ex->task = t;
-    t->ex = ex;
-    t->info = (TaskInfo *)wire_clone(&info->base, &t->arena);
-    t->spawn = (struct spawn){.pidfd = -1, .result_fd = -1, .hold_fd = -1};
-    t->namespaces = true;
-    if (geteuid() != 0)
-        without_namespaces(ex);
-    timer_init(&t->kill_timer, ex->loop, on_kill_timer);
-    timer_init(&t->completion_timer, ex->loop, on_completion_timer);
-    timer_init(&t->reap_timer, ex->loop, on_reap_timer);
+    struct task *t = task_new(ex, info);
+    t->sandbox = ex->o.sandbox;
+    t->sandbox_fd = ex->sandbox_fd;
+    t->out_fd = STDOUT_FILENO;
+    t->err_fd = STDERR_FILENO;
+    t->user = ex->o.user;
+    t->mounts = ex->o.mounts;
+    t->n_mounts = ex->o.n_mounts;
     if (!t->info->command) {
-        fail_task(
-            ex, "The task has no command", MESOS__V1__TASK_STATUS__REASON__REASON_TASK_INVALID);
+        task_fail(
+            t, "The task has no command", MESOS__V1__TASK_STATUS__REASON__REASON_TASK_INVALID);
         return;
     }
-    update_send(ex, &(struct update_text){.state = MESOS__V1__TASK_STATE__TASK_STARTING});
-    try_start(ex);
+    update_send(ex, t, &(struct update_text){.state = MESOS__V1__TASK_STATE__TASK_STARTING});
+    task_start(t);
 }
 
-static void started(struct executor *ex)
+struct task *task_find(struct executor *ex, const char *id)
 {
-    struct task *t = ex->task;
+    LIST_FOREACH (t, &ex->tasks, struct task, node)
+        if (streq(t->info->task_id->value, id))
+            return t;
+    return NULL;
+}
+
+bool tasks_live(const struct executor *ex)
+{
+    LIST_FOREACH (t, &ex->tasks, struct task, node)
+        if (!t->over)
+            return true;
+    return false;
+}
+
+static void started(struct task *t)
+{
     t->running = true;
     log_info("task started task=%s pid=%d", t->info->task_id->value, (int)t->spawn.pid);
-    update_send(ex, &(struct update_text){.state = MESOS__V1__TASK_STATE__TASK_RUNNING});
+    update_send(t->ex, t, &(struct update_text){.state = MESOS__V1__TASK_STATE__TASK_RUNNING});
     if (t->info->max_completion_time && t->info->max_completion_time->has_nanoseconds)
         timer_start(
             &t->completion_timer, t->info->max_completion_time->nanoseconds / NSEC_PER_USEC);
     if (t->kill.state == KILL_IDLE)
-        checks_start(ex);
+        checks_start(t);
 }
 
-static void read_results(struct executor *ex)
+static void read_results(struct task *t)
 {
-    struct task *t = ex->task;
     struct spawn_record record;
     while (t->spawn.result_fd >= 0 &&
            read(t->spawn.result_fd, &record, sizeof record) == (ssize_t)sizeof record) {
         if (record.kind == SPAWN_STARTED) {
-            started(ex);
+            started(t);
         } else if (record.kind == SPAWN_STATUS) {
             t->have_status = true;
             t->status = record.value;
@@ -206,9 +259,9 @@ static void read_results(struct executor *ex)
             siginfo_t info;
             while (waitid(P_PIDFD, (id_t)t->spawn.pidfd, &info, WEXITED) < 0 && errno == EINTR)
                 ;
-            drop_process(ex);
-            without_namespaces(ex);
-            try_start(ex);
+            drop_process(t);
+            without_namespaces(t);
+            task_start(t);
             return;
         } else if (record.kind == SPAWN_FAILED) {
             struct error err = ERROR_INIT;
@@ -222,109 +275,21 @@ static void read_results(struct executor *ex)
 
 static void on_result(void *userdata, unsigned events)
 {
-    struct executor *ex = userdata;
+    struct task *t = userdata;
     /* At the end of the pipe it stays readable: the process's end follows. */
-    pid_t before = ex->task->spawn.pid;
-    read_results(ex);
+    pid_t before = t->spawn.pid;
+    read_results(t);
     char byte;
-    struct task *t = ex->task;
     if (t->spawn.pid == before && t->result_watch && read(t->spawn.result_fd, &byte, 0) == 0 &&
         (t->have_status || t->failed_to_start))
         loop_fd_free(TAKE_PTR(t->result_watch));
 }
 
-/* Processes that the kernel killed for lack of memory in our group, or 0. */
-static int64_t oom_kills(const struct executor *ex)
-{
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    if (!ex->o.oom_path || file_read(ex->o.oom_path, 65536, &text, NULL) < 0)
-        return 0;
-    struct str rest = buf_str(&text), line, word;
-    while (str_split(&rest, '\n', &line)) {
-        int64_t n;
-        if (str_split(&line, ' ', &word) && str_eq_c(word, "oom_kill") &&
-            parse_i64(str_trim(line), &n) == 0)
-            return n;
-    }
-    return 0;
-}
-
-static int64_t mem_limit(const struct executor *ex)
-{
-    const char *slash = ex->o.oom_path ? strrchr(ex->o.oom_path, '/') : NULL;
-    if (!slash)
-        return 0;
-    static const char *const files[] = {"memory.limit_in_bytes", "memory.max"};
-    _cleanup_free_ char *dir = xstrndup(ex->o.oom_path, (size_t)(slash - ex->o.oom_path));
-    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-        _cleanup_free_ char *path = path_join(dir, files[i]);
-        _cleanup_buf_ struct buf text = BUF_INIT;
-        int64_t n;
-        if (file_read(path, 64, &text, NULL) == 0 && parse_i64(str_trim(buf_str(&text)), &n) == 0)
-            return n;
-    }
-    return 0;
-}
-
-static void describe(int status, char *out, size_t size)
-{
-    if (WIFEXITED(status))
-        snprintf(out, size, "Command exited with status %d", WEXITSTATUS(status));
-    else
-        snprintf(out, size, "Command terminated with signal %s", strsignal(WTERMSIG(status)));
-}
-
-/* The terminal update. */
-static void conclude(struct executor *ex)
-{
-    struct task *t = ex->task;
-    char message[MESSAGE_MAX];
-    describe(t->status, message, sizeof message);
-    struct update_text u = {.message = message};
-    bool success = WIFEXITED(t->status) && WEXITSTATUS(t->status) == 0;
-    if (t->out_of_time) {
-        u.state = MESOS__V1__TASK_STATE__TASK_FAILED;
-        u.has_reason = true;
-        u.reason = MESOS__V1__TASK_STATUS__REASON__REASON_MAX_COMPLETION_TIME_REACHED;
-    } else if (t->failed_to_start) {
-        u.state = MESOS__V1__TASK_STATE__TASK_FAILED;
-        u.has_reason = true;
-        u.reason = MESOS__V1__TASK_STATUS__REASON__REASON_CONTAINER_LAUNCH_FAILED;
-        u.message = t->why;
-    } else if (t->kill.state != KILL_IDLE) {
-        u.state = MESOS__V1__TASK_STATE__TASK_KILLED;
-        if (t->killed_by_health) {
-            t->has_healthy = true;
-            t->healthy = false;
-            u.has_reason = true;
-            u.reason = MESOS__V1__TASK_STATUS__REASON__REASON_TASK_HEALTH_CHECK_STATUS_UPDATED;
-        }
-    } else if (success) {
-        u.state = MESOS__V1__TASK_STATE__TASK_FINISHED;
-    } else {
-        u.state = MESOS__V1__TASK_STATE__TASK_FAILED;
-        if (oom_kills(ex) > 0) {
-            u.has_reason = true;
-            u.reason = MESOS__V1__TASK_STATUS__REASON__REASON_CONTAINER_LIMITATION_MEMORY;
-            u.mem_limit_bytes = mem_limit(ex);
-            char limit[MESSAGE_MAX];
-            snprintf(limit, sizeof limit, "Memory limit exceeded: Requested: %lldMB; %.200s",
-                (long long)(u.mem_limit_bytes >> 20), message);
-            snprintf(message, sizeof message, "%s", limit);
-        }
-    }
-    t->over = true;
-    update_send(ex, &u);
-    if (ex->lost)
-        executor_exit(ex, 0);
-}
-
 static void on_gone(void *userdata, unsigned events)
 {
-    struct executor *ex = userdata;
-    struct task *t = ex->task;
+    struct task *t = userdata;
     pid_t pid = t->spawn.pid;
-    read_results(ex);
+    read_results(t);
     if (t->spawn.pid != pid)
         return; /* started again without namespaces */
     siginfo_t info = {0};
@@ -337,103 +302,108 @@ static void on_gone(void *userdata, unsigned events)
     timer_stop(&t->kill_timer);
     timer_stop(&t->completion_timer);
     timer_stop(&t->reap_timer);
-    checks_stop(ex);
-    if (!t->namespaces)
-        kill_orphans();
-    drop_process(ex);
-    conclude(ex);
+    checks_stop(t);
+    if (!t->namespaces) {
+        t->spawn.pidfd = fd_close(t->spawn.pidfd); /* the pid is not ours any more */
+        kill_orphans(t->ex);
+    }
+    drop_process(t);
+    task_conclude(t);
 }
 
 /* ---- killing ---- */
 
-static void send_order(struct executor *ex, int order)
+static void send_order(const struct task *t, int order)
 {
-    struct task *t = ex->task;
     if (t->spawn.pidfd >= 0)
         pidfd_send_signal(t->spawn.pidfd, order, NULL, 0);
 }
 
-static void kill_now(struct executor *ex)
+static void kill_now(struct task *t)
 {
-    send_order(ex, SPAWN_SIGNAL_KILL);
-    timer_start(&ex->task->reap_timer, INIT_PATIENCE_US);
+    send_order(t, SPAWN_SIGNAL_KILL);
+    timer_start(&t->reap_timer, INIT_PATIENCE_US);
 }
 
-static void act(struct executor *ex, enum kill_action action)
+static void act(struct task *t, enum kill_action action)
 {
-    struct task *t = ex->task;
     if (action == KILL_ACTION_TERM)
-        send_order(ex, SPAWN_SIGNAL_TERM);
+        send_order(t, SPAWN_SIGNAL_TERM);
     else if (action == KILL_ACTION_KILL)
-        kill_now(ex);
+        kill_now(t);
     int64_t deadline = kill_core_next_deadline(&t->kill);
     if (deadline == INT64_MAX)
         timer_stop(&t->kill_timer);
     else
-        timer_start(&t->kill_timer, deadline - loop_now_us(ex->loop));
+        timer_start(&t->kill_timer, deadline - loop_now_us(t->ex->loop));
 }
 
 static void on_kill_timer(struct timer *timer)
 {
-    struct executor *ex = container_of(timer, struct task, kill_timer)->ex;
-    log_info("grace period is over, killing task=%s", ex->task->info->task_id->value);
-    act(ex, kill_core_tick(&ex->task->kill, loop_now_us(ex->loop)));
+    struct task *t = container_of(timer, struct task, kill_timer);
+    log_info("grace period is over, killing task=%s", t->info->task_id->value);
+    act(t, kill_core_tick(&t->kill, loop_now_us(t->ex->loop)));
 }
 
 static void on_completion_timer(struct timer *timer)
 {
     struct task *t = container_of(timer, struct task, completion_timer);
-    struct executor *ex = t->ex;
     if (t->over || t->kill.state != KILL_IDLE)
         return;
     log_info("max_completion_time is over, killing task=%s", t->info->task_id->value);
     t->out_of_time = true;
-    checks_stop(ex);
-    act(ex, kill_core_request(&t->kill, 0, loop_now_us(ex->loop)));
+    checks_stop(t);
+    act(t, kill_core_request(&t->kill, 0, loop_now_us(t->ex->loop)));
 }
 
 static void on_reap_timer(struct timer *timer)
 {
-    send_order(container_of(timer, struct task, reap_timer)->ex, SIGKILL);
+    send_order(container_of(timer, struct task, reap_timer), SIGKILL);
 }
 
-int64_t task_grace_us(const struct executor *ex, const Mesos__V1__KillPolicy *policy)
+int64_t task_grace_us(const struct task *t, const Mesos__V1__KillPolicy *policy)
 {
-    const struct task *t = ex->task;
     if (!policy || !policy->grace_period || !policy->grace_period->has_nanoseconds)
-        policy = t ? t->info->kill_policy : NULL;
+        policy = t->info->kill_policy;
     if (!policy || !policy->grace_period || !policy->grace_period->has_nanoseconds)
         return DEFAULT_GRACE_US;
     return policy->grace_period->nanoseconds / NSEC_PER_USEC;
 }
 
-void task_kill(struct executor *ex, int64_t grace_us)
+void task_kill(struct task *t, int64_t grace_us)
 {
-    struct task *t = ex->task;
-    if (!t || t->over)
+    struct executor *ex = t->ex;
+    if (t->over)
         return;
     bool first = t->kill.state == KILL_IDLE;
     enum kill_action action = kill_core_request(&t->kill, grace_us, loop_now_us(ex->loop));
-    if (first) {
-        checks_stop(ex);
-        if (ex->wants_killing)
-            update_send(ex, &(struct update_text){.state = MESOS__V1__TASK_STATE__TASK_KILLING});
+    if (t->spawn.pidfd < 0) {
+        pod_give_up(t);
+        return;
     }
-    act(ex, action);
+    if (first) {
+        checks_stop(t);
+        if (ex->wants_killing)
+            update_send(ex, t, &(struct update_text){.state = MESOS__V1__TASK_STATE__TASK_KILLING});
+    }
+    act(t, action);
 }
 
-void task_free(struct executor *ex)
+void task_free(struct task *t)
 {
-    struct task *t = TAKE_PTR(ex->task);
-    if (!t)
-        return;
-    ex->task = t;
-    checks_free(ex);
+    list_remove(&t->node);
+    checks_free(t);
     timer_stop(&t->kill_timer);
     timer_stop(&t->completion_timer);
     timer_stop(&t->reap_timer);
-    drop_process(ex);
-    ex->task = NULL;
+    if (t->fetcher)
+        process_abandon(t->fetcher);
+    drop_process(t);
+    if (t->group) {
+        fd_close(t->out_fd);
+        fd_close(t->err_fd);
+        fd_close(t->sandbox_fd);
+    }
     arena_done(&t->arena);
     free(t);
 }

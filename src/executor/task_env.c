@@ -87,7 +87,7 @@ static void env_add_command(struct env *e, const Mesos__V1__CommandInfo *c)
     }
 }
 
-const char *const *command_env(const struct executor *ex, const Mesos__V1__CommandInfo *command,
+const char *const *command_env(const struct task *t, const Mesos__V1__CommandInfo *command,
     const Mesos__V1__CommandInfo *on_top, struct arena *arena)
 {
     struct env e = {.arena = arena};
@@ -96,11 +96,14 @@ const char *const *command_env(const struct executor *ex, const Mesos__V1__Comma
         if (!is_private(*p))
             env_put(&e, *p);
     }
-    const TaskInfo *info = ex->task->info;
-    env_set(&e, "MESOS_SANDBOX", ex->o.sandbox);
+    const TaskInfo *info = t->info;
+    env_set(&e, "MESOS_SANDBOX", t->sandbox);
     env_set(&e, "MESOS_TASK_ID", info->task_id->value);
-    if (ex->container_id && ex->container_id->value)
-        env_set(&e, "MESOS_CONTAINER_ID", ex->container_id->value);
+    const Mesos__V1__ContainerID *id = t->container_id ? t->container_id : t->ex->container_id;
+    if (id && id->value)
+        env_set(&e, "MESOS_CONTAINER_ID", id->value);
+    if (t->ex->o.pod && t->ex->o.agent_ip)
+        env_set(&e, "MESOS_CONTAINER_IP", t->ex->o.agent_ip);
     for (size_t i = 0; i < info->n_resources; i++) {
         const Mesos__V1__Resource__AllocationInfo *a = info->resources[i]->allocation_info;
         if (a && a->role) {

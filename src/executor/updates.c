@@ -18,11 +18,12 @@ static bool is_terminal(Mesos__V1__TaskState s)
            s == MESOS__V1__TASK_STATE__TASK_KILLED || s == MESOS__V1__TASK_STATE__TASK_ERROR;
 }
 
-static void fill_container_status(const struct executor *ex, TaskStatus *s, struct arena *arena)
+static void fill_container_status(const struct task *t, TaskStatus *s, struct arena *arena)
 {
+    const struct executor *ex = t->ex;
     Mesos__V1__ContainerStatus *c = arena_new(arena, Mesos__V1__ContainerStatus);
     mesos__v1__container_status__init(c);
-    c->container_id = ex->container_id;
+    c->container_id = t->container_id ? t->container_id : ex->container_id;
     c->has_executor_pid = true;
     c->executor_pid = (uint32_t)getpid();
     if (ex->o.agent_ip) {
@@ -61,43 +62,45 @@ static void fill_limitation(TaskStatus *s, int64_t bytes, struct arena *arena)
     s->limitation = l;
 }
 
-void update_send(struct executor *ex, const struct update_text *t)
+void update_send(struct executor *ex, struct task *t, const struct update_text *text)
 {
     struct update *u = xnew(struct update);
     random_bytes(u->uuid, sizeof u->uuid);
     uuid_make_v4(u->uuid);
-    u->terminal = is_terminal(t->state) && !t->other_task;
+    u->terminal = t && is_terminal(text->state);
+
+    u->task = t;
+    if (t)
+        t->n_updates++;
 
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     Mesos__V1__ExecutorID executor_id = MESOS__V1__EXECUTOR_ID__INIT;
     executor_id.value = (char *)(uintptr_t)ex->o.executor_id;
     TaskStatus s = MESOS__V1__TASK_STATUS__INIT;
-    s.task_id = t->task_id ? (Mesos__V1__TaskID *)(uintptr_t)t->task_id : ex->task->info->task_id;
+    s.task_id = t ? t->info->task_id : (Mesos__V1__TaskID *)(uintptr_t)text->task_id;
     s.executor_id = &executor_id;
     s.has_state = s.has_source = s.has_timestamp = s.has_uuid = true;
-    s.state = t->state;
+    s.state = text->state;
     s.source = MESOS__V1__TASK_STATUS__SOURCE__SOURCE_EXECUTOR;
     s.timestamp = (double)clock_realtime_us() / (double)USEC_PER_SEC;
     s.uuid = (ProtobufCBinaryData){sizeof u->uuid, u->uuid};
-    s.message = (char *)(uintptr_t)t->message;
-    s.has_reason = t->has_reason;
-    s.reason = t->reason;
-    if (t->mem_limit_bytes > 0)
-        fill_limitation(&s, t->mem_limit_bytes, &arena);
-    if (!t->other_task) {
-        if (ex->task->has_healthy) {
-            s.has_healthy = true;
-            s.healthy = ex->task->healthy;
-        }
-        checks_fill(ex, &s, &arena);
-        fill_container_status(ex, &s, &arena);
+    s.message = (char *)(uintptr_t)text->message;
+    s.has_reason = text->has_reason;
+    s.reason = text->reason;
+    if (text->mem_limit_bytes > 0)
+        fill_limitation(&s, text->mem_limit_bytes, &arena);
+    if (t) {
+        s.has_healthy = t->has_healthy;
+        s.healthy = t->healthy;
+        checks_fill(t, &s, &arena);
+        fill_container_status(t, &s, &arena);
     }
     wire_pack(&s.base, &u->status);
     list_push(&ex->updates, &u->node);
-    log_info("task update task=%s state=%d message=%s", s.task_id->value, (int)t->state,
-        t->message ? t->message : "");
+    log_info("task update task=%s state=%d message=%s", s.task_id->value, (int)text->state,
+        text->message ? text->message : "");
     /* An agent that is away has its own limit, the recovery timeout. */
-    if (u->terminal && ex->link == LINK_SUBSCRIBED)
+    if (u->terminal && !tasks_live(ex) && ex->link == LINK_SUBSCRIBED)
         timer_start(&ex->ack_limit, TERMINAL_ACK_LIMIT_US);
     link_flush(ex);
 }
@@ -109,18 +112,24 @@ void update_acknowledged(struct executor *ex, const ProtobufCBinaryData *uuid)
             continue;
         if (ex->update_sent == u)
             ex->update_sent = NULL;
-        if (ex->task)
-            ex->task->acknowledged = true;
+        struct task *t = u->task;
         update_free(u);
+        if (t) {
+            t->acknowledged = true;
+            if (t->over && t->n_updates == 0)
+                task_free(t);
+        }
         break;
     }
-    if (ex->task && ex->task->over && list_empty(&ex->updates))
+    if (ex->launched && !tasks_live(ex) && list_empty(&ex->updates))
         executor_exit(ex, 0);
 }
 
 void update_free(struct update *u)
 {
     list_remove(&u->node);
+    if (u->task)
+        u->task->n_updates--;
     buf_done(&u->status);
     free(u);
 }

@@ -39,11 +39,14 @@ def update(task_id, state):
 
 def handle(event):
     kind = event["type"]
-    if kind == "LAUNCH":
-        task = event["launch"]["task"]
+    if kind in ("LAUNCH", "LAUNCH_GROUP"):
+        tasks = [event["launch"]["task"]] if kind == "LAUNCH" else event["launch_group"]["task_group"]["tasks"]
+        if kind == "LAUNCH_GROUP":
+            print("group of", len(tasks), flush=True)
         with lock:
-            unacknowledged_tasks[task["task_id"]["value"]] = task
-        update(task["task_id"]["value"], "TASK_RUNNING")
+            unacknowledged_tasks.update({task["task_id"]["value"]: task for task in tasks})
+        for task in tasks:
+            update(task["task_id"]["value"], "TASK_RUNNING")
     elif kind == "KILL":
         update(event["kill"]["task_id"]["value"], "TASK_KILLED")
     elif kind == "ACKNOWLEDGED":

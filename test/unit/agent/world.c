@@ -131,18 +131,31 @@ void world_done(struct world *w)
     arena_done(&w->arena);
 }
 
+static void disk_remove(struct world *w, const char *key)
+{
+    struct saved *old = map_get(&w->disk, key);
+    if (!old)
+        return;
+    map_remove(&w->disk, key);
+    free(old->key);
+    free(old->p);
+    free(old);
+}
+
+void world_lose(struct world *w, const struct agent_record *r)
+{
+    _cleanup_free_ char *key = xasprintf("task/%016llx", (unsigned long long)r->serial);
+    assert_int_equal(r->kind, AGENT_RECORD_TASK);
+    assert_non_null(map_get(&w->disk, key));
+    disk_remove(w, key);
+}
+
 void world_drain(struct world *w)
 {
     struct agent_output out;
     while (agent_core_take(w->core, &out)) {
         VEC_FOREACH (m, &out.mutations) {
-            struct saved *old = map_get(&w->disk, m->key);
-            if (old) {
-                map_remove(&w->disk, m->key);
-                free(old->key);
-                free(old->p);
-                free(old);
-            }
+            disk_remove(w, m->key);
             if (!m->value)
                 continue;
             struct saved *s = xnew(struct saved);
@@ -381,6 +394,18 @@ void world_run(struct world *w, const char *task, const char *executor, bool par
     run.launch_executor = w->launch_executor == LAUNCH_NEW;
     Dcos__Internal__MasterRecord r = DCOS__INTERNAL__MASTER_RECORD__INIT;
     r.run_task = &run;
+    world_master(w, &r);
+}
+
+void world_run_group(struct world *w, const char *group, bool partition_aware)
+{
+    Dcos__Internal__RunTaskGroup *run = world_json(
+        w, &dcos__internal__run_task_group__descriptor, group);
+    run->framework = framework_info(w, partition_aware);
+    run->has_launch_executor = w->launch_executor != LAUNCH_UNSAID;
+    run->launch_executor = w->launch_executor == LAUNCH_NEW;
+    Dcos__Internal__MasterRecord r = DCOS__INTERNAL__MASTER_RECORD__INIT;
+    r.run_task_group = run;
     world_master(w, &r);
 }
 

@@ -34,6 +34,8 @@ void *world_json(struct world *w, const ProtobufCMessageDescriptor *type, const 
 
 void world_start(struct world *w);
 void world_done(struct world *w);
+/* As if the record had never reached the disk. */
+void world_lose(struct world *w, const struct agent_record *r);
 /* kill -9 and a new process on the same disk. The status of agent_core_start(). */
 int world_restart(struct world *w);
 struct agent_now *world_now(struct world *w);    /* fresh entropy */
@@ -54,6 +56,8 @@ Mesos__V1__Executor__Event *world_event(
 void world_master(struct world *w, Dcos__Internal__MasterRecord *r);
 void world_register(struct world *w); /* link up, and the master says yes as S1 */
 void world_run(struct world *w, const char *task, const char *executor, bool partition_aware);
+/* `group` is a RunTaskGroup in JSON, without its framework. */
+void world_run_group(struct world *w, const char *group, bool partition_aware);
 void world_kill(struct world *w, const char *task);
 void world_ack(struct world *w, const char *task, const void *uuid);
 struct agent_executor *world_executor(struct world *w, const char *id);
