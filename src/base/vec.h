@@ -44,6 +44,6 @@
 
 /* `var` is a pointer to each element. The vector must not grow meanwhile. */
 #define VEC_FOREACH(var, v)                                                                        \
-    for (typeof((v)->items) var = (v)->items; var && var < (v)->items + (v)->n; var++)
+    for (typeof(&*(v)->items) var = (v)->items; var && var < (v)->items + (v)->n; var++)
 
 #endif

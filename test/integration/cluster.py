@@ -21,6 +21,7 @@ def binary(name):
         "dcos-master": "master",
         "dcos-agent": "agent",
         "dcos-marathon": "marathon",
+        "dcos-net": "net",
         "dcos-launcher": "containerizer",
         "dcos-executor": "executor",
         "dcos-https-check": "executor",
