@@ -22,6 +22,8 @@ def binary(name):
         "dcos-agent": "agent",
         "dcos-marathon": "marathon",
         "dcos-net": "net",
+        "dcos-iam": "iam",
+        "dcos-router": "router",
         "dcos-launcher": "containerizer",
         "dcos-executor": "executor",
         "dcos-https-check": "executor",

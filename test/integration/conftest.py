@@ -6,6 +6,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from api_rows import COVERED  # noqa: E402
 from cluster import Cluster  # noqa: E402
 
 
@@ -16,6 +17,12 @@ def pytest_configure(config):
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+
+
+def pytest_terminal_summary(terminalreporter):
+    if COVERED:
+        per_section = ", ".join(f"{section}: {n}" for section, n in sorted(COVERED.items()))
+        terminalreporter.write_line(f"rows of the API tables covered: {sum(COVERED.values())} ({per_section})")
 
 
 @pytest.hookimpl(hookwrapper=True)

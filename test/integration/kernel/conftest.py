@@ -5,15 +5,9 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from raw import COVERED, Scheduler  # noqa: E402
+from raw import Scheduler  # noqa: E402
 
 RESOURCES = "cpus:8;mem:4096;disk:2048;ports:[31000-31999];cpus(dev):1;mem(dev):64;zones(*):{a,b}"
-
-
-def pytest_terminal_summary(terminalreporter):
-    if COVERED:
-        per_section = ", ".join(f"{section}: {n}" for section, n in sorted(COVERED.items()))
-        terminalreporter.write_line(f"rows of the API tables covered: {sum(COVERED.values())} ({per_section})")
 
 
 @pytest.fixture(scope="module")

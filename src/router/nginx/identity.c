@@ -1,0 +1,289 @@
+#include "auth/jwt.h"
+#include "base/arena.h"
+#include "router/nginx/module.h"
+
+#include <openssl/sha.h>
+
+/*
+ * Tokens. A signature costs some 30 microseconds to verify, so the result is kept by the token's
+ * digest, together with the claims that count. What may change is looked at for every request: the
+ * expiry, whether the user is there and the token not revoked (a row of the policy table). Other
+ * keys empty the cache.
+ */
+
+enum { CACHE_SIZE = 2048, UID_MAX = 96 };
+
+struct cached {
+    u_char digest[SHA256_DIGEST_LENGTH];
+    int64_t expires_s, issued_s;
+    uint64_t keys; /* number of the set of keys that verified it; 0 = empty */
+    char uid[UID_MAX + 1];
+};
+
+/* Of this worker. */
+static struct cached *g_cache;
+static struct jwt_keys *g_keys;
+static u_char g_keys_digest[SHA256_DIGEST_LENGTH];
+static uint64_t g_keys_number, g_keys_generation;
+
+/* Keys come first in the policy table. */
+static void keys_refresh(const struct table_view *policy)
+{
+    if (g_keys && g_keys_generation == table_view_generation(policy))
+        return;
+    g_keys_generation = table_view_generation(policy);
+    SHA256_CTX hash;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    SHA256_Init(&hash);
+    size_t pos = 0;
+    struct str key, value;
+    while (table_next(policy, &pos, &key, &value) && str_has_prefix(key, STR("k:")))
+        SHA256_Update(&hash, value.p, value.n);
+    u_char digest[SHA256_DIGEST_LENGTH];
+    SHA256_Final(digest, &hash);
+#pragma GCC diagnostic pop
+    if (g_keys && memcmp(digest, g_keys_digest, sizeof(digest)) == 0)
+        return;
+    memcpy(g_keys_digest, digest, sizeof(digest));
+    if (g_keys)
+        jwt_keys_free(g_keys);
+    g_keys = jwt_keys_new();
+    g_keys_number++;
+    pos = 0;
+    while (table_next(policy, &pos, &key, &value) && str_has_prefix(key, STR("k:"))) {
+        struct error err = ERROR_INIT;
+        if (jwt_keys_add_pem(g_keys, value.p, value.n, &err) < 0)
+            ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                "a key of the policy is unusable: %s, ignoring", err.msg);
+    }
+}
+
+/* Whole text behind the first `mark`. */
+static bool after(const ngx_str_t *text, const char *mark, size_t n, ngx_str_t *out)
+{
+    for (size_t i = 0; i + n <= text->len; i++) {
+        if (memcmp(text->data + i, mark, n) == 0) {
+            out->data = text->data + i + n;
+            out->len = text->len - i - n;
+            return true;
+        }
+    }
+    return false;
+}
+
+#if nginx_version >= 1023000
+#define COOKIE_FOREACH(r, h) for (ngx_table_elt_t *h = (r)->headers_in.cookie; h; h = h->next)
+#else
+#define COOKIE_FOREACH(r, h)                                                                       \
+    for (ngx_uint_t h##_i = 0; h##_i < (r)->headers_in.cookies.nelts; h##_i++)                     \
+        for (ngx_table_elt_t *h = ((ngx_table_elt_t **)(r)->headers_in.cookies.elts)[h##_i],       \
+                             *h##_once = h;                                                        \
+             h##_once; h##_once = NULL)
+#endif
+
+/* Next "name=value" of a Cookie header. */
+static bool next_cookie(ngx_str_t *rest, ngx_str_t *name, ngx_str_t *pair, ngx_str_t *value)
+{
+    while (rest->len && (*rest->data == ' ' || *rest->data == ';')) {
+        rest->data++;
+        rest->len--;
+    }
+    if (!rest->len)
+        return false;
+    const u_char *end = ngx_strlchr(rest->data, rest->data + rest->len, ';');
+    size_t n = end ? (size_t)(end - rest->data) : rest->len;
+    pair->data = rest->data;
+    pair->len = n;
+    while (pair->len && pair->data[pair->len - 1] == ' ')
+        pair->len--;
+    u_char *eq = ngx_strlchr(pair->data, pair->data + pair->len, '=');
+    name->data = pair->data;
+    name->len = eq ? (size_t)(eq - pair->data) : pair->len;
+    value->data = eq ? eq + 1 : pair->data + pair->len;
+    value->len = (size_t)(pair->data + pair->len - value->data);
+    while (name->len && name->data[name->len - 1] == ' ')
+        name->len--;
+    rest->data += n;
+    rest->len -= n;
+    return true;
+}
+
+bool identity_cookie_get(ngx_http_request_t *r, const char *wanted, size_t n, ngx_str_t *out)
+{
+    COOKIE_FOREACH(r, h)
+    {
+        ngx_str_t rest = h->value, name, pair, value;
+        while (next_cookie(&rest, &name, &pair, &value)) {
+            if (name.len == n && memcmp(name.data, wanted, n) == 0) {
+                *out = value;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool is_ours(const ngx_str_t *name)
+{
+    static const char auth[] = "dcos-acs-auth-cookie", info[] = "dcos-acs-info-cookie";
+    return (name->len == sizeof(auth) - 1 && memcmp(name->data, auth, name->len) == 0) ||
+           (name->len == sizeof(info) - 1 && memcmp(name->data, info, name->len) == 0);
+}
+
+ngx_int_t identity_cookie(ngx_http_request_t *r, ngx_str_t *out)
+{
+    size_t size = 0;
+    COOKIE_FOREACH(r, h)
+    size += h->value.len + 2;
+    ngx_str_null(out);
+    if (!size)
+        return NGX_OK;
+    u_char *p = out->data = ngx_pnalloc(r->pool, size);
+    if (!p)
+        return NGX_ERROR;
+    COOKIE_FOREACH(r, h)
+    {
+        ngx_str_t rest = h->value, name, pair, value;
+        while (next_cookie(&rest, &name, &pair, &value)) {
+            if (is_ours(&name))
+                continue;
+            if (p != out->data) {
+                *p++ = ';';
+                *p++ = ' ';
+            }
+            p = ngx_cpymem(p, pair.data, pair.len);
+        }
+    }
+    out->len = (size_t)(p - out->data);
+    return NGX_OK;
+}
+
+static bool find_token(ngx_http_request_t *r, struct router_request *ctx)
+{
+    static const char name[] = "dcos-acs-auth-cookie";
+    if (r->headers_in.authorization) {
+        const ngx_str_t *v = &r->headers_in.authorization->value;
+        return after(v, "token=", 6, &ctx->token) || after(v, "Bearer ", 7, &ctx->token);
+    }
+    ctx->from_cookie = identity_cookie_get(r, name, sizeof(name) - 1, &ctx->token);
+    return ctx->from_cookie && ctx->token.len;
+}
+
+static const struct cached *verify(ngx_http_request_t *r, const ngx_str_t *token, const char **why)
+{
+    u_char digest[SHA256_DIGEST_LENGTH];
+    SHA256(token->data, token->len, digest);
+    if (!g_cache) {
+        g_cache = ngx_calloc(CACHE_SIZE * sizeof(*g_cache), r->connection->log);
+        if (!g_cache)
+            return NULL;
+    }
+    uint32_t slot;
+    memcpy(&slot, digest, sizeof(slot));
+    struct cached *c = &g_cache[slot % CACHE_SIZE];
+    if (c->keys == g_keys_number && memcmp(c->digest, digest, sizeof(digest)) == 0)
+        return c;
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    struct jwt jwt;
+    struct error err = ERROR_INIT;
+    if (jwt_verify(g_keys, (struct str){(const char *)token->data, token->len}, ngx_time(), &arena,
+            &jwt, &err) < 0) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "Invalid token. Reason: %s", err.msg);
+        *why = NULL;
+        return NULL;
+    }
+    const char *uid = NULL;
+    for (size_t i = 0; i < jwt.n_claims; i++) {
+        if (streq(jwt.claims[i].name, "uid"))
+            uid = jwt.claims[i].value;
+    }
+    if (!jwt.asymmetric || !uid || !*uid || strlen(uid) > UID_MAX) {
+        *why = "Missing uid";
+        return NULL;
+    }
+    memcpy(c->digest, digest, sizeof(digest));
+    c->expires_s = jwt.expires_s;
+    c->issued_s = jwt.issued_s;
+    c->keys = g_keys_number;
+    memcpy(c->uid, uid, strlen(uid) + 1);
+    return c;
+}
+
+static const struct policy_row *user_row(const struct table_view *policy, const char *uid, size_t n)
+{
+    char key[UID_MAX + 3] = "u:";
+    if (n > UID_MAX)
+        return NULL;
+    memcpy(key + 2, uid, n);
+    return table_get(policy, key, n + 2, NULL);
+}
+
+static bool counts(const struct policy_row *row, const struct cached *c)
+{
+    return row && (!row->revoked_before_us || c->issued_s * 1000000 >= row->revoked_before_us);
+}
+
+ngx_int_t identity_check(ngx_http_request_t *r, struct router_request *ctx)
+{
+    if (!find_token(r, ctx)) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "No auth token in request.");
+        return NGX_HTTP_UNAUTHORIZED;
+    }
+    struct table_reader *tables = router_tables(r);
+    const struct table_view *policy = tables ? table_current(tables, TABLE_POLICY) : NULL;
+    if (!policy) {
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+            "no keys of the identity service are known yet: every token is refused");
+        return NGX_HTTP_UNAUTHORIZED;
+    }
+    keys_refresh(policy);
+    const char *why = "no memory";
+    const struct cached *c = verify(r, &ctx->token, &why);
+    if (c && c->expires_s && c->expires_s <= ngx_time()) {
+        c = NULL;
+        why = "expired";
+    }
+    if (c && !counts(user_row(policy, c->uid, strlen(c->uid)), c)) {
+        c = NULL;
+        why = "its user is unknown or it was revoked";
+    }
+    if (!c) {
+        if (why)
+            ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "Invalid token. Reason: %s", why);
+        return NGX_HTTP_UNAUTHORIZED;
+    }
+    ctx->uid.len = strlen(c->uid);
+    ctx->uid.data = ngx_pnalloc(r->pool, ctx->uid.len + 1);
+    if (!ctx->uid.data)
+        return NGX_ERROR;
+    memcpy(ctx->uid.data, c->uid, ctx->uid.len + 1);
+    return NGX_OK;
+}
+
+/* An entry covers what is below it by ':'. Paths of services have slashes, and there is no
+ * inheritance between them. */
+static bool covers(const char *entry, const char *rid, size_t n)
+{
+    const size_t entry_n = strlen(entry);
+    return entry_n <= n && memcmp(entry, rid, entry_n) == 0 &&
+           (entry_n == n || rid[entry_n] == ':');
+}
+
+bool identity_may(ngx_http_request_t *r, const ngx_str_t *uid, const char *rid, size_t n)
+{
+    struct table_reader *tables = router_tables(r);
+    const struct table_view *policy = tables ? table_current(tables, TABLE_POLICY) : NULL;
+    const struct policy_row *row = policy ? user_row(policy, (const char *)uid->data, uid->len)
+                                          : NULL;
+    if (!row)
+        return false;
+    if (row->superuser)
+        return true;
+    const char *entry = row->rids;
+    for (uint32_t i = 0; i < row->n_rids; i++, entry += strlen(entry) + 1) {
+        if (covers(entry, rid, n))
+            return true;
+    }
+    return false;
+}

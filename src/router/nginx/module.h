@@ -1,0 +1,127 @@
+#ifndef DCOS_ROUTER_NGINX_MODULE_H
+#define DCOS_ROUTER_NGINX_MODULE_H
+
+/*
+ * The part of the router that lives in nginx's workers: who is it, may they, where to. The daemon
+ * (src/router) writes the configuration and the tables (router/table.h); a request is decided here
+ * without asking anybody.
+ *
+ * Directives, all written by the daemon:
+ *
+ *     http:      dcos_tables <folder>;             where the tables are
+ *                dcos_pages <401 file> <403 file>; bodies of refusals
+ *                dcos_challenge <text>;            WWW-Authenticate of a 401
+ *     location:  dcos_auth off|token|full <rid>;   nobody is asked; any valid token; and permission
+ *                dcos_target <kind> [<port>];      mesos agent service agent_router leader_mesos
+ *                                                  leader_marathon: the upstream is picked by table
+ *                dcos_path <prefix> <replacement>; path for the upstream; "-" is nothing
+ *                dcos_location <prefix>;           Location headers get it in front
+ *                dcos_tag <name>;                  upstream's name in metrics
+ *                dcos_absent <text>;               404 with that text
+ *                dcos_show metrics|status;         answers with them
+ *     upstream:  dcos_peer;                        connects to where the target is
+ *
+ * Variables: $dcos_uid, $dcos_cookie (without the router's cookies), $dcos_authorization.
+ *
+ * The path is what nginx matched locations with, never another reading of the same bytes: a raw
+ * path is passed on as it came only when it has nothing in it that two readers could take
+ * differently (see path.c).
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "router/table.h"
+
+enum { ROUTER_CANDIDATES_MAX = 10, ROUTER_WAIT_STEP_MS = 20, ROUTER_WAIT_MAX_MS = 10000 };
+
+enum route_target {
+    ROUTE_FIXED,
+    ROUTE_MESOS,
+    ROUTE_AGENT,
+    ROUTE_SERVICE,
+    ROUTE_AGENT_ROUTER,
+    ROUTE_LEADER_MESOS,
+    ROUTE_LEADER_MARATHON,
+};
+
+enum route_auth { ROUTE_OPEN, ROUTE_TOKEN, ROUTE_FULL };
+enum route_show { SHOW_NOTHING, SHOW_METRICS, SHOW_STATUS };
+
+struct router_main {
+    ngx_str_t folder, challenge;
+    ngx_str_t unauthorized, forbidden; /* bodies */
+    struct table_reader *tables;       /* of this worker */
+    struct metrics *metrics;           /* shared by the workers */
+};
+
+struct router_location {
+    ngx_uint_t auth, target, show, port;
+    ngx_str_t rid, prefix, replacement, location, tag, absent;
+    ngx_flag_t here; /* any directive of ours */
+};
+
+struct router_request {
+    ngx_str_t uid, token;
+    bool from_cookie;
+    bool decided;
+    struct {
+        struct sockaddr_storage address;
+        socklen_t length;
+        ngx_str_t name;
+        bool tls;
+    } upstream;
+    ngx_str_t location; /* prefix for Location headers; empty: they are left alone */
+    ngx_str_t service;  /* name as in the path */
+    ngx_str_t tag;
+    ngx_str_t forwarded; /* "true" on a hop to another master */
+    ngx_event_t wait;
+    ngx_msec_t waited_ms;
+    ngx_http_request_t *request;
+};
+
+extern ngx_module_t ngx_http_dcos_module;
+
+struct router_request *router_request(ngx_http_request_t *r); /* made when there is none */
+/* The worker's tables; NULL while the daemon has not made them. */
+struct table_reader *router_tables(ngx_http_request_t *r);
+
+/* ---- identity.c ---- */
+
+/* Whose token it is: NGX_OK with ctx->uid and ctx->token, or NGX_HTTP_UNAUTHORIZED. */
+ngx_int_t identity_check(ngx_http_request_t *r, struct router_request *ctx);
+bool identity_may(ngx_http_request_t *r, const ngx_str_t *uid, const char *rid, size_t n);
+/* The Cookie header without the router's own; empty when nothing is left. */
+ngx_int_t identity_cookie(ngx_http_request_t *r, ngx_str_t *out);
+/* Value of a cookie, or false. */
+bool identity_cookie_get(ngx_http_request_t *r, const char *name, size_t n, ngx_str_t *out);
+
+/* ---- path.c ---- */
+
+/* Sets the path that the upstream gets: `replacement` in the place of `prefix`. */
+ngx_int_t path_map(ngx_http_request_t *r, const ngx_str_t *prefix, const ngx_str_t *replacement);
+
+/* ---- route.c ---- */
+
+/* Finds the upstream. NGX_OK; NGX_AGAIN when it must wait; NGX_DONE when it was answered. */
+ngx_int_t route_find(
+    ngx_http_request_t *r, const struct router_location *conf, struct router_request *ctx);
+char *route_peer_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* ---- answer.c ---- */
+
+/* Answers and finalizes: returns NGX_DONE. */
+ngx_int_t answer_text(ngx_http_request_t *r, ngx_uint_t status, const char *fmt, ...);
+ngx_int_t answer_unauthorized(ngx_http_request_t *r);
+ngx_int_t answer_forbidden(ngx_http_request_t *r);
+ngx_int_t answer_init(ngx_conf_t *cf); /* header filter */
+
+/* ---- metrics.c ---- */
+
+char *metrics_zone(ngx_conf_t *cf, struct router_main *main);
+ngx_int_t metrics_log(ngx_http_request_t *r);
+ngx_int_t metrics_show(ngx_http_request_t *r);
+ngx_int_t metrics_show_status(ngx_http_request_t *r);
+
+#endif

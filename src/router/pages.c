@@ -1,0 +1,60 @@
+#include "router/config.h"
+
+/* Pages that the router answers with itself. */
+
+const char page_unauthorized[] =
+    "<!DOCTYPE html>\n"
+    "<html>\n"
+    "<head>\n"
+    "<title>401 Unauthorized</title>\n"
+    "<noscript><meta http-equiv=\"refresh\" content=\"5; url=/#/login\"></noscript>\n"
+    "<script>\n"
+    "window.location = '/#/login?redirect=' + encodeURIComponent(window.location.href);\n"
+    "</script>\n"
+    "</head>\n"
+    "<body>\n"
+    "<h1>401 Unauthorized</h1>\n"
+    "<p>Log in to go on: <a href=\"/#/login\">login</a>.</p>\n"
+    "</body>\n"
+    "</html>\n";
+
+const char page_forbidden[] =
+    "<!DOCTYPE html>\n"
+    "<html>\n"
+    "<head>\n"
+    "<title>403 Forbidden</title>\n"
+    "<noscript><meta http-equiv=\"refresh\" content=\"5; url=/#/access-denied\"></noscript>\n"
+    "<script>\n"
+    "if (document.cookie.indexOf('dcos-acs-info-cookie=') >= 0)\n"
+    "    window.location = '/#/access-denied';\n"
+    "else\n"
+    "    window.location = '/#/login?redirect=' + encodeURIComponent(window.location.href);\n"
+    "</script>\n"
+    "</head>\n"
+    "<body>\n"
+    "<h1>403 Forbidden</h1>\n"
+    "<p>You may not do this.</p>\n"
+    "</body>\n"
+    "</html>\n";
+
+const char page_landing[] =
+    "<!DOCTYPE html>\n"
+    "<html lang=\"en\">\n"
+    "<head>\n"
+    "<meta charset=\"utf-8\">\n"
+    "<title>DC/OS</title>\n"
+    "<style>\n"
+    "body { font: 16px/1.5 sans-serif; max-width: 40em; margin: 4em auto; padding: 0 1em; }\n"
+    "code { background: #eee; padding: 0 0.3em; }\n"
+    "</style>\n"
+    "</head>\n"
+    "<body>\n"
+    "<h1>DC/OS</h1>\n"
+    "<p>The cluster runs. The console is not installed; use the command line:</p>\n"
+    "<pre><code>dcos cluster setup https://ADDRESS</code></pre>\n"
+    "<p>The cluster's certificate authority is at <a href=\"/ca/dcos-ca.crt\">/ca/dcos-ca.crt</a>, "
+    "its\n"
+    "version at <a "
+    "href=\"/dcos-metadata/dcos-version.json\">/dcos-metadata/dcos-version.json</a>.</p>\n"
+    "</body>\n"
+    "</html>\n";
