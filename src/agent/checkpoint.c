@@ -191,7 +191,8 @@ static void pack_volume(const struct agent_volume *v, struct buf *out)
 {
     Dcos__Agent__VolumeRecord r = DCOS__AGENT__VOLUME_RECORD__INIT;
     SET_BYTES(r, resource, v->resource);
-    SET(r, destroy, v->destroy);
+    SET(r, destroy, v->work == AGENT_VOLUME_REMOVE);
+    SET(r, resize, v->work == AGENT_VOLUME_RESIZE);
     if (v->has_operation) {
         r.has_operation_uuid = true;
         r.operation_uuid = (ProtobufCBinaryData){
@@ -500,7 +501,10 @@ static int restore_volume(struct agent_core *core, uint64_t serial, struct arena
     const uint8_t *uuid = record->operation_uuid.len == AGENT_UUID_SIZE
                               ? record->operation_uuid.data
                               : NULL;
-    return agent_volume_restore(core, serial, resource, record->destroy, uuid, err);
+    enum agent_volume_work work = record->destroy  ? AGENT_VOLUME_REMOVE
+                                  : record->resize ? AGENT_VOLUME_RESIZE
+                                                   : AGENT_VOLUME_MAKE;
+    return agent_volume_restore(core, serial, resource, work, uuid, err);
 }
 
 int agent_core_restore(

@@ -225,11 +225,14 @@ struct agent_operation {
 };
 
 /* A folder that has to be made, or to be emptied and removed. */
+enum agent_volume_work { AGENT_VOLUME_MAKE, AGENT_VOLUME_REMOVE, AGENT_VOLUME_RESIZE };
+
 struct agent_volume {
     struct agent_record record;
     struct list node; /* in core->volumes, oldest first */
     char *place;      /* names the spot on the disk */
-    bool destroy, issued, done;
+    enum agent_volume_work work;
+    bool issued, done;
     char *problem;               /* once done */
     struct agent_bytes resource; /* mesos.v1.Resource, not allocated */
     bool has_operation;

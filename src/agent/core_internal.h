@@ -183,7 +183,7 @@ bool agent_executor_waits_for_volumes(
 void agent_volume_free(struct agent_volume *v);
 /* operation may be NULL. */
 int agent_volume_restore(struct agent_core *core, uint64_t serial, const Mesos__V1__Resource *r,
-    bool destroy, const uint8_t *operation, struct error *err);
+    enum agent_volume_work work, const uint8_t *operation, struct error *err);
 
 /* ---- core_reconfigure.c ---- */
 /* -EINVAL with what changed and what to do about it. */

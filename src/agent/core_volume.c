@@ -10,7 +10,9 @@
  * Each such work is a record that is written with the change of resources and dropped when the work
  * is done, so that a restart finishes it. Work on one place goes in order, one after the other: a
  * volume that is created where another is being destroyed waits, and executors that want it wait
- * too. An operation has finished when all its work has; when one part of a CREATE fails, the others
+ * too. A change of size is no work, but when it comes while the volume is still being made it is
+ * noted in the same line: it has finished when the volume is there, and fails when it never will
+ * be. An operation has finished when all its work has; when one part of a CREATE fails, the others
  * are undone.
  */
 
@@ -66,7 +68,7 @@ int agent_volumes_acceptable(
 }
 
 static struct agent_volume *volume_add(struct agent_core *core, const Mesos__V1__Resource *r,
-    bool destroy, const uint8_t operation[AGENT_UUID_SIZE])
+    enum agent_volume_work work, const uint8_t operation[AGENT_UUID_SIZE])
 {
     char *place = agent_volume_place(r);
     if (!place)
@@ -74,7 +76,7 @@ static struct agent_volume *volume_add(struct agent_core *core, const Mesos__V1_
     struct agent_volume *v = xnew(struct agent_volume);
     agent_record_init(core, &v->record, AGENT_RECORD_VOLUME);
     v->place = place;
-    v->destroy = destroy;
+    v->work = work;
     agent_bytes_pack(&v->resource, &r->base);
     if (operation) {
         v->has_operation = true;
@@ -111,18 +113,41 @@ static Mesos__V1__Resource *volume_message(const struct resource *r, struct aren
     return n ? list[0] : NULL;
 }
 
+static bool is_busy(const struct agent_core *core, const struct resource *volume)
+{
+    _cleanup_free_ char *place = place_of(volume);
+    LIST_FOREACH (v, &core->volumes, struct agent_volume, node)
+        if (place && streq(v->place, place))
+            return true;
+    return false;
+}
+
 size_t agent_volumes_change(struct agent_core *core, const struct agent_operation *op,
     Mesos__V1__Offer__Operation__Type type, const struct operation_change *change)
 {
-    bool create = type == MESOS__V1__OFFER__OPERATION__TYPE__CREATE;
-    if (!create && type != MESOS__V1__OFFER__OPERATION__TYPE__DESTROY)
+    enum agent_volume_work work;
+    switch (type) {
+    case MESOS__V1__OFFER__OPERATION__TYPE__CREATE:
+        work = AGENT_VOLUME_MAKE;
+        break;
+    case MESOS__V1__OFFER__OPERATION__TYPE__DESTROY:
+        work = AGENT_VOLUME_REMOVE;
+        break;
+    case MESOS__V1__OFFER__OPERATION__TYPE__GROW_VOLUME:
+    case MESOS__V1__OFFER__OPERATION__TYPE__SHRINK_VOLUME:
+        work = AGENT_VOLUME_RESIZE;
+        break;
+    default:
         return 0;
+    }
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     size_t n = 0;
-    RESOURCES_FOREACH(r, create ? &change->converted : &change->consumed)
+    RESOURCES_FOREACH(r, work == AGENT_VOLUME_REMOVE ? &change->consumed : &change->converted)
     {
-        const Mesos__V1__Resource *m = r->kind->persistence_id ? volume_message(r, &arena) : NULL;
-        struct agent_volume *v = m ? volume_add(core, m, !create, op->uuid) : NULL;
+        if (!r->kind->persistence_id || (work == AGENT_VOLUME_RESIZE && !is_busy(core, r)))
+            continue;
+        const Mesos__V1__Resource *m = volume_message(r, &arena);
+        struct agent_volume *v = m ? volume_add(core, m, work, op->uuid) : NULL;
         if (!v)
             continue;
         agent_record_dirty(core, &v->record);
@@ -133,32 +158,48 @@ size_t agent_volumes_change(struct agent_core *core, const struct agent_operatio
 
 /* ---- the work ---- */
 
+/* What is done and waits for the rest of its operation is in the way too: it may be undone. */
 static bool is_first_at_place(const struct agent_core *core, const struct agent_volume *v)
 {
     LIST_FOREACH (other, &core->volumes, struct agent_volume, node) {
         if (other == v)
             return true;
-        if (!other->done && streq(other->place, v->place))
+        if (streq(other->place, v->place))
             return false;
     }
     return true;
 }
 
-void agent_volumes_issue(struct agent_core *core)
+/* The next thing that is to be done at the same place, or NULL. */
+static struct agent_volume *next_at_place(struct agent_core *core, struct agent_volume *v)
 {
-    LIST_FOREACH (v, &core->volumes, struct agent_volume, node) {
-        if (v->issued || v->done || !is_first_at_place(core, v))
+    for (struct list *l = v->node.next; l != &core->volumes; l = l->next) {
+        struct agent_volume *later = container_of(l, struct agent_volume, node);
+        if (streq(later->place, v->place))
+            return later;
+    }
+    return NULL;
+}
+
+static void make_undone(struct agent_core *core, const struct agent_volume *v)
+{
+    RESOURCES_FOREACH(have, &core->total)
+    {
+        _cleanup_free_ char *place = have->kind->persistence_id ? place_of(have) : NULL;
+        if (!place || !streq(place, v->place))
             continue;
-        v->issued = true;
-        struct agent_effect *e = agent_core_effect(
-            core, v->destroy ? AGENT_VOLUME_DESTROY : AGENT_VOLUME_CREATE);
-        e->number = v->record.serial;
-        buf_append(&e->bytes, v->resource.p, v->resource.n);
+        /* Whatever size it has by now. */
+        struct resources volume = RESOURCES_INIT, disk = RESOURCES_INIT;
+        resources_add_one(&volume, have);
+        resources_without_persistence(&volume, &disk);
+        (void)agent_total_convert(core, &volume, &disk);
+        resources_done(&volume);
+        resources_done(&disk);
+        return; /* the list is another one now */
     }
 }
 
-/* Takes the change of one volume back, when it still stands. */
-static void revert(struct agent_core *core, const struct agent_volume *v)
+static void remove_undone(struct agent_core *core, const struct agent_volume *v)
 {
     _cleanup_arena_ struct arena arena = ARENA_INIT;
     ProtobufCMessage *m;
@@ -169,10 +210,7 @@ static void revert(struct agent_core *core, const struct agent_volume *v)
     struct resources volume = RESOURCES_INIT, disk = RESOURCES_INIT;
     if (resources_from_wire(list, 1, &volume, NULL) >= 0) {
         resources_without_persistence(&volume, &disk);
-        if (v->destroy)
-            (void)agent_total_convert(core, &disk, &volume); /* given away already: it is no more */
-        else
-            (void)agent_total_convert(core, &volume, &disk); /* destroyed already */
+        (void)agent_total_convert(core, &disk, &volume); /* given away already: it is no more */
     }
     resources_done(&volume);
     resources_done(&disk);
@@ -182,6 +220,37 @@ static bool same_operation(const struct agent_volume *a, const struct agent_volu
 {
     return a->has_operation && b->has_operation &&
            memcmp(a->operation, b->operation, AGENT_UUID_SIZE) == 0;
+}
+
+/* One part of a failed operation. What comes after it at the same place speaks of another volume,
+ * but for changes of size: those fail too. */
+static void undo(struct agent_core *core, struct agent_volume *v)
+{
+    struct agent_volume *next = next_at_place(core, v);
+    if (v->work == AGENT_VOLUME_REMOVE) {
+        if (v->problem && !next)
+            remove_undone(core, v);
+        return;
+    }
+    if (v->work == AGENT_VOLUME_RESIZE)
+        return;
+    for (; next && next->work == AGENT_VOLUME_RESIZE; next = next_at_place(core, next)) {
+        next->done = true;
+        next->problem = xstrdup("The volume could not be made");
+    }
+    if (next)
+        return; /* destroyed already, which also empties the place */
+    make_undone(core, v);
+    if (v->problem)
+        return;
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    ProtobufCMessage *m;
+    struct agent_volume *removal = NULL;
+    if (wire_unpack(
+            &mesos__v1__resource__descriptor, &arena, v->resource.p, v->resource.n, &m, NULL) >= 0)
+        removal = volume_add(core, (Mesos__V1__Resource *)m, AGENT_VOLUME_REMOVE, NULL);
+    if (removal)
+        agent_record_dirty(core, &removal->record);
 }
 
 /* All of an operation's work is over: says so, and undoes what a failed CREATE did. */
@@ -198,24 +267,10 @@ static void conclude(struct agent_core *core, struct agent_volume *last)
         if (v->problem && !problem)
             problem = v->problem;
     }
-    if (problem) {
-        LIST_FOREACH_SAFE (v, &core->volumes, struct agent_volume, node) {
-            if (v != last && !same_operation(v, last))
-                continue;
-            if (v->problem || !v->destroy)
-                revert(core, v);
-            if (!v->problem && !v->destroy) {
-                _cleanup_arena_ struct arena arena = ARENA_INIT;
-                ProtobufCMessage *m;
-                struct agent_volume *undo = NULL;
-                if (wire_unpack(&mesos__v1__resource__descriptor, &arena, v->resource.p,
-                        v->resource.n, &m, NULL) >= 0)
-                    undo = volume_add(core, (Mesos__V1__Resource *)m, true, NULL);
-                if (undo)
-                    agent_record_dirty(core, &undo->record);
-            }
-        }
-    }
+    if (problem)
+        LIST_FOREACH_SAFE (v, &core->volumes, struct agent_volume, node)
+            if (v == last || same_operation(v, last))
+                undo(core, v);
     if (op)
         agent_operation_end(core, op,
             problem ? MESOS__V1__OPERATION_STATE__OPERATION_FAILED
@@ -228,6 +283,33 @@ static void conclude(struct agent_core *core, struct agent_volume *last)
         if (v != last && same_operation(v, last))
             volume_drop(core, v);
     volume_drop(core, last);
+}
+
+/* Something that only waited for its turn, or failed with what it waited for. */
+static struct agent_volume *next_resize(struct agent_core *core)
+{
+    LIST_FOREACH (v, &core->volumes, struct agent_volume, node)
+        if (v->work == AGENT_VOLUME_RESIZE && (v->done || is_first_at_place(core, v)))
+            return v;
+    return NULL;
+}
+
+void agent_volumes_issue(struct agent_core *core)
+{
+    struct agent_volume *resize;
+    while ((resize = next_resize(core))) {
+        resize->done = true;
+        conclude(core, resize);
+    }
+    LIST_FOREACH (v, &core->volumes, struct agent_volume, node) {
+        if (v->issued || v->done || !is_first_at_place(core, v))
+            continue;
+        v->issued = true;
+        struct agent_effect *e = agent_core_effect(
+            core, v->work == AGENT_VOLUME_REMOVE ? AGENT_VOLUME_DESTROY : AGENT_VOLUME_CREATE);
+        e->number = v->record.serial;
+        buf_append(&e->bytes, v->resource.p, v->resource.n);
+    }
 }
 
 void agent_core_volume_done(
@@ -261,11 +343,11 @@ void agent_volumes_start(struct agent_core *core)
         }
         for (struct list *l = v->node.next; l != &core->volumes && wanted; l = l->next) {
             const struct agent_volume *later = container_of(l, struct agent_volume, node);
-            if (!later->destroy && streq(later->place, v->place))
+            if (later->work == AGENT_VOLUME_MAKE && streq(later->place, v->place))
                 wanted = false; /* the volume there is the one that comes after it */
         }
         /* Its batch reached the disk in part, without the change of resources. */
-        if (v->destroy && wanted)
+        if (v->work == AGENT_VOLUME_REMOVE && wanted)
             volume_drop(core, v);
     }
     agent_volumes_issue(core);
@@ -282,7 +364,7 @@ static bool list_waits(const struct agent_core *core, Mesos__V1__Resource *const
         if (!place)
             continue;
         LIST_FOREACH (v, &core->volumes, struct agent_volume, node)
-            if (!v->destroy && !v->issued && !v->done && streq(v->place, place))
+            if (v->work == AGENT_VOLUME_MAKE && !v->issued && !v->done && streq(v->place, place))
                 return true;
     }
     return false;
@@ -313,9 +395,9 @@ bool agent_executor_waits_for_volumes(const struct agent_core *core, const struc
 /* ---- disk ---- */
 
 int agent_volume_restore(struct agent_core *core, uint64_t serial, const Mesos__V1__Resource *r,
-    bool destroy, const uint8_t *operation, struct error *err)
+    enum agent_volume_work work, const uint8_t *operation, struct error *err)
 {
-    struct agent_volume *v = volume_add(core, r, destroy, operation);
+    struct agent_volume *v = volume_add(core, r, work, operation);
     if (!v)
         return error_set(err, -EBADMSG, "a volume has no place");
     v->record.serial = serial;

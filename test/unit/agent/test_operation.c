@@ -413,6 +413,92 @@ static void sizes_change_without_work(void **state)
     assert_int_equal(world_count(w, AGENT_VOLUME_CREATE), 0);
 }
 
+#define GROW(volume, addition)                                                                     \
+    "{\"type\":\"GROW_VOLUME\",\"grow_volume\":{\"volume\":" volume ",\"addition\":" addition "}}"
+#define SHRINK(volume, mb)                                                                         \
+    "{\"type\":\"SHRINK_VOLUME\",\"shrink_volume\":{\"volume\":" volume                            \
+    ",\"subtract\":{\"value\":" #mb "}}}"
+
+static void sizes_wait_for_the_volume(void **state)
+{
+    struct world *w = *state;
+    apply(w, 1, RESERVE(DISK(100)));
+    acknowledge(w, update(w, 0));
+    world_forget(w);
+    apply(w, 2, CREATE(VOLUME(60, "v1")));
+    apply(w, 3, GROW(VOLUME(60, "v1"), DISK(20)));
+    apply(w, 4, SHRINK(VOLUME(80, "v1"), 10));
+    assert_int_equal(updates(w), 0);
+    assert_true(has(w, VOLUME(70, "v1")));
+    assert_int_equal(world_restart(w), 0); /* they wait on */
+    world_register(w);
+    done(w, AGENT_VOLUME_CREATE, 0, NULL);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(update(w, i)->status->state, STATE(FINISHED));
+    assert_int_equal(updates(w), 3);
+    assert_true(has(w, VOLUME(70, "v1")));
+    assert_true(list_empty(&w->core->volumes));
+}
+
+static void sizes_fail_with_the_volume(void **state)
+{
+    struct world *w = *state;
+    apply(w, 1, RESERVE(DISK(100)));
+    acknowledge(w, update(w, 0));
+    world_forget(w);
+    apply(w, 2, CREATE(VOLUME(60, "v1")));
+    apply(w, 3, GROW(VOLUME(60, "v1"), DISK(20)));
+    done(w, AGENT_VOLUME_CREATE, 0, "no space left on device");
+    assert_int_equal(updates(w), 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(update(w, i)->status->state, STATE(FAILED));
+    assert_true(has(w, DISK(100))); /* no volume of any size is left */
+    assert_true(list_empty(&w->core->volumes));
+    assert_int_equal(world_restart(w), 0);
+    assert_true(has(w, DISK(100)));
+}
+
+/* The first volume failed, the second with its name did not. */
+static void a_failure_takes_back_its_own_volume(void **state)
+{
+    struct world *w = *state;
+    apply(w, 1, RESERVE(DISK(100)));
+    acknowledge(w, update(w, 0));
+    world_forget(w);
+    apply(w, 2, CREATE(VOLUME(60, "v1")));
+    apply(w, 3, DESTROY(VOLUME(60, "v1")));
+    apply(w, 4, CREATE(VOLUME(60, "v1")));
+    done(w, AGENT_VOLUME_CREATE, 0, "read-only file system");
+    done(w, AGENT_VOLUME_DESTROY, 0, NULL);
+    done(w, AGENT_VOLUME_CREATE, 1, NULL);
+    assert_int_equal(update(w, 0)->status->state, STATE(FAILED));
+    assert_int_equal(update(w, 1)->status->state, STATE(FINISHED));
+    assert_int_equal(update(w, 2)->status->state, STATE(FINISHED));
+    assert_true(has(w, VOLUME(60, "v1")));
+    assert_int_equal(world_count(w, AGENT_VOLUME_DESTROY), 1); /* and nothing empties it */
+}
+
+/* Half of an operation is undone, but not what came at its place afterwards. */
+static void undoing_keeps_later_volumes(void **state)
+{
+    struct world *w = *state;
+    apply(w, 1, RESERVE(DISK(100)));
+    acknowledge(w, update(w, 0));
+    world_forget(w);
+    apply(w, 2, CREATE(VOLUME(60, "v1") "," VOLUME(40, "v2")));
+    apply(w, 3, DESTROY(VOLUME(60, "v1")));
+    apply(w, 4, CREATE(VOLUME(60, "v1")));
+    done(w, AGENT_VOLUME_CREATE, 0, NULL);
+    assert_int_equal(world_count(w, AGENT_VOLUME_DESTROY), 0); /* v2 is not there yet */
+    done(w, AGENT_VOLUME_CREATE, 1, "no space left on device");
+    done(w, AGENT_VOLUME_DESTROY, 0, NULL);
+    done(w, AGENT_VOLUME_CREATE, 2, NULL);
+    assert_true(has(w, VOLUME(60, "v1")));
+    assert_true(has(w, DISK(40)));
+    assert_int_equal(world_count(w, AGENT_VOLUME_DESTROY), 1);
+    assert_true(list_empty(&w->core->volumes));
+}
+
 static void tasks_get_what_the_agent_has(void **state)
 {
     struct world *w = *state;
@@ -490,6 +576,10 @@ int main(void)
         TEST(the_order_survives_a_crash),
         TEST(volumes_in_use_stay),
         TEST(sizes_change_without_work),
+        TEST(sizes_wait_for_the_volume),
+        TEST(sizes_fail_with_the_volume),
+        TEST(a_failure_takes_back_its_own_volume),
+        TEST(undoing_keeps_later_volumes),
         TEST(tasks_get_what_the_agent_has),
         TEST(bad_volumes_are_refused),
         TEST(a_new_id_keeps_the_data),
