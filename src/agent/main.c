@@ -294,7 +294,7 @@ static int start(struct agent *a, struct error *err)
     r = make_containerizer(a, err);
     if (r < 0)
         return r;
-    r = agent_security_open(&a->security, &s->security, err);
+    r = agent_security_open(&a->security, &s->security, a->loop, err);
     if (r < 0)
         return r;
     a->security.gate.on_audit = on_audit;

@@ -33,11 +33,11 @@ static int open_executors(struct agent_security *x, struct error *err)
     return r < 0 ? r : authenticator_new(&options, &x->executors, err);
 }
 
-int agent_security_open(
-    struct agent_security *x, const struct agent_security_settings *s, struct error *err)
+int agent_security_open(struct agent_security *x, const struct agent_security_settings *s,
+    struct loop *loop, struct error *err)
 {
     bool exposed = false;
-    int r = gate_open(&x->gate, &s->gate, "dcos-agent", "/slave(1)", err);
+    int r = gate_open(&x->gate, &s->gate, loop, "dcos-agent", "/slave(1)", "agent", err);
     if (r == 0 && (s->credential || s->credential_token))
         r = login_new(s->credential, s->credential_token, &x->login, &exposed, err);
     if (r == 0 && s->authenticate_executors)

@@ -26,8 +26,8 @@ struct agent_security {
     struct authenticator *executors; /* NULL: executors show no token */
     struct jwt_keys *executor_keys;
 };
-int agent_security_open(
-    struct agent_security *x, const struct agent_security_settings *s, struct error *err);
+int agent_security_open(struct agent_security *x, const struct agent_security_settings *s,
+    struct loop *loop, struct error *err);
 void agent_security_close(struct agent_security *x);
 
 /* A token for the executor, appended. Nothing when executors show none. */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "auth/policy.h"
 #include "base/alloc.h"
 #include "base/base64.h"
 #include "base/clock.h"
@@ -15,6 +16,7 @@ struct authenticator {
     size_t n;
     const struct credentials *credentials;
     const struct jwt_keys *keys;
+    const struct policy *policy;
 };
 
 static int add_scheme(struct authenticator *a, struct str name, struct error *err)
@@ -28,7 +30,7 @@ static int add_scheme(struct authenticator *a, struct str name, struct error *er
         return 0;
     }
     if (str_eq_c(name, "jwt")) {
-        if (!a->keys || jwt_keys_count(a->keys) == 0)
+        if (!a->keys || (jwt_keys_count(a->keys) == 0 && !a->policy))
             return error_set(err, -EINVAL, "authenticator 'jwt' needs a key");
         a->schemes[a->n++] = JWT;
         return 0;
@@ -44,6 +46,7 @@ int authenticator_new(
     struct authenticator *a = xnew(struct authenticator);
     a->credentials = options->credentials;
     a->keys = options->keys;
+    a->policy = options->policy;
     struct str rest = str_of(options->names), name;
     while (str_split(&rest, ',', &name)) {
         int r = add_scheme(a, str_trim(name), err);
@@ -131,6 +134,9 @@ static const char *check_jwt(const struct authenticator *a, struct str header, c
     struct auth_subject who = {.claims = jwt.claims, .n_claims = jwt.n_claims};
     if (jwt.asymmetric)
         who.principal = auth_claim_get(&who, "uid");
+    if (jwt.asymmetric && a->policy &&
+        !policy_token_counts(a->policy, who.principal, jwt.issued_s * USEC_PER_SEC))
+        return invalid_token(arena, realm, "The token's user is not known, or it was revoked");
     *ret = who;
     return NULL;
 }

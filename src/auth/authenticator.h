@@ -19,7 +19,10 @@ enum { AUTHENTICATORS_MAX = 4 };
 struct authenticator_options {
     const char *names;                     /* of "basic" and "jwt", with commas: tried in order */
     const struct credentials *credentials; /* for basic; they outlive it */
-    const struct jwt_keys *keys;           /* for jwt */
+    const struct jwt_keys *keys;           /* for jwt; may be empty with a policy */
+    /* The identity service's, or NULL: tokens of users that it does not have, or whose tokens were
+     * revoked, are refused. */
+    const struct policy *policy;
 };
 
 struct authenticator;

@@ -2,6 +2,7 @@
 #define DCOS_AUTH_AUTHORIZER_INTERNAL_H
 
 #include "auth/authorizer.h"
+#include "auth/policy.h"
 #include "base/arena.h"
 
 struct auth_entity {
@@ -22,6 +23,12 @@ struct authorizer {
         size_t n;
         bool roles; /* "a/%" among the objects means what is below a */
     } actions[AUTH_ACTIONS];
+    const struct policy *policy; /* decides instead, of the identity service; or NULL */
+    const uint64_t *generation;
+    const char *component; /* "master" or "agent" */
 };
+
+bool authorizer_policy_permits(const struct authorizer *a, const struct auth_subject *who,
+    enum auth_action action, const char *object);
 
 #endif

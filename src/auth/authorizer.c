@@ -34,6 +34,8 @@ bool authorizer_permits(const struct authorizer *a, const struct auth_subject *w
 {
     if (!a)
         return true;
+    if (a->policy)
+        return authorizer_policy_permits(a, who, action, object);
     const struct auth_rule *rules = a->actions[action].items;
     bool roles = a->actions[action].roles;
     for (size_t i = 0; i < a->actions[action].n; i++) {
@@ -49,6 +51,8 @@ bool authorizer_permits_all(
 {
     if (!a)
         return true;
+    if (a->policy)
+        return authorizer_policy_permits(a, who, action, NULL);
     const struct auth_rule *rules = a->actions[action].items;
     for (size_t i = 0; i < a->actions[action].n; i++) {
         if (!fits(&rules[i].principals, who->principal, false))
@@ -66,6 +70,11 @@ bool authorizer_permits_all(
 void authorizer_same(const struct authorizer *a, const struct auth_subject *who,
     const enum auth_action *actions, size_t n, struct buf *out)
 {
+    if (a && a->policy) {
+        buf_printf(out, "%llu:%s", (unsigned long long)*a->generation,
+            who->principal ? who->principal : "");
+        return;
+    }
     /* Which rules are about the subject says all: objects are matched alike for everybody. */
     for (size_t i = 0; a && i < n; i++) {
         const struct auth_rule *rules = a->actions[actions[i]].items;

@@ -110,6 +110,21 @@ enum {
 int authorizer_new(const char *text, size_t n, struct authorizer **ret, struct error *err);
 /* Name of the i-th list of rules that a document can have, and of its objects; NULL at the end. */
 const char *authorizer_acl(size_t i, const char **ret_object_key);
+
+/*
+ * The identity service's permissions instead of rules in a file: each action is one of create,
+ * read, update, delete on a resource id below "dcos:mesos:<component>:", which the object narrows
+ * ("dcos:mesos:master:framework:role:dev"); colons in objects are written "%3A". Who is not a user
+ * of the service may do nothing, superusers everything. The answers change when the policy does;
+ * `generation` counts its changes. Both, and the text, must outlive the authorizer.
+ */
+struct policy;
+struct authorizer *authorizer_new_policy(
+    const struct policy *policy, const uint64_t *generation, const char *component);
+/* What an action asks for, of an authorizer of this kind. False: such an action is never permitted.
+ */
+bool authorizer_rid(const struct authorizer *a, enum auth_action action, const char *object,
+    struct buf *out, unsigned *ret_action);
 void authorizer_free(struct authorizer *a);
 DEFINE_CLEANUP(struct authorizer *, authorizer_free)
 

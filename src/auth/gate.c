@@ -22,6 +22,14 @@ size_t gate_flags(struct gate_settings *s, const char *credentials, struct flag 
         {"authenticate_http_readwrite", FLAG_BOOL, &s->readwrite, "false", NULL,
             "endpoints that change something ask who calls"},
         {"acls", FLAG_STRING, &s->acls, NULL, "JSON", "who may do what; JSON or file://PATH"},
+        {"iam_url", FLAG_STRING, &s->iam_url, NULL, "URL",
+            "identity service: unix:/PATH, http://HOST:PORT or https://HOST:PORT; its tokens are "
+            "bearer tokens here"},
+        {"iam_token_file", FLAG_STRING, &s->iam_token_file, NULL, "PATH",
+            "token to show to it; the unix socket needs none"},
+        {"security_mode", FLAG_STRING, &s->security_mode, "permissive", "MODE",
+            "strict: everybody says who they are, and the identity service's permissions "
+            "dcos:mesos decide; permissive: they do not"},
         {"firewall_rules", FLAG_STRING, &s->firewall_rules, NULL, "JSON",
             "closed endpoints: {\"disabled_endpoints\":{\"paths\":[...]}}, or file://PATH"},
         {"audit_log", FLAG_STRING, &s->audit_log, NULL, "PATH",
@@ -76,17 +84,46 @@ static int open_public_keys(struct gate *g, const char *path, struct error *err)
     return r < 0 ? error_prefix(err, r, "--jwt_public_keys") : 0;
 }
 
-static int open_authenticator(struct gate *g, const char *names, struct error *err)
+int gate_authenticator(
+    const struct gate *g, const char *names, struct authenticator **ret, struct error *err)
 {
-    bool basic = g->credentials, jwt = jwt_keys_count(g->keys) > 0;
+    bool basic = g->credentials, jwt = jwt_keys_count(g->keys) > 0 || g->follow;
     if (!names)
         names = basic && jwt ? "basic,jwt" : basic ? "basic" : jwt ? "jwt" : NULL;
     if (!names)
         return error_set(err, -EINVAL, "authentication needs credentials or keys");
-    const struct authenticator_options options = {
-        .names = names, .credentials = g->credentials, .keys = g->keys};
-    int r = authenticator_new(&options, &g->http, err);
-    return r < 0 ? error_prefix(err, r, "--http_authenticators") : 0;
+    const struct authenticator_options options = {.names = names,
+        .credentials = g->credentials,
+        .keys = g->keys,
+        .policy = g->follow ? policy_follow_policy(g->follow) : NULL};
+    return authenticator_new(&options, ret, err);
+}
+
+static int open_iam(struct gate *g, const struct gate_settings *s, struct loop *loop,
+    const char *component, struct error *err)
+{
+    g->strict = streq(s->security_mode, "strict");
+    if (!g->strict && !streq(s->security_mode, "permissive"))
+        return error_set(err, -EINVAL, "--security_mode is strict or permissive");
+    if (!s->iam_url)
+        return g->strict ? error_set(err, -EINVAL, "--security_mode=strict needs --iam_url") : 0;
+    if (g->strict && s->acls)
+        return error_set(
+            err, -EINVAL, "--acls and --security_mode=strict: only one of them can decide");
+    const struct policy_follow_options options = {.loop = loop,
+        .url = s->iam_url,
+        .token_file = s->iam_token_file,
+        .tls = g->transport.client,
+        .keys = g->keys};
+    int r = policy_follow_new(&options, &g->follow, err);
+    if (r < 0)
+        return error_prefix(err, r, "--iam_url");
+    if (!g->strict)
+        return 0;
+    g->readonly = g->readwrite = true;
+    g->authorizer = authorizer_new_policy(
+        policy_follow_policy(g->follow), policy_follow_generation(g->follow), component);
+    return 0;
 }
 
 static int open_acls(struct gate *g, const char *value, struct error *err)
@@ -136,7 +173,8 @@ static int open_firewall(struct gate *g, const char *value, struct error *err)
     return r < 0 ? error_prefix(err, r, "--firewall_rules") : 0;
 }
 
-static int open_parts(struct gate *g, const struct gate_settings *s, struct error *err)
+static int open_parts(struct gate *g, const struct gate_settings *s, struct loop *loop,
+    const char *component, struct error *err)
 {
     struct transport_settings transport = s->transport;
     int r = transport_open(&transport, &g->transport, err);
@@ -146,8 +184,13 @@ static int open_parts(struct gate *g, const struct gate_settings *s, struct erro
         r = open_secret_key(g, s->jwt_secret_key, err);
     if (r == 0 && s->jwt_public_keys)
         r = open_public_keys(g, s->jwt_public_keys, err);
-    if (r == 0 && (s->readonly || s->readwrite || s->authenticators))
-        r = open_authenticator(g, s->authenticators, err);
+    if (r == 0)
+        r = open_iam(g, s, loop, component, err);
+    if (r == 0 && (g->readonly || g->readwrite || s->authenticators)) {
+        r = gate_authenticator(g, s->authenticators, &g->http, err);
+        if (r < 0)
+            error_prefix(err, r, "--http_authenticators");
+    }
     if (r == 0 && s->acls)
         r = open_acls(g, s->acls, err);
     if (r == 0 && s->firewall_rules)
@@ -157,15 +200,15 @@ static int open_parts(struct gate *g, const struct gate_settings *s, struct erro
     return r;
 }
 
-int gate_open(struct gate *g, const struct gate_settings *s, const char *program, const char *alias,
-    struct error *err)
+int gate_open(struct gate *g, const struct gate_settings *s, struct loop *loop, const char *program,
+    const char *alias, const char *component, struct error *err)
 {
     *g = (struct gate){.program = program,
         .alias = alias,
         .readonly = s->readonly,
         .readwrite = s->readwrite,
         .keys = jwt_keys_new()};
-    int r = open_parts(g, s, err);
+    int r = open_parts(g, s, loop, component, err);
     if (r < 0)
         gate_close(g);
     return r;
@@ -176,6 +219,7 @@ void gate_close(struct gate *g)
     audit_close(g->audit);
     authorizer_free(g->authorizer);
     authenticator_free(g->http);
+    policy_follow_free(g->follow);
     credentials_free(g->credentials);
     jwt_keys_free(g->keys);
     secret_buf_done(&g->jwt_secret);

@@ -8,15 +8,17 @@
 
 #include "auth/audit.h"
 #include "auth/authenticator.h"
+#include "auth/policy_follow.h"
 #include "auth/transport.h"
 
 struct gate_settings {
     const char *credentials, *acls, *authenticators, *jwt_secret_key, *jwt_public_keys, *audit_log,
         *firewall_rules;
+    const char *iam_url, *iam_token_file, *security_mode;
     bool readonly, readwrite; /* whether endpoints that read, and the others, ask who calls */
     struct transport_settings transport;
 };
-enum { GATE_FLAGS = 9 + TRANSPORT_FLAGS, GATE_FIREWALL_MAX = 1000 };
+enum { GATE_FLAGS = 12 + TRANSPORT_FLAGS, GATE_FIREWALL_MAX = 1000 };
 /* `credentials` is the name of the flag with the file of names and secrets. */
 size_t gate_flags(struct gate_settings *s, const char *credentials, struct flag *out);
 
@@ -25,7 +27,9 @@ struct gate {
     struct transport transport;
     struct credentials *credentials;
     struct jwt_keys *keys;
-    struct buf jwt_secret; /* of --jwt_secret_key, for whoever makes tokens */
+    struct buf jwt_secret;        /* of --jwt_secret_key, for whoever makes tokens */
+    struct policy_follow *follow; /* of the identity service; NULL without --iam_url */
+    bool strict;                  /* its permissions decide, and everybody is asked who they are */
     struct authenticator *http;
     bool readonly, readwrite;
     struct authorizer *authorizer; /* NULL: everything is permitted */
@@ -37,9 +41,13 @@ struct gate {
     /* Told when that changes; may be NULL. */
     void (*on_audit)(int status);
 };
-/* `alias` and `program` outlive it. */
-int gate_open(struct gate *g, const struct gate_settings *s, const char *program, const char *alias,
-    struct error *err);
+/* Paths of a component have `alias` in front, its resource ids have `component` ("master") in them.
+ * These texts and the loop outlive the gate. */
+int gate_open(struct gate *g, const struct gate_settings *s, struct loop *loop, const char *program,
+    const char *alias, const char *component, struct error *err);
+/* For an authenticator of the gate's credentials and keys; `names` NULL: what there is. */
+int gate_authenticator(
+    const struct gate *g, const char *names, struct authenticator **ret, struct error *err);
 void gate_close(struct gate *g);
 
 /* What a table leaves out is closed to strangers. */

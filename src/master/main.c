@@ -349,7 +349,7 @@ static void on_audit(int status)
 
 static int open_security(struct shell *s, const struct options *o, struct error *err)
 {
-    int r = master_security_open(&s->security, &o->security, err);
+    int r = master_security_open(&s->security, &o->security, s->loop, err);
     if (r < 0)
         return r;
     s->authorizer = s->security.gate.authorizer;

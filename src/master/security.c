@@ -22,27 +22,21 @@ size_t master_security_flags(struct master_security_settings *s, struct flag *ou
 static int open_one(const struct master_security *x, const char *names, const char *flag,
     struct authenticator **ret, struct error *err)
 {
-    const struct gate *g = &x->gate;
-    bool basic = g->credentials, jwt = jwt_keys_count(g->keys) > 0;
-    if (!names)
-        names = basic && jwt ? "basic,jwt" : jwt ? "jwt" : "basic";
-    const struct authenticator_options options = {
-        .names = names, .credentials = g->credentials, .keys = g->keys};
-    int r = authenticator_new(&options, ret, err);
+    int r = gate_authenticator(&x->gate, names, ret, err);
     return r < 0 ? error_prefix(err, r, "%s", flag) : 0;
 }
 
-int master_security_open(
-    struct master_security *x, const struct master_security_settings *s, struct error *err)
+int master_security_open(struct master_security *x, const struct master_security_settings *s,
+    struct loop *loop, struct error *err)
 {
-    int r = gate_open(&x->gate, &s->gate, "dcos-master", "/master", err);
+    int r = gate_open(&x->gate, &s->gate, loop, "dcos-master", "/master", "master", err);
     if (r < 0)
         return r;
     const char *names = s->gate.authenticators;
-    if (s->authenticate_http_frameworks || s->authenticate_frameworks)
+    if (x->gate.strict || s->authenticate_http_frameworks || s->authenticate_frameworks)
         r = open_one(x, s->framework_authenticators ? s->framework_authenticators : names,
             "--authenticate_http_frameworks", &x->frameworks, err);
-    if (r == 0 && s->authenticate_agents)
+    if (r == 0 && (x->gate.strict || s->authenticate_agents))
         r = open_one(x, names, "--authenticate_agents", &x->agents, err);
     if (r < 0)
         master_security_close(x);

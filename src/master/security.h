@@ -17,8 +17,8 @@ struct master_security {
     struct gate gate;
     struct authenticator *frameworks, *agents; /* NULL: everybody */
 };
-int master_security_open(
-    struct master_security *x, const struct master_security_settings *s, struct error *err);
+int master_security_open(struct master_security *x, const struct master_security_settings *s,
+    struct loop *loop, struct error *err);
 void master_security_close(struct master_security *x);
 
 /* Before anything else of a request; false: it was answered. Operators' paths are without the
