@@ -135,7 +135,7 @@ static const char *check_jwt(const struct authenticator *a, struct str header, c
     if (jwt.asymmetric)
         who.principal = auth_claim_get(&who, "uid");
     if (jwt.asymmetric && a->policy &&
-        !policy_token_counts(a->policy, who.principal, jwt.issued_s * USEC_PER_SEC))
+        !policy_token_counts(a->policy, who.principal, jwt.issued_us))
         return invalid_token(arena, realm, "The token's user is not known, or it was revoked");
     *ret = who;
     return NULL;

@@ -135,7 +135,10 @@ static int read_payload(
     }
     ret->claims = claims;
     ret->expires_s = seconds_at(payload, "exp");
-    ret->issued_s = seconds_at(payload, "iat");
+    double issued = json_number_value(json_at(payload, "iat"));
+    issued = issued > 0 ? MIN(issued, 1e12) : 0;
+    ret->issued_us = (int64_t)(issued * 1e6 + 0.5);
+    ret->issued_s = (ret->issued_us + 999999) / 1000000;
     _cleanup_buf_ struct buf text = BUF_INIT;
     json_dump(payload, &text);
     ret->payload = arena_strdup(arena, buf_cstr(&text));

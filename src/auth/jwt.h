@@ -37,9 +37,12 @@ int jwt_keys_set_jwks(struct jwt_keys *k, const char *text, size_t n, struct err
 struct jwt {
     const struct auth_claim *claims; /* those whose value is a string */
     size_t n_claims;
-    bool asymmetric;             /* verified by a public key */
-    int64_t expires_s, issued_s; /* `exp` and `iat` in seconds since the epoch; 0 = not told */
-    const char *payload;         /* the text of all claims, a JSON object */
+    bool asymmetric; /* verified by a public key */
+    /* `exp` and `iat` in seconds since the epoch; 0 = not told. The identity service's `iat` has a
+     * fraction, so that a token is told from a revocation in its second: issued_s is rounded up. */
+    int64_t expires_s, issued_s;
+    int64_t issued_us;
+    const char *payload; /* the text of all claims, a JSON object */
 };
 
 /* 0, or -EACCES with the reason: malformed, no key verifies it, expired (`exp` is not after

@@ -99,31 +99,52 @@ static void stored(int status, ssize_t failed_op, const int64_t *new_versions, v
     storing_free(w);
 }
 
-void iam_commit(struct iam *s, void (*done)(void *userdata), void *userdata)
+/* One batch of changes from number `from`; returns where the next begins. */
+static size_t commit_some(struct iam *s, size_t from, void (*done)(void *userdata), void *userdata)
 {
     struct storing *w = xnew(struct storing);
     w->iam = s;
-    w->done = done;
-    w->userdata = userdata;
     VEC(struct store_op) ops = {0};
-    VEC_FOREACH (change, &s->core.changes) {
-        vec_push(&ops, (struct store_op){.type = change->stored ? STORE_PUT : STORE_DELETE,
-                           .key = change->key,
-                           .value = change->stored,
-                           .n = change->stored ? strlen(change->stored) : 0,
-                           .version = STORE_ANY_VERSION});
+    size_t bytes = 0, i = from;
+    for (; i < s->core.changes.n; i++) {
+        const struct iam_change *change = &s->core.changes.items[i];
+        const struct store_op op = {.type = change->stored ? STORE_PUT : STORE_DELETE,
+            .key = change->key,
+            .value = change->stored,
+            .n = change->stored ? strlen(change->stored) : 0,
+            .version = STORE_ANY_VERSION};
+        bytes += store_op_size(op.key, op.n);
+        if (ops.n == STORE_BATCH_OPS_MAX || (ops.n && bytes > STORE_BATCH_MAX))
+            break;
+        vec_push(&ops, op);
         vec_push(&w->changes, *change);
     }
-    s->core.changes.n = 0; /* theirs now */
+    if (i == s->core.changes.n) {
+        w->done = done;
+        w->userdata = userdata;
+    }
     struct error err = ERROR_INIT;
     int r = store_commit(s->store, ops.items, ops.n, stored, w, &err);
     vec_done(&ops);
     if (r < 0) {
         iam_fail(s, "cannot store", err.msg);
-        if (done)
-            done(userdata);
+        if (w->done)
+            w->done(w->userdata);
         storing_free(w);
     }
+    return i;
+}
+
+/* Deleting a user may touch more documents than fit one batch. Batches become durable in their
+ * order, and the user goes with the last one: what a crash leaves is a user with less permissions,
+ * and a call that was not answered. */
+void iam_commit(struct iam *s, void (*done)(void *userdata), void *userdata)
+{
+    size_t at = 0;
+    do
+        at = commit_some(s, at, done, userdata);
+    while (at < s->core.changes.n);
+    s->core.changes.n = 0; /* the batches have them */
 }
 
 struct answer {
@@ -194,7 +215,7 @@ static void identify(struct iam_call *c)
         jwt_verify(s->keys, token, iam_now(s) / USEC_PER_SEC, &c->req->arena, &jwt, NULL) == 0) {
         const struct auth_subject who = {.claims = jwt.claims, .n_claims = jwt.n_claims};
         const char *uid = auth_claim_get(&who, "uid");
-        if (policy_token_counts(&s->core.policy, uid, jwt.issued_s * USEC_PER_SEC))
+        if (policy_token_counts(&s->core.policy, uid, jwt.issued_us))
             c->uid = uid;
     }
     c->superuser = (c->local && !token.p) || (!s->options.require_auth && !token.p) ||
@@ -241,13 +262,17 @@ static const struct area {
     {"internal", internal_handle, false},
 };
 
-/* Everything but /auth is for superusers; a user may see what they themselves are allowed. */
+/* Everything but /auth is for superusers; a user may see what they themselves are allowed, and a
+ * daemon's service account follow the policy. */
 static bool may_call(const struct iam_call *c)
 {
     if (c->superuser)
         return true;
-    return c->uid && c->req->method == HTTP_GET && c->n_seg >= 2 && streq(c->seg[0], "users") &&
-           streq(c->seg[1], c->uid) &&
+    if (!c->uid || c->req->method != HTTP_GET)
+        return false;
+    if (c->n_seg == 2 && streq(c->seg[0], "internal") && has_prefix(c->seg[1], "policy"))
+        return policy_allows(&c->iam->core.policy, c->uid, "dcos:iam:policy", POLICY_READ);
+    return c->n_seg >= 2 && streq(c->seg[0], "users") && streq(c->seg[1], c->uid) &&
            (c->n_seg == 2 || (c->n_seg == 3 && streq(c->seg[2], "permissions")));
 }
 
@@ -262,7 +287,9 @@ static void dispatch(struct http_request *req)
         call_refuse(c, 404, "ERR_NOT_FOUND", "There is nothing at this path");
         return;
     }
-    if (req->body.n)
+    /* What a form of another site could send is no JSON, whatever it looks like. */
+    struct str type = http_media_type(http_request_header(req, "Content-Type"));
+    if (req->body.n && (!type.n || str_ieq_c(type, "application/json")))
         (void)json_parse(req->body.p, req->body.n, &c->body, NULL); /* NULL is refused later */
     if (streq(c->seg[0], "uiconfig")) {
         ui_config(c);

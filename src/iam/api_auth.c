@@ -105,8 +105,12 @@ void internal_handle(struct iam_call *c)
     } else if (streq(what, "policy") && c->req->method == HTTP_GET) {
         follow_begin(c);
     } else if (streq(what, "rotate-key") && c->req->method == HTTP_POST) {
-        keys_rotate(c->iam);
-        http_respond(c->req, 202, NULL, NULL, 0);
+        if (keys_rotate(c->iam))
+            http_respond(c->req, 202, NULL, NULL, 0);
+        else
+            call_refuse(c, 409, "ERR_TOO_MANY_KEYS",
+                "There are %d keys already; old ones go when the tokens they signed have expired",
+                IAM_KEYS_MAX);
     } else {
         call_refuse(c, 404, "ERR_NOT_FOUND", "There is nothing at this path");
     }

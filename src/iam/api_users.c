@@ -65,7 +65,7 @@ static void put_hashed(struct iam_call *c, const char *hash, void *userdata)
     struct iam_reply reply = {0};
     spec->password_hash = hash;
     if (c->req->method == HTTP_PUT)
-        iam_user_create(&c->iam->core, c->seg[1], spec, &reply);
+        iam_user_create(&c->iam->core, c->seg[1], spec, iam_now(c->iam), &reply);
     else
         iam_user_update(&c->iam->core, c->seg[1], spec, &reply);
     if (reply.status < 300)

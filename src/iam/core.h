@@ -21,6 +21,9 @@ enum {
     IAM_USERS_MAX = 100000,
     IAM_GROUPS_MAX = 10000,
     IAM_ACLS_MAX = 20000,
+    IAM_KEYS_MAX = 32, /* that verify; a key set has at most 64 */
+    /* Bytes of a document as it is stored: a store takes 512 KiB. */
+    IAM_DOCUMENT_MAX = 500 * 1024,
 };
 
 /* A document that changed. `value` NULL: removed. */
@@ -50,6 +53,9 @@ int iam_core_load(struct iam_core *c, const char *key, struct str value, struct 
 
 /* ---- users ---- */
 
+/* How the former hosted login is named; e-mail addresses without credentials belong to it. */
+#define IAM_LEGACY_PROVIDER "https://dcos.auth0.com/"
+
 /* What PUT /users/<uid> asks for, by the rules of the API. Strings live in the arena. */
 struct iam_user_spec {
     const char *description;
@@ -62,8 +68,9 @@ struct iam_user_spec {
 /* Reads and judges the body; `create` tells PUT from PATCH. False: *reply has the refusal. */
 bool iam_user_read(const struct iam_core *c, const char *uid, const json_t *body, bool create,
     struct arena *arena, struct iam_user_spec *ret, struct iam_reply *reply);
-void iam_user_create(
-    struct iam_core *c, const char *uid, const struct iam_user_spec *spec, struct iam_reply *reply);
+/* Tokens issued before `now_us`, to an earlier user of that name, do not count. */
+void iam_user_create(struct iam_core *c, const char *uid, const struct iam_user_spec *spec,
+    int64_t now_us, struct iam_reply *reply);
 void iam_user_update(
     struct iam_core *c, const char *uid, const struct iam_user_spec *spec, struct iam_reply *reply);
 /* Also takes the user out of groups and permissions. */

@@ -33,6 +33,21 @@ static json_t *with_description(json_t *document, const char *description)
     return document;
 }
 
+/* Bytes of a document as text; takes it over. */
+static size_t size_of(json_t *document)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    json_dump(document, &text);
+    json_decref(document);
+    return text.n;
+}
+
+/* At most so many more for an id and what is around it. */
+static size_t text_size(const char *id)
+{
+    return size_of(json_string(id)) + 16;
+}
+
 /* ---- groups ---- */
 
 static struct policy_group *find_group(struct iam_core *c, const char *gid, struct iam_reply *reply)
@@ -113,6 +128,8 @@ void iam_member_add(struct iam_core *c, const char *gid, const char *uid, struct
     } else if (map_size(&g->members) >= POLICY_MEMBERS_MAX) {
         iam_refuse(reply, 400, "ERR_INVALID_DATA", "Group `%s` has %d members already", gid,
             POLICY_MEMBERS_MAX);
+    } else if (size_of(policy_group_document(g)) + text_size(uid) > IAM_DOCUMENT_MAX) {
+        iam_refuse(reply, 400, "ERR_INVALID_DATA", "Group `%s` has no room for more members", gid);
     } else {
         put_members(c, g, uid, true);
         iam_done(reply, 204);
@@ -226,6 +243,11 @@ void iam_entry_grant(struct iam_core *c, const char *rid, bool group, const char
             POLICY_MEMBERS_MAX);
         return;
     }
+    if (!had && size_of(policy_acl_document(a)) + text_size(name) > IAM_DOCUMENT_MAX) {
+        iam_refuse(
+            reply, 400, "ERR_INVALID_DATA", "Resource `%s` has no room for more entries", rid);
+        return;
+    }
     put_entry(c, a, group, name, had | actions);
     iam_done(reply, 204);
 }
@@ -258,29 +280,25 @@ void iam_entry_take(struct iam_core *c, const char *rid, bool group, const char 
 }
 
 /* A user or group goes: its entries and memberships go first. Records are replaced on the way, so
- * each round starts anew. */
+ * those that are concerned are found before. */
 void iam_forget(struct iam_core *c, bool group, const char *name)
 {
-    const struct policy_acl *a;
-    do {
-        a = NULL;
-        MAP_FOREACH (e, &c->policy.acls)
-            if (!a && actions_of(e->value, group, name))
-                a = e->value;
-        if (a)
-            put_entry(c, a, group, name, 0);
-    } while (a);
+    VEC(const struct policy_acl *) acls = {0};
+    MAP_FOREACH (e, &c->policy.acls)
+        if (actions_of(e->value, group, name))
+            vec_push(&acls, (const struct policy_acl *)e->value);
+    VEC_FOREACH (a, &acls)
+        put_entry(c, *a, group, name, 0);
+    vec_done(&acls);
     if (group)
         return;
-    const struct policy_group *g;
-    do {
-        g = NULL;
-        MAP_FOREACH (e, &c->policy.groups)
-            if (!g && policy_in_group(e->value, name))
-                g = e->value;
-        if (g)
-            put_members(c, g, name, false);
-    } while (g);
+    VEC(const struct policy_group *) groups = {0};
+    MAP_FOREACH (e, &c->policy.groups)
+        if (policy_in_group(e->value, name))
+            vec_push(&groups, (const struct policy_group *)e->value);
+    VEC_FOREACH (g, &groups)
+        put_members(c, *g, name, false);
+    vec_done(&groups);
 }
 
 /* ---- signing keys ---- */

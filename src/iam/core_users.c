@@ -9,9 +9,6 @@
 
 enum { PROVIDER_MAX = 256, PUBLIC_KEY_MAX = 16 * 1024 };
 
-/* How the former hosted login is named; e-mail addresses without credentials belong to it. */
-static const char LEGACY_PROVIDER[] = "https://dcos.auth0.com/";
-
 static bool looks_like_mail(const char *uid)
 {
     const char *at = strchr(uid, '@');
@@ -106,7 +103,7 @@ static bool judge(const char *uid, struct iam_user_spec *u, struct iam_reply *re
     }
     if (!u->provider_type && !u->provider_id && looks_like_mail(uid)) {
         u->provider_type = "oidc";
-        u->provider_id = LEGACY_PROVIDER;
+        u->provider_id = IAM_LEGACY_PROVIDER;
         u->is_remote = true;
         return true;
     }
@@ -177,8 +174,8 @@ static void put_user(struct iam_core *c, const char *uid, const struct policy_us
     iam_change(c, "users", uid, policy_user_document(u), "password_hash", hash);
 }
 
-void iam_user_create(
-    struct iam_core *c, const char *uid, const struct iam_user_spec *spec, struct iam_reply *reply)
+void iam_user_create(struct iam_core *c, const char *uid, const struct iam_user_spec *spec,
+    int64_t now_us, struct iam_reply *reply)
 {
     if (map_get(&c->policy.users, uid)) { /* made while a password was being hashed */
         iam_refuse(reply, 409, "ERR_USER_EXISTS", "User `%s` already exists", uid);
@@ -191,6 +188,7 @@ void iam_user_create(
         .public_key = (char *)(uintptr_t)spec->public_key,
         .password_hash = (char *)(uintptr_t)spec->password_hash,
         .is_remote = spec->is_remote,
+        .revoked_before_us = now_us,
     };
     put_user(c, uid, &u);
     iam_done(reply, 201);

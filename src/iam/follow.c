@@ -127,6 +127,7 @@ void follow_begin(struct iam_call *c)
         append_document(&all, "acls", e->key, policy_acl_document(e->value));
     static const char synced[] = "{\"synced\":true}";
     recordio_append(&all, synced, sizeof(synced) - 1);
+    http_respond_limit(c->req, all.n + FOLLOWER_QUEUE_MAX);
     http_respond_begin(c->req, 200, "application/json");
     http_respond_write(c->req, all.p, all.n);
     if (!timer_active(&s->follow_timer)) {

@@ -106,9 +106,12 @@ static void make_key(struct iam *s, void (*on_ready)(struct iam *s))
     loop_work_start(s->loop, &m->work);
 }
 
-void keys_rotate(struct iam *s)
+bool keys_rotate(struct iam *s)
 {
+    if (map_size(&s->core.policy.keys) >= IAM_KEYS_MAX)
+        return false;
     make_key(s, NULL);
+    return true;
 }
 
 /* Keys whose last token has expired. */
@@ -135,10 +138,11 @@ static void key_due(struct timer *t)
 {
     struct iam *s = container_of(t, struct iam, key_timer);
     drop_old(s);
-    if (s->options.key_life_us > 0 && iam_now(s) >= s->key_made_us + s->options.key_life_us)
-        keys_rotate(s);
-    else
+    bool due = s->options.key_life_us > 0 && iam_now(s) >= s->key_made_us + s->options.key_life_us;
+    if (!due)
         arm(s);
+    else if (!keys_rotate(s)) /* which arms it when the key is there */
+        timer_start(t, KEY_CHECK_US);
 }
 
 void keys_start(struct iam *s, void (*on_ready)(struct iam *s))

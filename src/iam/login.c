@@ -140,7 +140,7 @@ const char *login_grant(struct iam_call *c, const char *uid)
         call_refuse(c, 401, "ERR_INVALID_CREDENTIALS", "The user is gone");
         return NULL;
     }
-    int64_t now_s = iam_now(s) / USEC_PER_SEC;
+    int64_t now_us = iam_now(s), now_s = now_us / USEC_PER_SEC;
     _cleanup_buf_ struct buf claims = BUF_INIT, token = BUF_INIT, info = BUF_INIT,
                              encoded = BUF_INIT;
     struct json_writer w;
@@ -148,7 +148,11 @@ const char *login_grant(struct iam_call *c, const char *uid)
     jw_begin_object(&w);
     jw_field_string(&w, "uid", uid);
     jw_field_i64(&w, "exp", now_s + s->options.token_life_us / USEC_PER_SEC);
-    jw_field_i64(&w, "iat", now_s);
+    /* With a fraction: a token may follow the revocation of another one within its second. */
+    char iat[48];
+    int n = snprintf(iat, sizeof(iat), "%lld.%06d", (long long)now_s, (int)(now_us % USEC_PER_SEC));
+    jw_key(&w, "iat");
+    jw_raw(&w, iat, (size_t)n);
     jw_end_object(&w);
     struct error err = ERROR_INIT;
     if (keys_sign(s, buf_str(&claims), &token, &err) < 0) {
@@ -249,6 +253,9 @@ static void verified(struct hashing *h)
     struct iam *s = c->iam;
     const char *uid = h->userdata;
     const struct policy_user *u = map_get(&s->core.policy.users, uid);
+    /* Of many attempts at once only so many count, too. */
+    if (too_often(c, uid))
+        return;
     /* The user may have gone, or changed the password, meanwhile. */
     bool same = u && u->password_hash && h->stored && streq(u->password_hash, h->stored);
     if (!h->ok || !same) {

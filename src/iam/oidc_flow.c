@@ -18,6 +18,8 @@
  */
 
 #define DISCOVERY_LIFE_US (3600 * USEC_PER_SEC)
+/* Whoever sends tokens that do not verify must not make us ask the provider each time. */
+#define KEYS_PAUSE_US (1 * USEC_PER_SEC)
 #define PENDING_LIFE_US (600 * USEC_PER_SEC)
 enum { DOCUMENT_MAX = 256 * 1024, TARGET_MAX = 2048 };
 static const char STATE_COOKIE[] = "dcos-acs-oidc-state";
@@ -362,19 +364,28 @@ static bool is_first_user(const struct iam *s)
     return true;
 }
 
+/* Another provider must not speak for this one's users. Those of the former hosted login, and those
+ * that name the issuer, belong to whoever verifies their address. */
+static bool belongs(const struct policy_user *u, const struct oidc_provider *p)
+{
+    return streq(u->provider_type, "oidc") &&
+           (streq(u->provider_id, p->id) || streq(u->provider_id, oidc_issuer(p)) ||
+               streq(u->provider_id, IAM_LEGACY_PROVIDER));
+}
+
 /* Whether the user may come in; the first one of a cluster is made a superuser. */
 static bool admit(struct flow *f, const char *uid)
 {
     struct iam *s = f->c->iam;
     const struct policy_user *u = map_get(&s->core.policy.users, uid);
     if (u)
-        return u->is_remote;
+        return u->is_remote && belongs(u, f->p);
     if (!is_first_user(s))
         return false;
     const struct iam_user_spec spec = {
         .description = uid, .is_remote = true, .provider_type = "oidc", .provider_id = f->p->id};
     struct iam_reply reply;
-    iam_user_create(&s->core, uid, &spec, &reply);
+    iam_user_create(&s->core, uid, &spec, iam_now(s), &reply);
     iam_make_superuser(&s->core, uid);
     log_info("the first user is made a superuser user=%s", uid);
     return true;
@@ -448,7 +459,7 @@ static void check_id_token(struct flow *f)
         f->p->keys, str_of(f->id_token), iam_now(s) / USEC_PER_SEC, &f->c->req->arena, &jwt, &err);
     if (r == 0 && !jwt.asymmetric)
         r = error_set(&err, -EACCES, "The ID token is not signed by a key pair");
-    if (r < 0 && !f->refreshed) {
+    if (r < 0 && !f->refreshed && clock_monotonic_us() - f->p->discovered_us > KEYS_PAUSE_US) {
         /* The provider may have changed its keys since. */
         f->refreshed = true;
         f->next = check_id_token;

@@ -23,7 +23,8 @@ enum {
     HASHERS_MAX = 4,      /* passwords hashed at once: each takes 19 MiB */
     HASH_QUEUE_MAX = 256, /* logins that wait for it; more get 503 */
     FOLLOWERS_MAX = 1000,
-    LIMITS_MAX = 65536, /* names and addresses whose failures are counted */
+    FOLLOWER_QUEUE_MAX = 16 * 1024 * 1024, /* beyond the first documents; then it is cut */
+    LIMITS_MAX = 65536,                    /* names and addresses whose failures are counted */
     OIDC_PROVIDERS_MAX = 32,
     OIDC_PENDING_MAX = 10000, /* logins under way at providers */
 };
@@ -50,7 +51,6 @@ struct iam {
     int failure;
     const char *ready_file, *ip;
     uint16_t port;
-    int64_t start_real_us, start_mono_us;
 
     /* signing */
     char *private_pem; /* of the current key */
@@ -135,7 +135,8 @@ void limit_done(struct iam *s);
 void keys_start(struct iam *s, void (*on_ready)(struct iam *s));
 /* One entry "keys/..." of the store. */
 void keys_load(struct iam *s, const char *key, struct str value);
-void keys_rotate(struct iam *s); /* a new key signs from when it is durable */
+/* A new key signs from when it is durable. False: too many are there, until old ones expire. */
+bool keys_rotate(struct iam *s);
 int keys_sign(struct iam *s, struct str claims, struct buf *out, struct error *err);
 void keys_write_jwks(struct iam *s, struct json_writer *w);
 void keys_done(struct iam *s);

@@ -35,8 +35,10 @@ def records(stream):
 
 
 class Scheduler:
-    def __init__(self, url, role="*", framework_id=None, acknowledge=True, capabilities=("PARTITION_AWARE",), **info):
+    def __init__(self, url, role="*", framework_id=None, acknowledge=True, capabilities=("PARTITION_AWARE",), token=None,
+                 **info):
         self.url = url
+        self.shown = {"Authorization": "Bearer " + token} if token else {}
         self.acknowledge = acknowledge
         self.framework_id = framework_id
         self.offers = {}
@@ -76,7 +78,7 @@ class Scheduler:
 
         def connect():
             response = self.session.post(
-                self.url + "/api/v1/scheduler", json=body, headers={"Accept": "application/json"}, stream=True,
+                self.url + "/api/v1/scheduler", json=body, headers={"Accept": "application/json", **self.shown}, stream=True,
                 timeout=(5, 120),
             )
             if response.status_code == 503:
@@ -151,7 +153,8 @@ class Scheduler:
     def call(self, kind, **body):
         message = {"framework_id": {"value": self.framework_id}, "type": kind, **body}
         response = requests.post(
-            self.url + "/api/v1/scheduler", json=message, headers={"Mesos-Stream-Id": self.stream_id}, timeout=30
+            self.url + "/api/v1/scheduler", json=message, headers={"Mesos-Stream-Id": self.stream_id, **self.shown},
+            timeout=30
         )
         response.raise_for_status()
         return response

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "auth/authorizer.h"
 #include "auth/policy.h"
 #include "base/str.h"
 
@@ -127,6 +128,77 @@ static void revocation(void **state)
     policy_done(&p);
 }
 
+/* What Mesos' actions ask for. */
+static void actions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *uid;
+        enum auth_action action;
+        const char *object;
+        bool permitted;
+    } rows[] = {
+        {"root", AUTH_RUN_TASK, "root", true},
+        {"root", AUTH_PRUNE_IMAGES, NULL, true},
+        {"ann", AUTH_RUN_TASK, "nobody", true},
+        {"ann", AUTH_RUN_TASK, NULL, true},
+        {"ann", AUTH_VIEW_TASK, "nobody", false},
+        {"ann", AUTH_REGISTER_FRAMEWORK, "dev", true},
+        {"ann", AUTH_REGISTER_FRAMEWORK, "dev/a", false},
+        {"ann", AUTH_REGISTER_FRAMEWORK, "*", false},
+        {"ann", AUTH_REGISTER_FRAMEWORK, NULL, false},
+        {"ann", AUTH_TEARDOWN_FRAMEWORK, "p", true},
+        {"ann", AUTH_TEARDOWN_FRAMEWORK, "p:q", false},
+        {"ann", AUTH_GET_ENDPOINT, "/metrics/snapshot", true},
+        {"ann", AUTH_GET_ENDPOINT, "/logging/toggle", false},
+        {"bob", AUTH_VIEW_TASK, "nobody", true},
+        {"bob", AUTH_VIEW_TASK, NULL, true},
+        {"bob", AUTH_RUN_TASK, "nobody", false},
+        {"eve", AUTH_RUN_TASK, "nobody", false},
+        {NULL, AUTH_RUN_TASK, "nobody", false},
+    };
+    struct policy p = POLICY_INIT;
+    uint64_t generation = 7;
+    make(&p);
+    put(&p, "acls", "dcos:mesos:master:framework:role:dev", "{\"users\":{\"ann\":1}}");
+    put(&p, "acls", "dcos:mesos:master:framework:principal:p", "{\"users\":{\"ann\":8}}");
+    put(&p, "acls", "dcos:mesos:master:endpoint:path:/metrics", "{\"users\":{\"ann\":2}}");
+    put(&p, "acls", "dcos:mesos:master:task:app_id", "{\"groups\":{\"ops\":2}}");
+    _cleanup_(authorizer_freep)
+    struct authorizer *a = authorizer_new_policy(&p, &generation, "master");
+    _cleanup_(authorizer_freep)
+    struct authorizer *agent = authorizer_new_policy(&p, &generation, "agent");
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const struct auth_subject who = {.principal = rows[i].uid};
+        if (authorizer_permits(a, &who, rows[i].action, rows[i].object) != rows[i].permitted)
+            fail_msg("row %zu", i);
+        if (!rows[i].object)
+            assert_int_equal(authorizer_permits_all(a, &who, rows[i].action), rows[i].permitted);
+    }
+    const struct auth_subject ann = {.principal = "ann"}, bob = {.principal = "bob"};
+    assert_false(authorizer_permits(agent, &ann, AUTH_RUN_TASK, "nobody"));
+    /* What one user sees is not shown to another, nor to the same after a change. */
+    _cleanup_buf_ struct buf of_ann = BUF_INIT, of_bob = BUF_INIT, later = BUF_INIT;
+    const enum auth_action view = AUTH_VIEW_TASK;
+    authorizer_same(a, &ann, &view, 1, &of_ann);
+    authorizer_same(a, &bob, &view, 1, &of_bob);
+    generation++;
+    authorizer_same(a, &ann, &view, 1, &later);
+    assert_string_not_equal(buf_cstr(&of_ann), buf_cstr(&of_bob));
+    assert_string_not_equal(buf_cstr(&of_ann), buf_cstr(&later));
+    /* Every action has its resource. */
+    for (int action = 1; action < AUTH_ACTIONS; action++) {
+        _cleanup_buf_ struct buf rid = BUF_INIT;
+        unsigned bit = 0;
+        assert_true(authorizer_rid(a, (enum auth_action)action, "x:y", &rid, &bit));
+        assert_true(bit == POLICY_CREATE || bit == POLICY_READ || bit == POLICY_UPDATE ||
+                    bit == POLICY_DELETE);
+        assert_int_equal(strncmp(buf_cstr(&rid), "dcos:mesos:master:", 18), 0);
+        assert_null(strstr(buf_cstr(&rid), "x:y"));
+    }
+    policy_done(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,6 +206,7 @@ int main(void)
         cmocka_unit_test(documents),
         cmocka_unit_test(keys),
         cmocka_unit_test(revocation),
+        cmocka_unit_test(actions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

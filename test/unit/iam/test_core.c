@@ -30,7 +30,7 @@ static struct iam_reply put(struct iam_core *c, const char *uid, const char *tex
     if (spec.password)
         spec.password_hash = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaA";
     if (create)
-        iam_user_create(c, uid, &spec, &reply);
+        iam_user_create(c, uid, &spec, 5, &reply);
     else
         iam_user_update(c, uid, &spec, &reply);
     return reply;
@@ -77,6 +77,9 @@ static void creation(void **state)
         assert_int_equal(c.changes.n, changes + made);
     }
     const struct policy_user *u = map_get(&c.policy.users, "m@example.org");
+    /* Tokens of an earlier user of that name do not count. */
+    assert_false(policy_token_counts(&c.policy, "a", 4));
+    assert_true(policy_token_counts(&c.policy, "a", 5));
     assert_true(u->is_remote);
     assert_string_equal(u->provider_type, "oidc");
     assert_string_equal(u->provider_id, "https://dcos.auth0.com/");
