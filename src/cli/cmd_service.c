@@ -150,7 +150,7 @@ static int service_tasks(
     struct cli *c, const char *name, const json_t *state, json_t **ret, struct error *err)
 {
     _cleanup_json_ json_t *apps = NULL;
-    const json_t *app;
+    const json_t *app = NULL;
     int r = marathon_get(
         c, "/v2/apps?embed=apps.tasks&label=DCOS_PACKAGE_FRAMEWORK_NAME", &apps, err);
     if (r == 0)
