@@ -35,7 +35,7 @@ void login_flags_of(const struct invocation *inv, struct login_flags *ret)
         ret->password = env_or_null("DCOS_PASSWORD");
 }
 
-int secret_file_read(const char *path, struct buf *out, struct error *err)
+int private_file_read(const char *path, struct buf *out, struct error *err)
 {
     struct stat st;
     if (stat(path, &st) < 0)
@@ -225,7 +225,7 @@ static int password_of(const struct login_flags *f, char **ret, struct error *er
         *ret = xstrdup(f->password);
         return 0;
     }
-    int r = secret_file_read(f->password_file, &text, err);
+    int r = private_file_read(f->password_file, &text, err);
     if (r < 0)
         return r;
     struct str s = str_trim(buf_str(&text));
@@ -284,7 +284,7 @@ static int by_service_key(struct cli *c, const char *url, const struct login_fla
     _cleanup_free_ char *asked = NULL;
     if (!f->private_key)
         return error_set(err, -EINVAL, "this login needs --private-key=FILE and --username=ID");
-    int r = secret_file_read(f->private_key, &pem, err);
+    int r = private_file_read(f->private_key, &pem, err);
     if (r == 0 && !f->username)
         r = prompt_line("Username: ", false, &asked, err);
     if (r == 0)

@@ -276,6 +276,25 @@ static bool may_call(const struct iam_call *c)
            (c->n_seg == 2 || (c->n_seg == 3 && streq(c->seg[2], "permissions")));
 }
 
+/* Every call that changes something, every login, and whatever was refused. */
+static void note(struct iam_call *c)
+{
+    struct http_request *req = c->req;
+    bool reads = req->method == HTTP_GET || req->method == HTTP_HEAD;
+    bool login = c->n_seg == 2 && streq(c->seg[0], "auth") && streq(c->seg[1], "login");
+    if (!c->iam->gate.audit)
+        return;
+    struct auth_subject *who = arena_new(&req->arena, struct auth_subject);
+    who->principal = c->uid;
+    req->subject = who;
+    gate_note(&c->iam->gate, req,
+        arena_printf(&req->arena, "%s " STR_FMT, http_method_name(req->method), STR_ARG(req->path)),
+        login && json_is_object(c->body)
+            ? arena_printf(&req->arena, "%.96s", json_str_at(c->body, "uid", ""))
+            : NULL,
+        !reads);
+}
+
 static void ui_config(struct iam_call *c);
 
 static void dispatch(struct http_request *req)
@@ -297,6 +316,7 @@ static void dispatch(struct http_request *req)
         return;
     }
     identify(c);
+    note(c);
     const struct area *area = NULL;
     for (size_t i = 0; i < ARRAY_SIZE(areas); i++)
         if (streq(c->seg[0], areas[i].name))

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/credentials.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -20,7 +21,8 @@ enum { LOAD_PAGE = 1000, KEY_FILE_MAX = 16 * 1024 };
 
 struct flags_out {
     const char *ip, *work_dir, *store, *socket, *ready_file, *logging_level;
-    const char *superuser, *superuser_hash, *superuser_hash_file, *service_uid, *service_key;
+    const char *superuser, *superuser_hash, *superuser_hash_file, *superuser_password_file,
+        *service_uid, *service_key;
     uint16_t port;
     int64_t token_days, cookie_days, info_days;
     struct iam_options options;
@@ -46,6 +48,23 @@ static void on_signal(void *userdata, int signum)
     struct iam *s = userdata;
     log_info("ending signal=%d", signum);
     loop_stop(s->loop);
+}
+
+static void on_audit(int status)
+{
+    if (status)
+        log_error("calls are missing in the audit log error=%s", errno_text(status));
+    else
+        log_info("the audit log is written again");
+}
+
+/* After the log was moved away. */
+static void reopen_audit(void *userdata, int signum)
+{
+    struct iam *s = userdata;
+    struct error err = ERROR_INIT;
+    if (s->gate.audit && audit_reopen(s->gate.audit, &err) < 0)
+        log_warn("cannot open the audit log anew, going on with the old file error=%s", err.msg);
 }
 
 static void on_lost(void *userdata)
@@ -113,6 +132,29 @@ static int ensure_superuser(
     return 0;
 }
 
+static int hash_of_file(const char *path, struct buf *ret, struct error *err)
+{
+    _cleanup_secret_ struct buf text = BUF_INIT;
+    char *hash = NULL;
+    bool exposed = false;
+    int r = secret_file_read(path, KEY_FILE_MAX, &text, &exposed, err);
+    if (r == 0 && exposed)
+        r = error_set(err, -EACCES, "%s can be read by others; its mode should be 0600", path);
+    if (r < 0)
+        return r;
+    struct str s = str_trim(buf_str(&text));
+    if (s.n < IAM_PASSWORD_MIN || s.n > IAM_PASSWORD_MAX)
+        return error_set(
+            err, -EINVAL, "a password has %d to %d bytes", IAM_PASSWORD_MIN, IAM_PASSWORD_MAX);
+    char *password = xstrndup(s.p, s.n);
+    r = password_hash(password, &hash, err);
+    rsa_wipe(password);
+    if (r == 0)
+        buf_puts(ret, hash);
+    free(hash);
+    return r;
+}
+
 static int bootstrap(struct iam *s, const struct flags_out *f, struct error *err)
 {
     int r = 0;
@@ -123,6 +165,10 @@ static int bootstrap(struct iam *s, const struct flags_out *f, struct error *err
             return r;
     } else if (f->superuser_hash) {
         buf_puts(&hash, f->superuser_hash);
+    } else if (f->superuser_password_file && !map_get(&s->core.policy.users, f->superuser)) {
+        r = hash_of_file(f->superuser_password_file, &hash, err);
+        if (r < 0)
+            return error_prefix(err, r, "--superuser_password_file");
     }
     if (hash.n) {
         struct str text = str_trim(buf_str(&hash));
@@ -209,6 +255,10 @@ static int start(struct running *r, struct error *err)
         status = mkdir_all(f->work_dir, 0700, err);
     if (status < 0)
         return status;
+    if (status == 0 && s->options.audit_log)
+        status = audit_open(s->options.audit_log, s->gate.program, &s->gate.audit, err);
+    if (status < 0)
+        return status;
     _cleanup_free_ char *url = f->store ? xstrdup(f->store)
                                         : xasprintf("sqlite:%s/iam.db", f->work_dir);
     status = store_open(s->loop, url, &s->store, err);
@@ -246,6 +296,7 @@ static void stop(struct iam *s)
         store_close(s->store);
     iam_core_done(&s->core);
     limit_done(s);
+    gate_close(&s->gate);
 }
 
 static int parse(struct flags_out *f, struct flag *flags, size_t n, int argc, char **argv)
@@ -306,6 +357,8 @@ int main(int argc, char **argv)
             "its password, hashed (SHA-512 crypt or argon2id)", .secret = true},
         {"superuser_password_hash_file", FLAG_STRING, &f.superuser_hash_file, NULL, "PATH",
             "the same from a file"},
+        {"superuser_password_file", FLAG_STRING, &f.superuser_password_file, NULL, "PATH",
+            "or the password itself, in a file that only its owner can read"},
         {"superuser_service_account_uid", FLAG_STRING, &f.service_uid, NULL, "UID",
             "service account made at start, a superuser"},
         {"superuser_service_account_public_key_file", FLAG_STRING, &f.service_key, NULL, "PATH",
@@ -321,6 +374,8 @@ int main(int argc, char **argv)
             "a new key signs after so long; 0secs: never"},
         {"login_failures_per_minute", FLAG_I64, &f.options.login_failures, "10", "N",
             "failed logins per user and per address before more are refused"},
+        {"audit_log", FLAG_STRING, &f.options.audit_log, NULL, "PATH",
+            "file with a line of JSON for each change, login and refusal; opened anew by SIGHUP"},
         {"ui_config_file", FLAG_STRING, &f.options.ui_config_file, NULL, "PATH",
             "the console's configuration (JSON)"},
         {"cluster_id_file", FLAG_STRING, &f.options.cluster_id_file, NULL, "PATH",
@@ -338,6 +393,7 @@ int main(int argc, char **argv)
     struct running run = {.flags = &f};
     struct iam *s = &run.iam;
     s->options = f.options;
+    s->gate = (struct gate){.program = "dcos-iam", .on_audit = on_audit};
     s->ready_file = f.ready_file;
     s->ip = f.ip;
     list_init(&s->followers);
@@ -347,6 +403,7 @@ int main(int argc, char **argv)
     timer_init(&s->follow_timer, s->loop, NULL);
     struct loop_signal *term = loop_signal_new(s->loop, SIGTERM, on_signal, s);
     struct loop_signal *intr = loop_signal_new(s->loop, SIGINT, on_signal, s);
+    struct loop_signal *hup = loop_signal_new(s->loop, SIGHUP, reopen_audit, s);
     struct error err = ERROR_INIT;
     if (start(&run, &err) < 0) {
         log_error("cannot start error=%s", err.msg);
@@ -358,6 +415,7 @@ int main(int argc, char **argv)
     stop(s);
     loop_signal_free(term);
     loop_signal_free(intr);
+    loop_signal_free(hup);
     loop_free(s->loop);
     return s->failure;
 }

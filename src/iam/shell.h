@@ -8,6 +8,7 @@
  * which only root and the router's group can open, a call without a token is a superuser's.
  */
 
+#include "auth/gate.h"
 #include "auth/jwt.h"
 #include "base/list.h"
 #include "http/client.h"
@@ -36,6 +37,7 @@ struct iam_options {
     int64_t login_failures; /* allowed per name and minute */
     const char *ui_config_file, *cluster_id_file;
     const char *superuser_uid, *superuser_public_key_file, *superuser_password_hash;
+    const char *audit_log;
     bool require_auth; /* for all but /auth; false: whoever reaches the port may do everything */
 };
 
@@ -59,6 +61,8 @@ struct iam {
     struct jwt_keys *keys; /* that verify our tokens */
     struct timer key_timer;
     bool making_key;
+
+    struct gate gate; /* only its audit log is used */
 
     struct list followers; /* struct follower (follow.c) */
     size_t n_followers;
