@@ -13,7 +13,8 @@
 
 enum { CLUSTER_FILE_MAX = 4 * 1024 * 1024, CLUSTER_FORMAT = 1 };
 
-static const char *const kinds[] = {"master", "marathon", "agent", "public-agent"};
+static const char *const kinds[] = {
+    "master", "marathon", "agent", "public-agent", "zookeeper", "iam", "net", "router"};
 static const char *const states[] = {"stopped", "starting", "running", "waiting"};
 
 const char *daemon_state_text(enum daemon_state s)
@@ -97,11 +98,11 @@ struct daemon *cluster_add(struct cluster *c, enum daemon_kind kind, const char 
     return d;
 }
 
-struct daemon *cluster_first(struct cluster *c, enum daemon_kind kind)
+struct daemon *cluster_first(const struct cluster *c, enum daemon_kind kind)
 {
-    VEC_FOREACH (d, &c->daemons) {
-        if (d->kind == kind)
-            return d;
+    for (size_t i = 0; i < c->daemons.n; i++) {
+        if (c->daemons.items[i].kind == kind)
+            return &c->daemons.items[i];
     }
     return NULL;
 }
@@ -161,10 +162,15 @@ void cluster_to_json(const struct cluster *c, struct buf *out)
     jw_end_object(&w);
     for (size_t i = 0; i < c->daemons.n; i++) {
         const struct daemon *d = &c->daemons.items[i];
-        if (d->kind != DAEMON_MASTER && d->kind != DAEMON_MARATHON)
+        static const char *const names[] = {[DAEMON_MASTER] = "master_url",
+            [DAEMON_MARATHON] = "marathon_url",
+            [DAEMON_ROUTER] = "url"};
+        /* The first master stands for all. */
+        if ((size_t)d->kind >= ARRAY_SIZE(names) || !names[d->kind] ||
+            (d->kind == DAEMON_MASTER && d != cluster_first(c, d->kind)))
             continue;
         _cleanup_free_ char *url = cluster_url(c, d);
-        jw_field_string(&w, d->kind == DAEMON_MASTER ? "master_url" : "marathon_url", url);
+        jw_field_string(&w, names[d->kind], url);
     }
     jw_key(&w, "daemons");
     jw_begin_array(&w);
@@ -276,7 +282,8 @@ int cluster_load(const char *home, const char *name, struct cluster *ret, struct
 
 int cluster_resolve(struct cluster *c, const char *word, bool *chosen, struct error *err)
 {
-    static const char *const roles[] = {"master_", "master_", "agent_", "public_agent_"};
+    static const char *const roles[] = {"master_", "master_", "agent_", "public_agent_", "master_",
+        "master_", "master_", "master_"};
     int n = 0;
     uint64_t per_kind[ARRAY_SIZE(kinds)] = {0};
     for (size_t i = 0; i < c->daemons.n; i++) {

@@ -10,7 +10,7 @@
  *   <home>/<name>/logs/<daemon>.log
  *   <home>/<name>/run/<daemon>.ready
  *   <home>/<name>/libexec/          links to the agent's helpers, when they are not in one folder
- *   <home>/<name>/ca/, tls/, secrets/   of a secure cluster: secure.h
+ *   <home>/<name>/ca/, tls/, secrets/   of a secure cluster: secure.h; of a front door: door.h
  *   <home>/cli/clusters/<name>/     settings of `dcos` for it, for DCOS_DIR=<home>/cli
  */
 
@@ -20,7 +20,16 @@
 #include "base/vec.h"
 #include "json/json.h"
 
-enum daemon_kind { DAEMON_MASTER, DAEMON_MARATHON, DAEMON_AGENT, DAEMON_PUBLIC_AGENT };
+enum daemon_kind {
+    DAEMON_MASTER,
+    DAEMON_MARATHON,
+    DAEMON_AGENT,
+    DAEMON_PUBLIC_AGENT,
+    DAEMON_ZOOKEEPER, /* of several masters */
+    DAEMON_IAM,
+    DAEMON_NET,
+    DAEMON_ROUTER,
+};
 
 enum daemon_state {
     DAEMON_STOPPED,
@@ -69,7 +78,7 @@ int cluster_check_name(const char *name, struct error *err);
 char *cluster_path(const struct cluster *c, const char *name);
 char *cluster_url(const struct cluster *c, const struct daemon *d);
 /* First daemon of a kind; NULL when there is none. */
-struct daemon *cluster_first(struct cluster *c, enum daemon_kind kind);
+struct daemon *cluster_first(const struct cluster *c, enum daemon_kind kind);
 
 /* -ENOENT when there is no such cluster. */
 int cluster_load(const char *home, const char *name, struct cluster *ret, struct error *err);

@@ -13,6 +13,7 @@
 #include "io/stream.h"
 #include "minidcos/cleanup.h"
 #include "minidcos/commands.h"
+#include "minidcos/door.h"
 #include "minidcos/plan.h"
 #include "minidcos/secure.h"
 #include "minidcos/supervise.h"
@@ -43,8 +44,14 @@ static int write_settings(struct cluster *c, struct error *err)
     int r = mkdir_all(folder, 0755, err);
     if (r < 0)
         return r;
+    const struct daemon *router = cluster_first(c, DAEMON_ROUTER);
     buf_printf(&text, "\n[cluster]\n  name = \"%s\"\n\n[core]\n  mesos_master_url = \"%s\"\n",
         c->name, master);
+    if (router) {
+        _cleanup_free_ char *url = cluster_url(c, router);
+        buf_printf(
+            &text, "  dcos_url = \"%s\"\n  ssl_verify = \"%s/ca/dcos-ca.crt\"\n", url, c->dir);
+    }
     struct tls_context *tls;
     _cleanup_free_ char *token = NULL;
     r = secure_client(c, &tls, &token, err);
@@ -77,6 +84,7 @@ static int read_options(const struct invocation *inv, struct plan_options *o, st
         .public_agents = option_i64(inv, "public-agents", 1),
         .auto_ports = streq(ports, "auto"),
         .secure = option_bool(inv, "secure"),
+        .no_door = option_bool(inv, "no-front-door"),
         .cpus_milli = llround(value * 1000),
         .mem_mb = option_i64(inv, "mem", 0),
         .disk_mb = option_i64(inv, "disk", 0),
@@ -123,6 +131,10 @@ static int create_new(
     r = make_folders(c, err);
     if (r == 0 && c->secure)
         r = secure_create(c, err);
+    if (r == 0)
+        r = zookeeper_create(c, err);
+    if (r == 0)
+        r = door_create(c, err);
     if (r == 0 && options.agents + options.public_agents > 0)
         r = plan_libexec(c, options.bin_dir, err);
     if (r >= 0)
@@ -236,9 +248,10 @@ static const struct option_spec create_options[] = {
     {"disk", 0, OPTION_I64, "Megabytes of disk to divide between the agents (what is free)"},
     {"marathon-flag", 0, OPTION_LIST, "Further flag of Marathon"},
     {"master-flag", 0, OPTION_LIST, "Further flag of the master"},
-    {"masters", 0, OPTION_I64, "Masters (1)"},
+    {"masters", 0, OPTION_I64, "Masters (1); several share a ZooKeeper (Debian's)"},
     {"mem", 0, OPTION_I64, "Megabytes of memory to divide between the agents (all but 1024)"},
-    {"ports", 0, OPTION_STRING, "default: 5050, 8080, 5051; auto: free ones"},
+    {"no-front-door", 0, OPTION_BOOL, "Without identity service, names and router"},
+    {"ports", 0, OPTION_STRING, "default: 5050, 8080, 5051 and so on; auto: free ones"},
     {"public-agents", 0, OPTION_I64, "Public agents (1)"},
     {"secure", 0, OPTION_BOOL,
         "TLS everywhere, and everybody must say who they are (see docs/security.md)"},

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "console/table.h"
 #include "minidcos/commands.h"
+#include "minidcos/door.h"
 
 enum { FOLLOW_MS = 100, EXIT_NOT_RUNNING = 3 };
 
@@ -85,6 +86,7 @@ static int run_status(const struct invocation *inv, struct error *err)
     } else {
         printf("cluster '%s' in %s\n", c.name, c.dir);
         print_status(&c, supervised);
+        door_print(&c);
         if (supervised)
             printf("its dcos commands: DCOS_DIR=%s/cli%s%s\n", c.home,
                 streq(c.name, "default") ? "" : " DCOS_CLUSTER=",

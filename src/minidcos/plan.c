@@ -14,9 +14,16 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/parse.h"
+#include "minidcos/door.h"
 #include "minidcos/secure.h"
 
-enum { MASTER_PORT = 5050, AGENT_PORT = 5051, MARATHON_PORT = 8080 };
+enum {
+    MASTER_PORT = 5050,
+    AGENT_PORT = 5051,
+    MARATHON_PORT = 8080,
+    MASTERS_MAX = 7,
+    FIRST_MASTER_HOST = 101, /* last part of the address of the first of several masters */
+};
 
 /* ---- programs ---- */
 
@@ -25,7 +32,8 @@ static const struct {
     const char *program, *folder;
 } programs[] = {{"dcos-master", "master"}, {"dcos-agent", "agent"}, {"dcos-marathon", "marathon"},
     {"dcos-launcher", "containerizer"}, {"dcos-executor", "executor"},
-    {"dcos-https-check", "executor"}, {"dcos-fetcher", "fetcher"}, {"dcos", "cli"}};
+    {"dcos-https-check", "executor"}, {"dcos-fetcher", "fetcher"}, {"dcos", "cli"},
+    {"dcos-iam", "iam"}, {"dcos-net", "net"}, {"dcos-router", "router"}};
 
 static const char *const helpers[] = {
     "dcos-launcher", "dcos-executor", "dcos-fetcher", "dcos-https-check"};
@@ -221,8 +229,7 @@ int port_check(const char *ip, uint16_t port, const char *what, struct error *er
 
 /* ---- command lines ---- */
 
-static void put_arg(struct daemon *d, const char *fmt, ...) _printf_(2, 3);
-static void put_arg(struct daemon *d, const char *fmt, ...)
+void put_arg(struct daemon *d, const char *fmt, ...)
 {
     struct buf text = BUF_INIT;
     va_list ap;
@@ -243,16 +250,22 @@ static void put_milli(struct buf *out, int64_t milli)
     buf_printf(out, "%lld.%03lld", (long long)(milli / 1000), (long long)(milli % 1000));
 }
 
-static int make_master(struct cluster *c, const struct plan_options *o, struct error *err)
+static int make_masters(struct cluster *c, const struct plan_options *o, struct error *err)
 {
-    char *program;
-    int r = find_program(o->bin_dir, "dcos-master", &program, err);
-    if (r < 0)
-        return r;
-    struct daemon *d = cluster_add(c, DAEMON_MASTER, "master");
-    d->ip = xstrdup("127.0.0.1");
-    d->port = MASTER_PORT;
-    vec_push(&d->argv, program);
+    for (int64_t i = 0; i < o->masters; i++) {
+        char *program, name[32];
+        int r = find_program(o->bin_dir, "dcos-master", &program, err);
+        if (r < 0)
+            return r;
+        snprintf(name, sizeof(name), o->masters > 1 ? "master-%d" : "master", (int)i + 1);
+        struct daemon *d = cluster_add(c, DAEMON_MASTER, name);
+        /* Several are hosts of their own, as masters are. */
+        d->ip = o->masters > 1
+                    ? xasprintf("127.0.%lld.%d", (long long)c->block, (int)(FIRST_MASTER_HOST + i))
+                    : xstrdup("127.0.0.1");
+        d->port = MASTER_PORT;
+        vec_push(&d->argv, program);
+    }
     return 0;
 }
 
@@ -299,10 +312,16 @@ static int make_agents(struct cluster *c, const struct plan_options *o, struct e
 
 static void fill_flags(struct cluster *c, struct daemon *d, const struct plan_options *o)
 {
-    const struct daemon *master = cluster_first(c, DAEMON_MASTER);
+    _cleanup_free_ char *masters = zookeeper_masters(c);
+    if (d->kind == DAEMON_ZOOKEEPER)
+        return; /* all in its file */
+    if (d->kind == DAEMON_IAM || d->kind == DAEMON_NET || d->kind == DAEMON_ROUTER) {
+        door_flags(c, d, masters);
+        return;
+    }
     bool agent = d->kind == DAEMON_AGENT || d->kind == DAEMON_PUBLIC_AGENT;
     if (d->kind != DAEMON_MASTER)
-        put_arg(d, "--master=%s:%u", master->ip, master->port);
+        put_arg(d, "--master=%s", masters);
     if (d->kind == DAEMON_MARATHON) {
         put_arg(d, "--http_address=%s", d->ip);
         put_arg(d, "--http_port=%u", d->port);
@@ -317,6 +336,11 @@ static void fill_flags(struct cluster *c, struct daemon *d, const struct plan_op
         secure_flags(c, d);
     if (d->kind == DAEMON_MASTER) {
         put_arg(d, "--cluster=%s", c->name);
+        if (o->masters > 1) {
+            put_arg(d, "--zk=%s", masters);
+            put_arg(d, "--zk_session_timeout=%dsecs", ZOOKEEPER_SESSION_S);
+            put_arg(d, "--quorum=%lld", (long long)(o->masters / 2 + 1));
+        }
         put_flags(d, o->master_flags, o->n_master_flags);
     } else if (d->kind == DAEMON_MARATHON) {
         put_flags(d, o->marathon_flags, o->n_marathon_flags);
@@ -372,12 +396,15 @@ static int choose_ports(struct cluster *c, bool any, struct error *err)
     VEC_FOREACH (d, &c->daemons) {
         int r = any ? try_bind(d->ip, &(uint16_t){d->port})
                     : port_check(d->ip, d->port, d->name, err);
-        bool fixed = d->kind == DAEMON_AGENT || d->kind == DAEMON_PUBLIC_AGENT;
-        if (any && (r == -EADDRINUSE || !fixed)) {
-            d->port = 0;
-            r = try_bind(d->ip, &d->port);
+        /* Those have addresses of their own. */
+        bool fixed = d->kind == DAEMON_AGENT || d->kind == DAEMON_PUBLIC_AGENT ||
+                     (d->kind == DAEMON_MASTER && !streq(d->ip, "127.0.0.1"));
+        /* A machine may have a web server, and not everybody may use 443. */
+        bool movable = d->kind == DAEMON_ROUTER && r < 0;
+        if (movable || (any && (r == -EADDRINUSE || !fixed))) {
+            r = port_pick(d->ip, &d->port, err);
             if (r < 0)
-                return error_errno(err, r, "no free port on %s for %s", d->ip, d->name);
+                return error_prefix(err, r, "%s", d->name);
         }
         if (r < 0)
             return any ? error_errno(err, r, "%s cannot use %s:%u", d->name, d->ip, d->port) : r;
@@ -385,23 +412,36 @@ static int choose_ports(struct cluster *c, bool any, struct error *err)
     return 0;
 }
 
+int port_pick(const char *ip, uint16_t *ret, struct error *err)
+{
+    uint16_t port = 0;
+    int r = try_bind(ip, &port);
+    if (r < 0)
+        return error_errno(err, r, "no free port on %s", ip);
+    *ret = port;
+    return 0;
+}
+
 int plan_cluster(struct cluster *c, const struct plan_options *o, int *ret_lease, struct error *err)
 {
-    if (o->masters != 1)
-        return error_set(err, -EINVAL,
-            "--masters must be 1: masters of this backend keep their state in a local file");
+    if (o->masters < 1 || o->masters > MASTERS_MAX)
+        return error_set(err, -EINVAL, "--masters is 1 to %d", MASTERS_MAX);
     if (o->agents < 0 || o->public_agents < 0 || o->agents + o->public_agents > CLUSTER_NODES_MAX)
         return error_set(err, -EINVAL, "at most %d agents fit one cluster", CLUSTER_NODES_MAX);
     int lease = -1;
     int r = choose_block(c, o->auto_ports, &lease, err);
     c->created_us = clock_realtime_us();
     c->secure = o->secure;
+    if (r == 0 && o->masters > 1)
+        r = zookeeper_plan(c, err);
     if (r == 0)
-        r = make_master(c, o, err);
+        r = make_masters(c, o, err);
     if (r == 0)
         r = make_marathon(c, o, err);
     if (r == 0)
         r = make_agents(c, o, err);
+    if (r == 0 && !o->no_door && !o->secure)
+        r = door_plan(c, o, err);
     if (r == 0)
         r = choose_ports(c, o->auto_ports, err);
     if (r < 0) {

@@ -8,6 +8,7 @@
 struct plan_options {
     int64_t masters, agents, public_agents;
     bool auto_ports, secure;
+    bool no_door;                        /* neither identity service nor names nor router */
     int64_t cpus_milli, mem_mb, disk_mb; /* to divide; 0 = what the machine has */
     const char *bin_dir;                 /* NULL = where this program is */
     const char *const *master_flags, *const *marathon_flags, *const *agent_flags; /* "name=value" */
@@ -36,6 +37,10 @@ int plan_cluster(
 int plan_libexec(const struct cluster *c, const char *bin_dir, struct error *err);
 /* Path of a program of ours, beside this one or in the build tree; to be freed. */
 int find_program(const char *bin_dir, const char *name, char **ret, struct error *err);
+/* A port that nobody listens on. */
+int port_pick(const char *ip, uint16_t *ret, struct error *err);
+/* Appends "--flag=..." to the command line. */
+void put_arg(struct daemon *d, const char *fmt, ...) _printf_(2, 3);
 /* 0 when nobody listens there; -EADDRINUSE with who does. */
 int port_check(const char *ip, uint16_t port, const char *what, struct error *err);
 

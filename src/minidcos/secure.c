@@ -54,6 +54,8 @@ void secure_flags(const struct cluster *c, struct daemon *d)
         put(d, c, "authenticate_http_executors", NULL);
         put_realms(d, c);
         break;
+    default:
+        break; /* not of a secure cluster */
     }
 }
 

@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "io/loop.h"
+#include "minidcos/door.h"
 
 extern char **environ;
 
@@ -25,7 +26,7 @@ enum {
     BACKOFF_MAX_MS = 10 * 1000,
     STABLE_MS = 10 * 1000,      /* after so long a daemon that ends is started again at once */
     READY_POLL_MS = 10,         /* how often the ready files of starting daemons are looked at */
-    MASTER_WAIT_MS = 2000,      /* others start when the master serves, or after so long */
+    STAGE_WAIT_MS = 2000,       /* a stage starts when the one before serves, or after so long */
     STOP_GRACE_MS = 10 * 1000,  /* from SIGTERM to SIGKILL */
     LOG_MAX = 64 * 1024 * 1024, /* a log that is larger at a start is moved to <name>.log.1 */
     READY_FILE_MAX = 64 * 1024,
@@ -48,8 +49,9 @@ struct supervisor {
     struct cluster *cluster;
     struct loop *loop;
     struct watched *watched; /* one per daemon */
-    struct timer ready_poll, stop_grace, master_wait;
-    bool stopping, others_started, dirty;
+    struct timer ready_poll, stop_grace, stage_wait;
+    bool stopping;
+    int stage; /* daemons of this one and of earlier ones were started */
     struct deferred save;
 };
 
@@ -206,25 +208,60 @@ static void start_daemon(struct watched *w)
     mark_dirty(w->supervisor);
 }
 
-static void start_others(struct supervisor *s)
+enum { STAGES = 3 };
+
+/* What needs nothing, what needs ZooKeeper, what needs a master. None of them fails without: they
+ * would only try in vain for a while. */
+static int stage_of(enum daemon_kind kind)
 {
-    if (s->others_started || s->stopping)
-        return;
-    s->others_started = true;
-    timer_stop(&s->master_wait);
-    for (size_t i = 0; i < s->cluster->daemons.n; i++) {
-        if (s->watched[i].daemon->state == DAEMON_STOPPED)
-            start_daemon(&s->watched[i]);
-    }
+    if (kind == DAEMON_ZOOKEEPER || kind == DAEMON_IAM)
+        return 0;
+    return kind == DAEMON_MASTER ? 1 : 2;
 }
 
-static void on_master_wait(struct timer *t)
+/* Whether the next stage may start: nothing that it waits for was ever there, or one of it serves.
+ */
+static bool stage_serves(const struct supervisor *s)
 {
-    start_others(container_of(t, struct supervisor, master_wait));
+    bool waits = false;
+    for (size_t i = 0; i < s->cluster->daemons.n; i++) {
+        const struct daemon *d = s->watched[i].daemon;
+        bool waited_for = d->kind == DAEMON_ZOOKEEPER || d->kind == DAEMON_MASTER;
+        if (!waited_for || stage_of(d->kind) != s->stage)
+            continue;
+        if (d->state == DAEMON_RUNNING)
+            return true;
+        waits = true;
+    }
+    return !waits;
+}
+
+static void next_stage(struct supervisor *s)
+{
+    while (!s->stopping && s->stage < STAGES - 1) {
+        s->stage++;
+        for (size_t i = 0; i < s->cluster->daemons.n; i++) {
+            struct watched *w = &s->watched[i];
+            if (stage_of(w->daemon->kind) == s->stage && w->daemon->state == DAEMON_STOPPED)
+                start_daemon(w);
+        }
+        if (s->stage < STAGES - 1 && !stage_serves(s)) {
+            timer_start(&s->stage_wait, STAGE_WAIT_MS * USEC_PER_MSEC);
+            return;
+        }
+    }
+    timer_stop(&s->stage_wait);
+}
+
+static void on_stage_wait(struct timer *t)
+{
+    next_stage(container_of(t, struct supervisor, stage_wait));
 }
 
 static bool is_ready(const struct daemon *d)
 {
+    if (d->kind == DAEMON_ZOOKEEPER)
+        return zookeeper_serves(d);
     _cleanup_buf_ struct buf text = BUF_INIT;
     _cleanup_json_ json_t *json = NULL;
     return file_read(d->ready_file, READY_FILE_MAX, &text, NULL) == 0 &&
@@ -247,8 +284,8 @@ static void poll_ready(struct timer *t)
         d->state = DAEMON_RUNNING;
         log_info("serving daemon=%s pid=%d", d->name, (int)d->pid);
         mark_dirty(s);
-        if (d->kind == DAEMON_MASTER)
-            start_others(s);
+        if (stage_of(d->kind) == s->stage && stage_serves(s))
+            next_stage(s);
     }
     if (left)
         timer_start(&s->ready_poll, READY_POLL_MS * USEC_PER_MSEC);
@@ -360,7 +397,7 @@ static void on_stop(void *userdata, int signum)
             s->watched[i].daemon->state = DAEMON_STOPPED;
     }
     timer_stop(&s->ready_poll);
-    timer_stop(&s->master_wait);
+    timer_stop(&s->stage_wait);
     mark_dirty(s);
     if (!any_left(s)) {
         loop_stop(s->loop);
@@ -391,12 +428,8 @@ static void adopt(struct supervisor *s)
 static void start_all(struct supervisor *s)
 {
     adopt(s);
-    for (size_t i = 0; i < s->cluster->daemons.n; i++) {
-        struct watched *w = &s->watched[i];
-        if (w->daemon->kind == DAEMON_MASTER && w->daemon->state == DAEMON_STOPPED)
-            start_daemon(w);
-    }
-    timer_start(&s->master_wait, MASTER_WAIT_MS * USEC_PER_MSEC);
+    s->stage = -1;
+    next_stage(s);
 }
 
 static int take_lock(const struct cluster *c)
@@ -431,7 +464,7 @@ int supervise(struct cluster *c, int ready_fd)
     deferred_init(&s.save, on_save);
     timer_init(&s.ready_poll, s.loop, poll_ready);
     timer_init(&s.stop_grace, s.loop, on_grace_over);
-    timer_init(&s.master_wait, s.loop, on_master_wait);
+    timer_init(&s.stage_wait, s.loop, on_stage_wait);
     for (size_t i = 0; i < c->daemons.n; i++) {
         struct watched *w = &s.watched[i];
         w->supervisor = &s;
@@ -461,7 +494,7 @@ int supervise(struct cluster *c, int ready_fd)
     }
     timer_stop(&s.ready_poll);
     timer_stop(&s.stop_grace);
-    timer_stop(&s.master_wait);
+    timer_stop(&s.stage_wait);
     deferred_cancel(&s.save);
     for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
         loop_signal_free(signals[i]);

@@ -37,10 +37,15 @@ static void look(struct cluster *c, struct requester *q, struct progress *p)
     *p = (struct progress){0};
     VEC_FOREACH (d, &c->daemons)
         p->ready += d->state == DAEMON_RUNNING;
-    const struct daemon *master = cluster_first(c, DAEMON_MASTER);
     const struct daemon *marathon = cluster_first(c, DAEMON_MARATHON);
     _cleanup_json_ json_t *state = NULL, *info = NULL;
-    if (master->state != DAEMON_RUNNING || get(c, q, master, "/state", &state) < 0)
+    /* Any of several masters names the leader; one that knows none yet says so. */
+    for (size_t i = 0; !state && i < c->daemons.n; i++) {
+        const struct daemon *d = &c->daemons.items[i];
+        if (d->kind == DAEMON_MASTER && d->state == DAEMON_RUNNING)
+            (void)get(c, q, d, "/state", &state);
+    }
+    if (!state)
         return;
     p->agents = json_i64_at(state, "activated_slaves", 0);
     const json_t *frameworks = json_at(state, "frameworks");

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import stat
 import subprocess
 import time
@@ -579,6 +580,41 @@ def test_users_groups_and_permissions(cli, router):
     for uid in ("alice", "bob", "carol@example.com"):
         cli.out(*org, "users", "delete", uid)
     assert [r[0] for r in rows(cli.out(*org, "users", "show"))] == ["UID", "admin"]
+
+
+def test_the_audit_log_names_who_did_what(cli, tmp_path):
+    c = Cluster()
+    router = None
+    try:
+        log = os.path.join(c.folder, "audit")
+        iam = c.iam(audit_log=log)
+        router = FakeRouter(iam)
+        cli.out("cluster", "setup", router.url, *LOGIN)
+        cli.out("security", "org", "users", "create", "alice", "-p", "wonderland")
+        cli.out("auth", "login", "--username=alice", "--password=wonderland")
+        cli.error("security", "org", "groups", "create", "devs")
+        cli.error("security", "org", "users", "show")
+        cli.error("auth", "login", "--username=alice", "--password=underland")
+        assert stat.S_IMODE(os.stat(log).st_mode) == 0o600
+        with open(log, encoding="utf-8") as f:
+            text = f.read()
+        lines = [json.loads(line) for line in text.splitlines()]
+        base = "/acs/api/v1"
+        assert [(e["who"], e["action"], e.get("object"), e["status"]) for e in lines if not e["action"].startswith("HEAD")] == [
+            (None, f"POST {base}/auth/login", "admin", 200), ("admin", f"PUT {base}/users/alice", None, 201),
+            (None, f"POST {base}/auth/login", "alice", 200), ("alice", f"PUT {base}/groups/devs", None, 403),
+            ("alice", f"GET {base}/users", None, 403), (None, f"POST {base}/auth/login", "alice", 401)]
+        assert "wonderland" not in text and "underland" not in text and "secret" not in text
+        os.rename(log, log + ".1")
+        os.kill(iam.pid, signal.SIGHUP)
+        wait_until(lambda: os.path.exists(log), "the log to be opened anew")
+        cli.out("auth", "login", *LOGIN)
+        with open(log, encoding="utf-8") as f:
+            assert json.loads(f.readline())["object"] == "admin"
+    finally:
+        if router:
+            router.close()
+        c.close()
 
 
 # ---- the kernel's commands through the front door ----

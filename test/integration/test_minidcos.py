@@ -6,11 +6,14 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 
 import pytest
+import requests
 
+import zookeeper
 from cluster import BUILD, ROOT, binary, processes_under, wait_until
 
 SLEEPER = {"id": "/sleeper", "cmd": "exec sleep 86400", "cpus": 0.05, "mem": 32, "instances": 2}
@@ -107,7 +110,9 @@ def test_life(mini):
     assert "running already" in mini("create", "--ports=auto")
     mini.remember("default")
     status = mini.status()
-    assert [d["name"] for d in status["daemons"]] == ["master", "marathon", "agent-1", "agent-2", "public-agent-1"]
+    names = [d["name"] for d in status["daemons"]]
+    assert names[:6] == ["master", "marathon", "agent-1", "agent-2", "public-agent-1", "iam"]
+    assert set(names[6:]) <= {"net", "router"}
     agents = [d for d in status["daemons"] if "agent" in d["name"]]
     assert len({d["ip"] for d in agents}) == 3
     assert sum(d["cpus_milli"] for d in agents) <= len(os.sched_getaffinity(0)) * 1000
@@ -192,7 +197,7 @@ def test_a_shell_in_the_folder_is_not_killed(mini):
 def test_errors_say_what_to_do(mini, tmp_path):
     assert "minidcos create" in mini("status", code=1)
     assert "cannot name a cluster" in mini("create", "a/b", code=1)
-    assert "--masters must be 1" in mini("create", "--masters=3", code=1)
+    assert "--masters is 1 to 7" in mini("create", "--masters=8", code=1)
     assert "--ports is 'default' or 'auto'" in mini("create", "--ports=5", code=1)
     assert "is missing beside" in mini("create", "--ports=auto", f"--bin-dir={tmp_path}", code=1)
     with socket.socket() as s:
@@ -206,6 +211,74 @@ def test_errors_say_what_to_do(mini, tmp_path):
         assert "--ports=auto" in message
         assert f"(pid {os.getpid()})" in message or "taken" in message or "another cluster" in message
     assert not os.path.exists(os.path.join(mini.home, "default"))
+
+
+def test_the_first_login(mini):
+    """The identity service of a cluster: a random password that only its owner can read, everything on loopback."""
+    out = mini("create", "--ports=auto", "--agents=0", "--public-agents=0", "--wait")
+    mini.remember("default")
+    assert "iam" in out
+    path = os.path.join(mini.home, "default", "secrets", "superuser.password")
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode) == 0o700
+    assert path in mini("status")
+    with open(path, encoding="utf-8") as f:
+        password = f.read().strip()
+    assert len(password) >= 43
+    iam = mini.daemon("iam")
+    login = f"http://{iam['ip']}:{iam['port']}/acs/api/v1/auth/login"
+    assert iam["ip"] == "127.0.0.1"
+    wrong = requests.post(login, json={"uid": "bootstrapuser", "password": password + "x"}, timeout=30)
+    assert wrong.status_code == 401
+    right = requests.post(login, json={"uid": "bootstrapuser", "password": password}, timeout=30)
+    assert right.status_code == 200 and right.json()["token"]
+    with open(os.path.join(mini.home, "default", "logs", "iam.audit"), encoding="utf-8") as f:
+        lines = [json.loads(line) for line in f]
+    assert [(entry["object"], entry["status"]) for entry in lines] == [("bootstrapuser", 401), ("bootstrapuser", 200)]
+    for name in os.listdir(os.path.join(mini.home, "default", "logs")):
+        with open(os.path.join(mini.home, "default", "logs", name), encoding="utf-8") as f:
+            assert password not in f.read()
+    assert password not in json.dumps(mini.status())
+    mini("destroy")
+    assert mini.leftovers() == NOTHING
+
+
+def test_without_a_front_door(mini):
+    mini("create", "--ports=auto", "--agents=0", "--public-agents=0", "--no-front-door", "--wait")
+    mini.remember("default")
+    assert [d["name"] for d in mini.status()["daemons"]] == ["master", "marathon"]
+    assert "login" not in mini("status")
+    mini("destroy")
+
+
+def test_several_masters(mini):
+    """Three masters on a ZooKeeper: the leader is killed, another goes on, tasks are not touched."""
+    reason = zookeeper.missing()
+    if reason:
+        pytest.skip(reason)
+    mini("create", "--ports=auto", "--masters=3", "--agents=1", "--public-agents=0", "--wait")
+    mini.remember("default")
+    masters = [d for d in mini.status()["daemons"] if d["kind"] == "master"]
+    assert [d["name"] for d in masters] == ["master-1", "master-2", "master-3"]
+    assert len({d["ip"] for d in masters}) == 3
+    mini.deploy(SLEEPER)
+    tasks = mini.pids()
+
+    def leader():
+        for d in masters:
+            state = requests.get(f"http://{d['ip']}:{d['port']}/state", timeout=10, allow_redirects=False)
+            if state.status_code == 200 and state.json()["activated_slaves"] == 1:
+                return d
+        return None
+
+    first = wait_until(leader, "a leader with its agent")
+    mini("kill", first["name"])
+    wait_until(leader, "a leader after the death of one")
+    mini("wait")
+    wait_until(lambda: mini.pids() == tasks, "tasks to be known to the new leader")
+    assert mini.dcos("node", "list").count("ACTIVE") == 1
+    mini("destroy")
+    assert mini.leftovers() == NOTHING
 
 
 def test_a_daemon_that_cannot_run_is_told(mini):
