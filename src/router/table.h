@@ -61,8 +61,12 @@ struct target {
     uint8_t name_n; /* of the text behind: the framework's name for TARGET_ASK_DNS, else a path in
                      * front of the request's */
     uint8_t address[16];
-    char name[];
+    /* name_n bytes of text follow. */
 };
+static inline const char *target_text(const struct target *t)
+{
+    return (const char *)(t + 1);
+}
 
 /* Of TABLE_POLICY: resource ids of the router that the user may use fully, each with its NUL. */
 struct policy_row {

@@ -77,9 +77,27 @@ static u_char *own_path(ngx_http_request_t *r, const struct router_request *ctx,
                : NULL;
 }
 
+/* nginx itself remembers only some of them. */
+static ngx_table_elt_t *find_location(ngx_http_request_t *r)
+{
+    static const char name[] = "Location";
+    for (ngx_list_part_t *part = &r->headers_out.headers.part; part; part = part->next) {
+        ngx_table_elt_t *h = part->elts;
+        for (ngx_uint_t i = 0; i < part->nelts; i++) {
+            if (h[i].hash && h[i].key.len == sizeof(name) - 1 &&
+                ngx_strncasecmp(h[i].key.data, (u_char *)(uintptr_t)name, h[i].key.len) == 0)
+                return &h[i];
+        }
+    }
+    return NULL;
+}
+
 static ngx_int_t rewrite_location(ngx_http_request_t *r, const struct router_request *ctx)
 {
-    ngx_str_t *value = &r->headers_out.location->value;
+    ngx_table_elt_t *header = find_location(r);
+    if (!header)
+        return NGX_OK;
+    ngx_str_t *value = &header->value;
     const u_char *end = value->data + value->len;
     u_char *path = own_path(r, ctx, value);
     if (!path)
@@ -119,8 +137,8 @@ static ngx_int_t header_filter(ngx_http_request_t *r)
             r->headers_out.server = h;
         }
         const struct router_request *ctx = ngx_http_get_module_ctx(r, ngx_http_dcos_module);
-        if (ctx && ctx->location.len && r->headers_out.location && r->headers_out.location->hash &&
-            rewrite_location(r, ctx) != NGX_OK)
+        if (ctx && ctx->location.len && r->headers_out.status >= 201 &&
+            r->headers_out.status < 400 && rewrite_location(r, ctx) != NGX_OK)
             return NGX_ERROR;
     }
     return next_header_filter(r);

@@ -24,7 +24,7 @@ static const struct target *row(const struct table_view *v, char kind, const cha
     memcpy(key + 2, name, n);
     size_t size = 0;
     const struct target *t = table_get(v, key, n + 2, &size);
-    return t && size >= sizeof(*t) ? t : NULL;
+    return t && size >= sizeof(*t) && size - sizeof(*t) >= t->name_n ? t : NULL;
 }
 
 static void set_address(
@@ -249,7 +249,8 @@ static ngx_int_t go_to_service(
     ngx_http_request_t *r, struct router_request *ctx, const struct target *t)
 {
     /* A framework's web address may have a path: ours goes behind it. */
-    ngx_str_t base = {t->flags & TARGET_ASK_DNS ? 0 : t->name_n, (u_char *)(uintptr_t)t->name};
+    ngx_str_t base = {
+        t->flags & TARGET_ASK_DNS ? 0 : t->name_n, (u_char *)(uintptr_t)target_text(t)};
     static const char *const locations[] = {
         "@dcos_http", "@dcos_https", "@dcos_http_raw", "@dcos_https_raw"};
     static const char rid[] = "dcos:adminrouter:service:";
