@@ -11,20 +11,22 @@
 #include "http/server.h"
 #include "io/loop.h"
 #include "kernel/resources.h"
+#include "process/compat_flags.h"
 #include "process/files.h"
 #include "process/log_toggle.h"
 #include "process/metrics.h"
 #include "store/store.h"
 
 enum {
-    AGENT_FLAGS_MAX = 72,
+    AGENT_FLAGS_MAX = 72 + COMPAT_FLAGS_MAX,
     AGENT_EXECUTOR_BODY_MAX = 4 * 1024 * 1024, /* bytes of one executor call */
     AGENT_API_BODY_MAX = 1024 * 1024,          /* bytes of one operator call */
 };
 
 /* From the command line; texts point into argv or the environment. */
 struct agent_settings {
-    const char *master, *ip, *hostname, *work_dir, *runtime_dir, *launcher_dir;
+    const char *master, *ip, *ip_discovery_command, *hostname, *work_dir, *runtime_dir,
+        *launcher_dir;
     const char *resources, *oversubscribed_resources, *default_role, *attributes, *domain,
         *cgroups_root, *ready_file;
     const char *reconfiguration_policy, *logging_level, *executor_environment;
@@ -47,7 +49,8 @@ struct agent_conn;
 
 struct agent {
     struct agent_settings settings;
-    struct flag *flags; /* for /flags */
+    char *discovered_ip; /* by --ip_discovery_command */
+    struct flag *flags;  /* for /flags */
     size_t n_flags;
     struct loop *loop;
     struct store *store;

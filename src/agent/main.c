@@ -36,6 +36,8 @@ static size_t define_flags(struct agent_settings *s, struct flag *out)
             .required = true},
         {"ip", FLAG_STRING, &s->ip, "127.0.0.1", "ADDRESS",
             "address to serve on and to be found at"},
+        {"ip_discovery_command", FLAG_STRING, &s->ip_discovery_command, NULL, "COMMAND",
+            "prints that address; used instead of --ip"},
         {"port", FLAG_PORT, &s->port, "5051", "PORT", "port to serve on; 0 picks one"},
         {"hostname", FLAG_STRING, &s->hostname, NULL, "NAME",
             "name shown to others (default: --ip)"},
@@ -103,9 +105,11 @@ static size_t define_flags(struct agent_settings *s, struct flag *out)
             "file that another program writes the log to; served as /slave/log"},
         {"ready_file", FLAG_STRING, &s->ready_file, NULL, "PATH", "written once the agent serves"},
     };
-    _Static_assert(ARRAY_SIZE(flags) + AGENT_SECURITY_FLAGS <= AGENT_FLAGS_MAX, "too many flags");
+    _Static_assert(ARRAY_SIZE(flags) + AGENT_SECURITY_FLAGS + COMPAT_FLAGS_MAX <= AGENT_FLAGS_MAX,
+        "too many flags");
     memcpy(out, flags, sizeof(flags));
-    return ARRAY_SIZE(flags) + agent_security_flags(&s->security, out + ARRAY_SIZE(flags));
+    size_t n = ARRAY_SIZE(flags) + agent_security_flags(&s->security, out + ARRAY_SIZE(flags));
+    return n + compat_flags(COMPAT_AGENT, out + n);
 }
 
 static int absolute(const char *path, char **ret, struct error *err)
@@ -371,6 +375,12 @@ int main(int argc, char **argv)
     int r = flags_parse(&program, flags, a->n_flags, argc, argv, &err);
     if (r > 0)
         return EXIT_SUCCESS;
+    if (r >= 0 && a->settings.ip_discovery_command)
+        r = compat_discover_ip(a->settings.ip_discovery_command, &a->discovered_ip, &err);
+    if (a->discovered_ip)
+        a->settings.ip = a->discovered_ip;
+    if (r >= 0)
+        r = compat_flags_check(flags, a->n_flags, a->settings.ip, &err);
     enum log_level level = LOG_INFO;
     if (r < 0 || !logging_level(a->settings.logging_level, &level)) {
         log_error("%s", r < 0 ? err.msg : "--logging_level is ERROR, WARNING, INFO or DEBUG");
@@ -378,6 +388,7 @@ int main(int argc, char **argv)
     }
     zk_hide_passwords(flags, a->n_flags);
     log_set_level(level);
+    compat_flags_log(flags, a->n_flags);
     umask(022);
     a->loop = loop_new();
     struct loop_signal *signals[] = {
@@ -401,5 +412,6 @@ int main(int argc, char **argv)
             loop_signal_free(signals[i]);
     finish(a);
     loop_free(a->loop);
+    free(a->discovered_ip);
     return a->exit_code;
 }

@@ -14,6 +14,7 @@ typedef Mesos__V1__Agent__Response Response;
 
 static const char type_json[] = "application/json";
 static const char type_protobuf[] = "application/x-protobuf";
+static const char type_recordio[] = "application/recordio";
 
 #define ADD(arena, count, items, item)                                                             \
     do {                                                                                           \
@@ -446,7 +447,8 @@ static void handle(struct agent *a, struct http_request *req, const Call *call)
         r.get_agent = &agent;
         break;
     default:
-        return http_respond_text(req, 501, "This agent does not serve the call");
+        return http_respond_text(req, 501, "This agent does not serve %s",
+            wire_enum_name(&mesos__v1__agent__call__type__descriptor, (int)call->type));
     }
     respond(req, &r);
 }
@@ -479,27 +481,68 @@ static void collected(struct http_request *req)
     if (missing)
         return http_respond_text(
             req, 400, "Failed to validate agent::Call: Expecting '%s' to be present", missing);
+    const Mesos__V1__Agent__Call__Type kind = ((const Call *)m)->type;
+    if (kind == MESOS__V1__AGENT__CALL__TYPE__ATTACH_CONTAINER_INPUT)
+        return http_respond_text(
+            req, 415, "Expecting 'Content-Type' to be %s for this call", type_recordio);
+    bool streams = kind == MESOS__V1__AGENT__CALL__TYPE__ATTACH_CONTAINER_OUTPUT ||
+                   kind == MESOS__V1__AGENT__CALL__TYPE__LAUNCH_NESTED_CONTAINER_SESSION;
+    struct str accept = http_headers_join(&req->headers, "Accept", &req->arena);
+    if (!streams && !http_accepts(accept, type_json) && !http_accepts(accept, type_protobuf))
+        return http_respond_text(
+            req, 406, "Expecting 'Accept' to allow '%s' or '%s'", type_protobuf, type_json);
     note(a, req, (const Call *)m);
     handle(a, req, (const Call *)m);
 }
 
-void view_api(struct http_request *req, void *userdata)
+/* Of records or of what carries them; both headers about messages go with RecordIO only. 0, or the
+ * status of the answer that was given. */
+static int check_headers(struct http_request *req)
 {
     struct str type = http_media_type(http_request_header(req, "Content-Type"));
+    struct str of_messages = http_media_type(http_request_header(req, "Message-Content-Type"));
+    bool known = str_eq_c(type, type_json) || str_eq_c(type, type_protobuf);
+    if (!type.p) {
+        http_respond_text(req, 400, "Expecting 'Content-Type' to be present");
+        return 400;
+    }
+    if (str_eq_c(type, type_recordio) && !of_messages.p) {
+        http_respond_text(
+            req, 400, "Expecting 'Message-Content-Type' to be present with %s", type_recordio);
+        return 400;
+    }
+    if (known && of_messages.p) {
+        http_respond_text(req, 415, "'Message-Content-Type' is for %s only", type_recordio);
+        return 415;
+    }
+    if (!known) { /* RecordIO too: input of containers is all that it is for */
+        http_respond_text(
+            req, 415, "Expecting 'Content-Type' of %s or %s", type_json, type_protobuf);
+        return 415;
+    }
+    struct str accept = http_headers_join(&req->headers, "Accept", &req->arena);
+    bool records = http_accepts(accept, type_recordio);
+    if (!records && !http_accepts(accept, type_json) && !http_accepts(accept, type_protobuf)) {
+        http_respond_text(req, 406, "Expecting 'Accept' to allow '%s' or '%s' or '%s'",
+            type_protobuf, type_json, type_recordio);
+        return 406;
+    }
+    if (http_request_header(req, "Message-Accept").p && !records) {
+        http_respond_text(req, 406, "'Message-Accept' is for 'Accept' of %s only", type_recordio);
+        return 406;
+    }
+    return 0;
+}
+
+void view_api(struct http_request *req, void *userdata)
+{
     if (req->method != HTTP_POST) {
         http_set_header(req, "Allow", "POST");
         return http_respond_text(
             req, 405, "Expecting 'POST', received '" STR_FMT "'", STR_ARG(req->method_name));
     }
-    if (!type.p)
-        return http_respond_text(req, 400, "Expecting 'Content-Type' to be present");
-    if (!str_eq_c(type, type_json) && !str_eq_c(type, type_protobuf))
-        return http_respond_text(
-            req, 415, "Expecting 'Content-Type' of %s or %s", type_json, type_protobuf);
-    struct str accept = http_headers_join(&req->headers, "Accept", &req->arena);
-    if (!http_accepts(accept, type_json) && !http_accepts(accept, type_protobuf))
-        return http_respond_text(
-            req, 406, "Expecting 'Accept' to allow '%s' or '%s'", type_protobuf, type_json);
+    if (check_headers(req))
+        return;
     req->userdata = userdata;
     http_request_collect(req, AGENT_API_BODY_MAX, collected);
 }

@@ -40,10 +40,13 @@ static int flag_set(struct flag *f, const char *text, const char *source, struct
         [FLAG_DOUBLE] = "a number",
         [FLAG_DURATION] = "a duration such as 10secs or 2mins",
         [FLAG_BYTES] = "a size such as 512MB",
+        [FLAG_WITHOUT_EFFECT] = "",
     };
     struct str s = str_of(text);
     int r = 0;
     switch (f->type) {
+    case FLAG_WITHOUT_EFFECT:
+        break;
     case FLAG_STRING:
         *(const char **)f->target = text;
         break;
@@ -108,14 +111,14 @@ static int from_argument(
     struct flag *f = find_flag(flags, n, name);
     if (!f && !text && str_has_prefix(name, STR("no-"))) {
         f = find_flag(flags, n, (struct str){name.p + 3, name.n - 3});
-        if (f && f->type == FLAG_BOOL)
+        if (f && (f->type == FLAG_BOOL || f->type == FLAG_WITHOUT_EFFECT))
             text = "false";
         else
             f = NULL;
     }
     if (!f)
         return error_set(err, -EINVAL, "unknown flag '--" STR_FMT "'; see --help", STR_ARG(name));
-    if (!text && f->type == FLAG_BOOL)
+    if (!text && (f->type == FLAG_BOOL || f->type == FLAG_WITHOUT_EFFECT))
         text = "true";
     if (!text) {
         if (*i + 1 >= argc)
@@ -160,11 +163,37 @@ int flags_parse(const struct program *program, struct flag *flags, size_t n, int
     return 0;
 }
 
+/* Their names, in lines of a terminal's width. */
+static void without_effect_help(const struct flag *flags, size_t n, FILE *out)
+{
+    enum { WIDTH = 90 };
+    size_t at = 0;
+    bool any = false;
+    for (size_t i = 0; i < n; i++) {
+        if (flags[i].type != FLAG_WITHOUT_EFFECT)
+            continue;
+        if (!any)
+            fprintf(out, "\nTaken for compatibility, without effect:");
+        size_t length = strlen(flags[i].name) + 1;
+        if (!any || at + length > WIDTH) {
+            fprintf(out, "\n ");
+            at = 1;
+        }
+        fprintf(out, " %s", flags[i].name);
+        at += length;
+        any = true;
+    }
+    if (any)
+        fputc('\n', out);
+}
+
 void flags_help(const struct program *program, const struct flag *flags, size_t n, FILE *out)
 {
     fprintf(out, "Usage: %s [--flag=value ...]\n\n%s\n\nFlags:\n", program->name, program->summary);
     for (size_t i = 0; i < n; i++) {
         const struct flag *f = &flags[i];
+        if (f->type == FLAG_WITHOUT_EFFECT)
+            continue;
         if (f->type == FLAG_BOOL)
             fprintf(out, "  --[no-]%s\n", f->name);
         else
@@ -177,6 +206,7 @@ void flags_help(const struct program *program, const struct flag *flags, size_t 
         fputc('\n', out);
     }
     fprintf(out, "  --help, --version\n");
+    without_effect_help(flags, n, out);
     if (program->env_prefix)
         fprintf(out, "\nEach flag can also be set in the environment as %s_<FLAG>.\n",
             program->env_prefix);

@@ -22,6 +22,9 @@ enum flag_type {
     FLAG_DOUBLE,   /* double * */
     FLAG_DURATION, /* int64_t *, microseconds, text as duration_parse reads it */
     FLAG_BYTES,    /* uint64_t *, text as parse_bytes reads it */
+    /* Known by name only, so that a configuration written for another program is taken: no target,
+     * any value; --name and --no-name as well. --help has them in a list at its end. */
+    FLAG_WITHOUT_EFFECT,
 };
 
 struct flag {

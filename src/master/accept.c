@@ -273,6 +273,17 @@ static void record_task(struct pool *p, const Mesos__V1__TaskInfo *info,
     operator_task_added(p->core, t);
 }
 
+/* With --no-root_submissions neither a task nor its executor may ask for root. That the framework's
+ * own user is another is checked when it subscribes. */
+static int check_root(
+    const struct pool *p, const Mesos__V1__CommandInfo *command, struct error *err)
+{
+    if (p->core->config.root_submissions || !command || !command->user ||
+        !streq(command->user, "root"))
+        return 0;
+    return error_set(err, -EINVAL, "User 'root' is not allowed without --root_submissions set");
+}
+
 static bool launch_task(struct pool *p, Mesos__V1__TaskInfo *info, struct error *err)
 {
     upgrade_task(p, info, true);
@@ -283,7 +294,9 @@ static bool launch_task(struct pool *p, Mesos__V1__TaskInfo *info, struct error 
     _cleanup_resources_ struct resources r = RESOURCES_INIT, er = RESOURCES_INIT,
                                          total = RESOURCES_INIT;
     if (!info->task_id || task_validate(info, &ctx, err) < 0 ||
-        check_unique(p->f, info->task_id->value, err) < 0)
+        check_unique(p->f, info->task_id->value, err) < 0 ||
+        check_root(p, info->command, err) < 0 ||
+        (info->executor && check_root(p, info->executor->command, err) < 0))
         return false;
     if (take_resources(p, info->resources, info->n_resources, &r, err) < 0)
         return false;
@@ -366,6 +379,9 @@ static int check_group(struct pool *p, Mesos__V1__ExecutorInfo *executor,
     r = check_executor(p, executor, err);
     if (r < 0)
         return r;
+    r = check_root(p, executor->command, err);
+    if (r < 0)
+        return r;
     _cleanup_resources_ struct resources total = RESOURCES_INIT;
     if (!executor_find(p->agent, p->f, executor->executor_id->value)) {
         r = take_resources(p, executor->resources, executor->n_resources, executor_resources, err);
@@ -378,6 +394,8 @@ static int check_group(struct pool *p, Mesos__V1__ExecutorInfo *executor,
         Mesos__V1__TaskInfo *task = group->tasks[i];
         _cleanup_resources_ struct resources one = RESOURCES_INIT;
         r = check_unique(p->f, task->task_id->value, err);
+        if (r >= 0)
+            r = check_root(p, task->command, err);
         if (r >= 0 && map_put(&seen, task->task_id->value, task))
             r = error_set(err, -EINVAL, "Task has duplicate ID: %s", task->task_id->value);
         if (r >= 0)

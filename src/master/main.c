@@ -14,6 +14,7 @@
 #include "master/election.h"
 #include "master/node_options.h"
 #include "master/shell.h"
+#include "process/compat_flags.h"
 #include "zk/url.h"
 
 /* Options and wiring of dcos-master. */
@@ -44,6 +45,8 @@ struct options {
     struct master_security_settings security;
     const char *role_sorter, *framework_sorter;
     double recovery_factor;
+    const char *ip_discovery_command;
+    char *discovered_ip;
     int64_t allocator_trace;
     const char *whitelist, *rate_limits;
     struct master_config allocator; /* the texts */
@@ -255,6 +258,12 @@ static int parse_options(struct options *o, struct flag *flags, size_t n, int ar
         .version = DCOS_VERSION};
     struct error err = ERROR_INIT;
     int r = flags_parse(&program, flags, n, argc, argv, &err);
+    if (r == 0 && o->ip_discovery_command)
+        r = compat_discover_ip(o->ip_discovery_command, &o->discovered_ip, &err);
+    if (o->discovered_ip)
+        o->ip = o->discovered_ip;
+    if (r == 0)
+        r = compat_flags_check(flags, n, o->ip, &err);
     if (r < 0) {
         fprintf(stderr, "dcos-master: %s\n", err.msg);
         return r;
@@ -438,6 +447,8 @@ int main(int argc, char **argv)
     struct options o = {0};
     struct flag flags[] = {
         {"ip", FLAG_STRING, &o.ip, "127.0.0.1", "ADDRESS", "address to listen on"},
+        {"ip_discovery_command", FLAG_STRING, &o.ip_discovery_command, NULL, "COMMAND",
+            "prints that address; used instead of --ip"},
         {"port", FLAG_PORT, &o.port, "5050", "PORT", "port to listen on; 0 picks a free one"},
         {"hostname", FLAG_STRING, &o.hostname, NULL, "NAME",
             "name to tell others; default: the ip"},
@@ -523,14 +534,16 @@ int main(int argc, char **argv)
             "written once the master serves: {\"ip\",\"port\",\"pid\"}"},
     };
     log_init("dcos-master");
-    struct flag all[ARRAY_SIZE(flags) + MASTER_SECURITY_FLAGS];
+    struct flag all[ARRAY_SIZE(flags) + MASTER_SECURITY_FLAGS + COMPAT_FLAGS_MAX];
     memcpy(all, flags, sizeof(flags));
     size_t n_flags = ARRAY_SIZE(flags) +
                      master_security_flags(&o.security, all + ARRAY_SIZE(flags));
+    n_flags += compat_flags(COMPAT_MASTER, all + n_flags);
     int r = parse_options(&o, all, n_flags, argc, argv);
     if (r != 0)
         return r > 0 ? 0 : 2;
     zk_hide_passwords(all, n_flags);
+    compat_flags_log(all, n_flags);
 
     struct shell s = {.flags = all,
         .n_flags = n_flags,
@@ -569,5 +582,6 @@ int main(int argc, char **argv)
     loop_free(s.loop);
     umap_done(&s.peers);
     buf_done(&o.domain_text);
+    free(o.discovered_ip);
     return s.failure;
 }

@@ -231,9 +231,12 @@ static int update_framework(struct master_core *core, struct framework *f,
         return 400;
     if (u->offer_constraints && constraints_validate(info, u->offer_constraints, err) < 0)
         return 400;
+    if (framework_authorize(core, info, err) < 0)
+        return 403;
     bool changed = framework_update_info(core, f, info);
     framework_set_constraints(f, u->offer_constraints);
     framework_set_suppressed(core, f, u->suppressed_roles, u->n_suppressed_roles);
+    core->change++; /* constraints are shown, and are no part of the info */
     if (changed)
         operator_framework_updated(core, f);
     mark_all_dirty(core);

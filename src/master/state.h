@@ -584,7 +584,9 @@ struct task *core_task_new(struct framework *f, struct agent *a, const Mesos__V1
 void core_task_free(struct task *t);
 void task_add_active(struct master_core *core, struct task *t); /* charges its resources */
 void task_release(struct master_core *core, struct task *t);    /* once; frees what it used */
-void task_add_status(struct task *t, const Mesos__V1__TaskStatus *status);
+/* True: a state that the last status did not have. Of statuses with one state the newest is kept.
+ */
+bool task_add_status(struct task *t, const Mesos__V1__TaskStatus *status);
 /* New state (and a status for the record); releases resources when terminal or unreachable. */
 void task_transition(struct master_core *core, struct task *t, Mesos__V1__TaskState state,
     const Mesos__V1__TaskStatus *status);

@@ -91,7 +91,7 @@ void task_release(struct master_core *core, struct task *t)
     agent_give_back(core, t->agent, &t->resources);
 }
 
-void task_add_status(struct task *t, const Mesos__V1__TaskStatus *status)
+bool task_add_status(struct task *t, const Mesos__V1__TaskStatus *status)
 {
     Mesos__V1__TaskStatus kept = *status;
     kept.has_data = false; /* belongs to the framework, not to the record */
@@ -104,7 +104,7 @@ void task_add_status(struct task *t, const Mesos__V1__TaskStatus *status)
         if (last->state == status->state) {
             free(t->statuses[t->n_statuses - 1]);
             t->statuses[t->n_statuses - 1] = p;
-            return;
+            return false;
         }
     }
     if (t->n_statuses == TASK_STATUSES_MAX) {
@@ -114,14 +114,26 @@ void task_add_status(struct task *t, const Mesos__V1__TaskStatus *status)
     }
     t->statuses = xreallocarray(t->statuses, t->n_statuses + 1u, sizeof(*t->statuses));
     t->statuses[t->n_statuses++] = p;
+    return true;
+}
+
+/* Operators are told of new states and of results of checks; what only repeats a state is silent.
+ */
+static bool is_news(const Mesos__V1__TaskStatus *status, bool new_state)
+{
+    return new_state ||
+           (status->has_reason &&
+               (status->reason ==
+                       MESOS__V1__TASK_STATUS__REASON__REASON_TASK_CHECK_STATUS_UPDATED ||
+                   status->reason ==
+                       MESOS__V1__TASK_STATUS__REASON__REASON_TASK_HEALTH_CHECK_STATUS_UPDATED));
 }
 
 void task_transition(struct master_core *core, struct task *t, Mesos__V1__TaskState state,
     const Mesos__V1__TaskStatus *status)
 {
     bool was_terminal = task_state_is_terminal((Mesos__V1__TaskState)t->state);
-    if (status)
-        task_add_status(t, status);
+    bool new_state = status && task_add_status(t, status);
     /* What has ended stays ended: a late update of an earlier state changes nothing. */
     if (!was_terminal) {
         if (t->place == TASK_ACTIVE) {
@@ -134,7 +146,7 @@ void task_transition(struct master_core *core, struct task *t, Mesos__V1__TaskSt
         if (task_state_is_terminal(state) && t->place == TASK_ACTIVE)
             task_release(core, t);
     }
-    if (status)
+    if (status && is_news(status, new_state))
         operator_task_updated(core, t, status);
     core->change++;
 }

@@ -5,9 +5,14 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from coverage_table import counts  # noqa: E402
 from raw import Scheduler  # noqa: E402
 
 RESOURCES = "cpus:8;mem:4096;disk:2048;ports:[31000-31999];cpus(dev):1;mem(dev):64;zones(*):{a,b}"
+
+
+def pytest_terminal_summary(terminalreporter):
+    terminalreporter.write_line("API tables: " + counts())
 
 
 @pytest.fixture(scope="module")

@@ -190,6 +190,22 @@ def test_roles_of_frameworks(master):
     assert event == {"type": "ERROR", "error": {"message": "Not authorized to use role 'db'"}}
 
 
+@rows("4", 1)
+def test_roles_of_updated_frameworks(master, framework):
+    """What SUBSCRIBE does not permit cannot be had afterwards either."""
+    shown = get(master, f"/frameworks?framework_id={framework.framework_id}", "ops").json()["frameworks"][0]
+    info = {"id": {"value": framework.framework_id}, "user": shown["user"], "name": shown["name"], "principal": "fw",
+            "checkpoint": shown["checkpoint"], "capabilities": [{"type": c} for c in shown["capabilities"]]}
+    for roles, code in ((["web", "db"], 403), (["web"], 200)):
+        answer = requests.post(
+            master.url + "/api/v1/scheduler", auth=("fw", SECRETS["fw"]), timeout=10,
+            headers={"Mesos-Stream-Id": framework.stream_id},
+            json={"type": "UPDATE_FRAMEWORK", "framework_id": info["id"],
+                  "update_framework": {"framework_info": {**info, "roles": roles}}})
+        assert answer.status_code == code, answer.text
+    assert get(master, f"/frameworks?framework_id={framework.framework_id}", "ops").json()["frameworks"][0]["roles"] == ["web"]
+
+
 @rows("8.2", 2)
 def test_users_of_tasks(master, agent, framework):
     task = framework.launch({"command": {"value": "true", "user": "daemon"}})
