@@ -2,13 +2,17 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "io/process.h"
+
+enum { DISCOVERY_OUTPUT_MAX = 4096 };
+static const int64_t DISCOVERY_TIMEOUT_US = 60 * USEC_PER_SEC;
 
 static const char *const both[] = {"advertise_ip", "advertise_port", "authenticators", "hooks",
     "hostname_lookup", "logbufsecs", "memory_profiling", "modules", "modules_dir", "quiet"};
@@ -133,26 +137,51 @@ void compat_flags_log(const struct flag *flags, size_t n)
         log_warn("flags without effect here, see docs/compatibility.md flags=%s", buf_cstr(&names));
 }
 
+struct discovery {
+    char **ret_ip;
+    struct error *err;
+    int result;
+};
+
+static void discovered(const struct process_result *p, void *userdata)
+{
+    struct discovery *d = userdata;
+    struct str rest = p->out, word = str_of("");
+    while (!word.n && str_split(&rest, '\n', &word))
+        word = str_trim(word);
+    ptrdiff_t space = str_index(word, ' ');
+    if (space >= 0)
+        word.n = (size_t)space;
+    char *address = word.n ? xstrndup(word.p, word.n) : xstrdup("");
+    unsigned char binary[sizeof(struct in6_addr)];
+    if (p->timed_out)
+        d->result = error_set(d->err, -EINVAL, "--ip_discovery_command did not end");
+    else if (p->status != 0)
+        d->result = error_set(d->err, -EINVAL, "--ip_discovery_command ended with %s %d",
+            WIFSIGNALED(p->status) ? "signal" : "status",
+            WIFSIGNALED(p->status) ? WTERMSIG(p->status) : WEXITSTATUS(p->status));
+    else if (inet_pton(AF_INET, address, binary) != 1 && inet_pton(AF_INET6, address, binary) != 1)
+        d->result = error_set(d->err, -EINVAL, "--ip_discovery_command printed no numeric address");
+    else
+        *d->ret_ip = TAKE_PTR(address);
+    free(address);
+}
+
 int compat_discover_ip(const char *command, char **ret_ip, struct error *err)
 {
-    char line[256] = "", address[INET6_ADDRSTRLEN] = "";
-    FILE *out = popen(command, "re");
-    if (!out)
-        return error_set(err, -EINVAL, "--ip_discovery_command cannot be run: %s", strerror(errno));
-    if (!fgets(line, sizeof(line), out))
-        line[0] = '\0';
-    char rest[256];
-    while (fgets(rest, sizeof(rest), out))
-        ; /* an early end of ours would be a failure of the command */
-    int status = pclose(out);
-    if (status != 0)
-        return error_set(err, -EINVAL, "--ip_discovery_command ended with %s %d",
-            WIFSIGNALED(status) ? "signal" : "status",
-            WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-    unsigned char binary[sizeof(struct in6_addr)];
-    if (sscanf(line, "%45s", address) != 1 ||
-        (inet_pton(AF_INET, address, binary) != 1 && inet_pton(AF_INET6, address, binary) != 1))
-        return error_set(err, -EINVAL, "--ip_discovery_command printed no numeric address");
-    *ret_ip = xstrdup(address);
-    return 0;
+    struct loop *l = loop_new();
+    struct discovery d = {.ret_ip = ret_ip, .err = err};
+    const char *const argv[] = {"/bin/sh", "-c", command, NULL};
+    const struct process_options options = {.argv = argv,
+        .capture_max = DISCOVERY_OUTPUT_MAX,
+        .timeout_us = DISCOVERY_TIMEOUT_US,
+        .own_group = true};
+    struct process *process;
+    int r = process_start(l, &options, discovered, &d, &process, err);
+    if (r >= 0) {
+        loop_run(l);
+        r = d.result;
+    }
+    loop_free(l);
+    return r;
 }

@@ -25,8 +25,9 @@ int compat_flags_check(const struct flag *flags, size_t n, const char *ip, struc
 /* One line in the log with the names of those that were given and have no effect. */
 void compat_flags_log(const struct flag *flags, size_t n);
 
-/* --ip_discovery_command: runs it with the shell and takes the first word that it prints, which
- * must be a numeric address. *ret_ip is the caller's to free. -EINVAL with the reason. */
+/* --ip_discovery_command: runs it with the shell, a minute at most, and takes the first word that
+ * it prints, which must be a numeric address. *ret_ip is the caller's to free. -EINVAL with the
+ * reason. */
 int compat_discover_ip(const char *command, char **ret_ip, struct error *err);
 
 #endif
