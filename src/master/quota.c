@@ -274,9 +274,21 @@ static int check_consumption(
     return 0;
 }
 
+/* Names that are new are numbered only once the call is accepted: there are few numbers. */
+static void forget_quantities(struct master_core *core, size_t known)
+{
+    while (core->n_quantities > known) {
+        core->n_quantities--;
+        free((char *)(uintptr_t)core->quantity_names[core->n_quantities]);
+        core->quantity_names[core->n_quantities] = NULL;
+        core->excluded[core->n_quantities] = false;
+    }
+}
+
 int quota_check(
     struct master_core *core, Config *const *configs, size_t n, bool force, struct error *err)
 {
+    size_t known = core->n_quantities;
     struct map seen = MAP_INIT;
     int64_t guaranteed[QUANTITIES_MAX] = {0};
     size_t bytes = quotas_size(core);
@@ -318,6 +330,7 @@ int quota_check(
                 "capacity of %g (use 'force' to override this check)",
                 (double)guaranteed[k] / 1000, core->quantity_names[k],
                 (double)core->totals[k] / 1000);
+    forget_quantities(core, known);
     return r;
 }
 

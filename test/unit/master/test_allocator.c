@@ -412,6 +412,24 @@ static void test_refused_updates(void **state)
     harness_free(h);
 }
 
+/* There are few places for names of resources, and a call that is refused takes none. */
+static void test_refused_quotas_leave_no_names(void **state)
+{
+    struct harness *h = harness_new(NULL);
+    add_agents(h, 1, 1);
+    for (unsigned i = 0; i < 2 * QUANTITIES_MAX; i++) {
+        struct error err = ERROR_INIT;
+        char config[160];
+        snprintf(config, sizeof(config),
+            "[{\"role\":\"dev\",\"guarantees\":{\"r%u\":{\"value\":1}},\"limits\":{}}]", i);
+        assert_int_equal(set_quota(h, config, false, &err), -ENOSPC);
+        assert_non_null(strstr(err.msg, "capacity"));
+    }
+    assert_int_equal(
+        set_quota(h, "[" QUOTA("dev", "", "\"toasters\":{\"value\":1}") "]", false, NULL), 0);
+    harness_free(h);
+}
+
 static void test_quota_survives_and_pauses(void **state)
 {
     struct master_config c;
@@ -878,6 +896,7 @@ int main(void)
         cmocka_unit_test(test_limit_room_comes_back),
         cmocka_unit_test(test_update_rescinds),
         cmocka_unit_test(test_refused_updates),
+        cmocka_unit_test(test_refused_quotas_leave_no_names),
         cmocka_unit_test(test_quota_survives_and_pauses),
         cmocka_unit_test(test_mount_disks_are_whole),
         cmocka_unit_test(test_agent_capabilities),
