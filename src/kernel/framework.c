@@ -113,6 +113,9 @@ static int validate_offer_filter(
 
 int framework_info_validate(const Mesos__V1__FrameworkInfo *info, struct error *err)
 {
+    if (protobuf_c_message_get_packed_size(&info->base) > FRAMEWORK_INFO_BYTES_MAX)
+        return error_set(
+            err, -EINVAL, "'FrameworkInfo' is larger than %d bytes", FRAMEWORK_INFO_BYTES_MAX);
     int r = validate_roles(info, err);
     if (r < 0)
         return r;

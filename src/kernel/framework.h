@@ -18,7 +18,11 @@ enum {
     FRAMEWORK_RESERVATION_REFINEMENT = 1u << 7,
     FRAMEWORK_REGION_AWARE = 1u << 8,
 };
-enum { FRAMEWORK_ROLES_MAX = 10000 };
+enum {
+    FRAMEWORK_ROLES_MAX = 10000,
+    /* Packed. Two of them fit an entry of the registry: an update keeps parts of the old one. */
+    FRAMEWORK_INFO_BYTES_MAX = 250 * 1024,
+};
 
 uint32_t framework_capabilities(const Mesos__V1__FrameworkInfo *info);
 /* Roles the framework subscribes to: `roles` with MULTI_ROLE, else `role` or "*". Array in the
@@ -29,8 +33,8 @@ bool framework_has_role(const Mesos__V1__FrameworkInfo *info, const char *role);
 /* Microseconds, 0 when unset. Call after validation. */
 int64_t framework_failover_timeout_us(const Mesos__V1__FrameworkInfo *info);
 
-/* What SUBSCRIBE refuses with an ERROR event: roles, id, offer filters, failover_timeout. 0, or
- * -EINVAL with the text. */
+/* What SUBSCRIBE refuses with an ERROR event: size, roles, id, offer filters, failover_timeout. 0,
+ * or -EINVAL with the text. */
 int framework_info_validate(const Mesos__V1__FrameworkInfo *info, struct error *err);
 /* suppressed_roles must be among the roles, names valid. */
 int framework_validate_suppressed(

@@ -99,6 +99,51 @@ static void send_drain(struct master_core *core, struct agent *a)
     send_agent(core, a, &rec);
 }
 
+static bool can_drain(const struct agent *a)
+{
+    return a->capability_bits & AGENT_HAS_DRAINING;
+}
+
+static bool has_longer_grace(const struct task *t, int64_t grace_ns)
+{
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    ProtobufCMessage *m;
+    unpack_into(&mesos__v1__task__descriptor, t->info, &arena, &m);
+    const Mesos__V1__KillPolicy *own = ((const Mesos__V1__Task *)m)->kill_policy;
+    return !own || !own->grace_period || own->grace_period->nanoseconds > grace_ns;
+}
+
+/* An agent that cannot drain by itself came back while it should: the master ends its tasks. */
+static void end_tasks(struct master_core *core, struct agent *a)
+{
+    Mesos__V1__DurationInfo grace = MESOS__V1__DURATION_INFO__INIT;
+    Mesos__V1__KillPolicy policy = MESOS__V1__KILL_POLICY__INIT;
+    grace.has_nanoseconds = true;
+    grace.nanoseconds = a->node.grace_ns;
+    policy.grace_period = &grace;
+    LIST_FOREACH (t, &a->tasks, struct task, agent_node) {
+        if (task_state_is_terminal((Mesos__V1__TaskState)t->state))
+            continue;
+        t->kill_sent = true;
+        if (a->node.has_grace && has_longer_grace(t, a->node.grace_ns)) {
+            free(t->kill_policy);
+            t->kill_policy = packed_new(&policy.base);
+        }
+        task_send_kill(core, t);
+    }
+}
+
+void node_resume_draining(struct master_core *core, struct agent *a, bool was_registered)
+{
+    if (a->node.drain == DRAIN_NONE)
+        return;
+    if (!was_registered)
+        a->drain_started_us = core->now;
+    if (a->node.drain == DRAIN_RUNS && !can_drain(a))
+        end_tasks(core, a);
+    node_check_drained(core, a);
+}
+
 /* What ended is what the agent said had ended, so it must have had its say. */
 static bool is_drained(const struct agent *a)
 {
@@ -132,14 +177,6 @@ void node_check_drained(struct master_core *core, struct agent *a)
 void node_timers_init(struct agent *a)
 {
     a->drain_timer.fn = drain_due;
-}
-
-static bool can_drain(const struct agent *a)
-{
-    for (size_t i = 0; i < a->n_capabilities; i++)
-        if (a->capabilities[i]->type == MESOS__V1__AGENT_INFO__CAPABILITY__TYPE__AGENT_DRAINING)
-            return true;
-    return false;
 }
 
 int master_core_drain_agent(struct master_core *core, const char *agent_id, int64_t max_grace_ns,

@@ -289,6 +289,15 @@ static bool version_fits(const char *version)
     return fits;
 }
 
+/* As it will be stored. */
+static size_t info_bytes(const Dcos__Internal__Register *reg)
+{
+    size_t n = protobuf_c_message_get_packed_size(&reg->agent_info->base);
+    for (size_t i = 0; i < reg->n_capabilities; i++)
+        n += protobuf_c_message_get_packed_size(&reg->capabilities[i]->base) + 2;
+    return n + (reg->version ? strlen(reg->version) : 0);
+}
+
 /* Why an agent with this description cannot take part, or NULL. */
 static const char *check_info(
     const struct master_core *core, const struct link *l, const Dcos__Internal__Register *reg)
@@ -298,6 +307,8 @@ static const char *check_info(
         return "The link already has an agent";
     if (!info || !info->hostname || info->hostname[0] == '\0' || strlen(info->hostname) > 255)
         return "The agent has no hostname";
+    if (info_bytes(reg) > AGENT_INFO_BYTES_MAX)
+        return "The agent's description is too large";
     if (id_of(reg)[0] && id_validate(id_of(reg), NULL) < 0)
         return "The agent's id is malformed";
     if (reg->has_epoch && reg->epoch > core->epoch)
@@ -391,17 +402,6 @@ static int read_total(const Dcos__Internal__Register *reg, struct resources *ret
     return r;
 }
 
-/* A drained agent has nothing to do; one that drains may have ended everything while it was away.
- */
-static void resume_draining(struct master_core *core, struct agent *a, bool was_registered)
-{
-    if (a->node.drain == DRAIN_NONE)
-        return;
-    if (!was_registered)
-        a->drain_started_us = core->now;
-    node_check_drained(core, a);
-}
-
 bool agent_register(struct master_core *core, struct link *l, const Dcos__Internal__Register *reg,
     struct refusal *ret)
 {
@@ -470,7 +470,7 @@ bool agent_register(struct master_core *core, struct link *l, const Dcos__Intern
         operator_agent_added(core, a);
     mark_dirty(core, a);
     inverse_wake(core, a);
-    resume_draining(core, a, was_registered);
+    node_resume_draining(core, a, was_registered);
     if (!was_registered)
         allocator_agent_back(core);
 

@@ -100,13 +100,15 @@ int master_call_validate(const Call *call, struct error *err)
 
 /* ---- the short calls ---- */
 
-static void decline(struct master_core *core, const Mesos__V1__Scheduler__Call__Decline *d)
+static void decline(
+    struct master_core *core, struct framework *f, const Mesos__V1__Scheduler__Call__Decline *d)
 {
     int64_t duration = filters_duration_us(d->filters);
     for (size_t i = 0; i < d->n_offer_ids; i++) {
         struct offer *o = d->offer_ids[i]->value ? map_get(&core->offers, d->offer_ids[i]->value)
                                                  : NULL;
-        if (!o)
+        /* Nor one of somebody else, who would be kept from what was offered. */
+        if (!o || o->framework != f)
             continue;
         struct client *c = o->client;
         struct agent *a = o->agent;
@@ -284,7 +286,7 @@ int master_core_call(struct master_core *core, const char *stream_id, const Call
         handle_accept(core, f, call->accept);
         return 202;
     case MESOS__V1__SCHEDULER__CALL__TYPE__DECLINE:
-        decline(core, call->decline);
+        decline(core, f, call->decline);
         return 202;
     case MESOS__V1__SCHEDULER__CALL__TYPE__REVIVE:
         revive(core, f, call->revive ? call->revive->roles : NULL,

@@ -26,9 +26,10 @@
 
 enum { LINK_MAJOR = 1, LINK_MINOR = 0 };
 enum {
-    REMOVED_FRAMEWORKS_MAX = 1000, /* remembered ids of removed frameworks */
-    TASK_STATUSES_MAX = 32,        /* kept per task, oldest go first */
-    OFFERS_PER_EVENT = 50,         /* offers in one OFFERS event */
+    REMOVED_FRAMEWORKS_MAX = 1000,     /* remembered ids of removed frameworks */
+    TASK_STATUSES_MAX = 32,            /* kept per task, oldest go first */
+    OFFERS_PER_EVENT = 50,             /* offers in one OFFERS event */
+    AGENT_INFO_BYTES_MAX = 250 * 1024, /* of a description, so that the registry can hold it */
 };
 
 /* ---- small shared things ---- */
@@ -516,6 +517,8 @@ void node_state_restore(
 /* Tasks or operations of the agent ended: if it drains, it may be done. Looked at a moment later.
  */
 void node_check_drained(struct master_core *core, struct agent *a);
+/* Of an agent that registered. */
+void node_resume_draining(struct master_core *core, struct agent *a, bool was_registered);
 void node_timers_init(struct agent *a);
 
 /* ---- loss.c: agents that do not answer ---- */

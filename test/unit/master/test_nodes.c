@@ -276,6 +276,36 @@ static void test_drain_needs_the_capability(void **state)
     harness_free(s.h);
 }
 
+/* It drained while nobody could ask it, and comes back as one that does not know how. */
+static void test_drain_of_an_agent_that_comes_back_without_the_capability(void **state)
+{
+    struct scene s;
+    begin(&s, INFO("f", PARTITION_AWARE), true);
+    harness_agent_closed(s.h, 1);
+    harness_pass(s.h, 100 * SECOND);
+    assert_int_equal(counts(&s).agents_unreachable, 1);
+    assert_int_equal(drain(&s, INT64_C(1000000000), false), 0);
+    harness_agent_record(s.h, 2, "{\"hello\":{\"major\":1}}");
+    harness_agent_record(s.h, 2,
+        "{\"register\":{\"agent_info\":{\"id\":{\"value\":\"%s\"},\"hostname\":\"a1\",\"port\":"
+        "5051,"
+        "\"resources\":" RES("4", "1000") "},\"version\":\"1.11.0\",\"ip\":\"10.0.0.1\"%s}}",
+        s.agent, task_json(&s, "TASK_RUNNING"));
+    const json_t *kill = at(take(s.h, 2, "kill_task"), "kill_task");
+    assert_string_equal(str_at(kill, "task_id.value"), "t1");
+    assert_true(num_at(kill, "kill_policy.grace_period.nanoseconds") == 1e9);
+    assert_int_equal(reactivate(&s), -EINVAL); /* still draining */
+    harness_agent_record(s.h, 2,
+        "{\"update\":{\"framework_id\":{\"value\":\"%s\"},\"latest_state\":\"TASK_KILLED\","
+        "\"status\":{\"task_id\":{\"value\":\"t1\"},\"state\":\"TASK_KILLED\",\"uuid\":\"" UUID2
+        "\"}}}",
+        s.framework);
+    acknowledge(s.h, 10, s.framework, s.agent, "t1", UUID2);
+    harness_pass(s.h, 1000);
+    assert_int_equal(reactivate(&s), 0); /* it was drained */
+    harness_free(s.h);
+}
+
 static void test_drain_and_mark_gone(void **state)
 {
     struct scene s;
@@ -391,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_drain_through_a_failover),
         cmocka_unit_test(test_drain_ends_while_the_agent_is_away),
         cmocka_unit_test(test_drain_needs_the_capability),
+        cmocka_unit_test(test_drain_of_an_agent_that_comes_back_without_the_capability),
         cmocka_unit_test(test_drain_and_mark_gone),
         cmocka_unit_test(test_mark_gone),
         cmocka_unit_test(test_gone_for_the_unaware),

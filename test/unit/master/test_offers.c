@@ -1,5 +1,7 @@
 #include "harness.h"
 
+#include "master/state.h"
+
 /* Registration, offers, fairness, filters. */
 
 static const char CALL_ROLES[] = "{\"type\":\"%s\",\"framework_id\":{\"value\":\"%s\"}}";
@@ -90,6 +92,50 @@ static void test_decline_is_respected(void **state)
     assert_int_equal(harness_call(h, 10, CALL_ROLES, "REVIVE", f), 202);
     harness_pass(h, 5000);
     take(h, 10, "OFFERS");
+    harness_free(h);
+}
+
+static void test_nobody_declines_for_others(void **state)
+{
+    struct harness *h = harness_new(NULL);
+    harness_agent(h, 1, "a1", RES("4", "1000"), NULL);
+    harness_subscribe(h, 10, INFO("f", ""));
+    harness_pass(h, 2000);
+    const char *offer = str_at(take(h, 10, "OFFERS"), "offers.offers.0.id.value");
+    const char *other = harness_subscribe(h, 11, INFO("g", ""));
+    decline(h, 11, other, offer, 3600);
+    assert_non_null(map_get(&h->core->offers, offer));
+    harness_pass(h, 2000);
+    assert_false(pending(h, 11, "OFFERS"));
+    harness_free(h);
+}
+
+/* What would not fit an entry of the store would end the master. */
+static void test_descriptions_have_a_limit(void **state)
+{
+    enum { LARGE = 300 * 1024 };
+    struct harness *h = harness_new(NULL);
+    char *name = xmalloc(LARGE + 1);
+    memset(name, 'x', LARGE);
+    name[LARGE] = '\0';
+    _cleanup_free_ char *info = xasprintf("{\"user\":\"u\",\"name\":\"%s\"}", name);
+    assert_null(harness_subscribe(h, 10, info));
+    const char *f = harness_subscribe(h, 11, INFO("f", ""));
+    assert_int_equal(harness_call(h, 11,
+                         "{\"type\":\"UPDATE_FRAMEWORK\",\"framework_id\":{\"value\":\"%s\"},"
+                         "\"update_framework\":{\"framework_info\":{\"user\":\"u\",\"name\":\"%s\","
+                         "\"checkpoint\":true,\"id\":{\"value\":\"%s\"}}}}",
+                         f, name, f),
+        400);
+    harness_agent_record(h, 1, "{\"hello\":{\"major\":1}}");
+    harness_agent_record(h, 1,
+        "{\"register\":{\"agent_info\":{\"hostname\":\"a\",\"resources\":" RES(
+            "4", "1000") ",\"attributes\":[{\"name\":\"n\",\"type\":\"TEXT\",\"text\":{\"value\":"
+                         "\"%s\"}}]},"
+                         "\"version\":\"1\"}}",
+        name);
+    take(h, 1, "refused");
+    free(name);
     harness_free(h);
 }
 
@@ -298,6 +344,8 @@ int main(void)
         cmocka_unit_test(test_multi_role_sees_allocation),
         cmocka_unit_test(test_constraints),
         cmocka_unit_test(test_offer_timeout),
+        cmocka_unit_test(test_nobody_declines_for_others),
+        cmocka_unit_test(test_descriptions_have_a_limit),
         cmocka_unit_test(test_little_is_not_offered),
         cmocka_unit_test(test_agents_do_not_allocate),
     };

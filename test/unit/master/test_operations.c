@@ -391,6 +391,34 @@ static void test_authorization(void **state)
     }
 }
 
+static void test_updates_need_leave_for_roles(void **state)
+{
+    static const char rules[] = "{\"permissive\":false,\"register_frameworks\":[{\"principals\":{"
+                                "\"type\":\"ANY\"},\"roles\":"
+                                "{\"values\":[\"a\"]}}]}";
+    struct error err = ERROR_INIT;
+    _cleanup_(authorizer_freep)
+    struct authorizer *authorizer = NULL;
+    assert_int_equal(authorizer_new(rules, strlen(rules), &authorizer, &err), 0);
+    struct master_config config;
+    master_config_defaults(&config);
+    config.authorizer = authorizer;
+    struct harness *h = harness_new(&config);
+    static const char info[] = "{\"user\":\"u\",\"name\":\"f\",\"roles\":[%s],\"capabilities\":[{"
+                               "\"type\":\"MULTI_ROLE\"}]%s}";
+    static const char call[] =
+        "{\"type\":\"UPDATE_FRAMEWORK\",\"framework_id\":{\"value\":\"M1-0000\"},"
+        "\"update_framework\":{\"framework_info\":%s}}";
+    char text[300];
+    snprintf(text, sizeof(text), info, "\"a\"", "");
+    assert_non_null(harness_subscribe(h, 10, text));
+    snprintf(text, sizeof(text), info, "\"a\",\"b\"", ",\"id\":{\"value\":\"M1-0000\"}");
+    assert_int_equal(harness_call(h, 10, call, text), 403);
+    snprintf(text, sizeof(text), info, "\"a\"", ",\"id\":{\"value\":\"M1-0000\"}");
+    assert_int_equal(harness_call(h, 10, call, text), 200);
+    harness_free(h);
+}
+
 static void test_launch_has_no_operation_id(void **state)
 {
     struct world w = world(CAPABLE);
@@ -908,6 +936,7 @@ int main(void)
         cmocka_unit_test(test_a_failed_operation_does_not_stop_the_next),
         cmocka_unit_test(test_feedback_needs_an_agent_that_gives_it),
         cmocka_unit_test(test_authorization),
+        cmocka_unit_test(test_updates_need_leave_for_roles),
         cmocka_unit_test(test_launch_has_no_operation_id),
         cmocka_unit_test(test_void_offers),
         cmocka_unit_test(test_feedback),
