@@ -166,6 +166,26 @@ void core_framework_free(struct master_core *core, struct framework *f)
     free(f);
 }
 
+/* Only those that have something of it: others hear of it with its next task. */
+static void tell_agents(struct master_core *core, const struct framework *f)
+{
+    Dcos__Internal__UpdateFramework update = DCOS__INTERNAL__UPDATE_FRAMEWORK__INIT;
+    update.framework = f->info;
+    Dcos__Internal__MasterRecord rec = DCOS__INTERNAL__MASTER_RECORD__INIT;
+    rec.update_framework = &update;
+    struct map told = MAP_INIT;
+    MAP_FOREACH (e, &f->tasks) {
+        struct agent *a = ((struct task *)e->value)->agent;
+        if (!map_put(&told, a->id->text, a))
+            send_agent(core, a, &rec);
+    }
+    LIST_FOREACH (x, &f->executors, struct executor, framework_node) {
+        if (!map_put(&told, x->agent->id->text, x->agent))
+            send_agent(core, x->agent, &rec);
+    }
+    map_done(&told);
+}
+
 bool framework_update_info(
     struct master_core *core, struct framework *f, const Mesos__V1__FrameworkInfo *info)
 {
@@ -183,12 +203,7 @@ bool framework_update_info(
     take_info(f, copy);
     sync_clients(core, f);
     core->change++;
-    Dcos__Internal__UpdateFramework update = DCOS__INTERNAL__UPDATE_FRAMEWORK__INIT;
-    update.framework = f->info;
-    Dcos__Internal__MasterRecord rec = DCOS__INTERNAL__MASTER_RECORD__INIT;
-    rec.update_framework = &update;
-    MAP_FOREACH (e, &core->agents)
-        send_agent(core, e->value, &rec);
+    tell_agents(core, f);
     registry_put_framework(core, f, 0);
     return true;
 }
@@ -321,8 +336,11 @@ void master_core_subscribe(struct master_core *core, uint64_t stream, const char
         if (id) {
             new_id.value = (char *)(uintptr_t)id;
         } else {
-            snprintf(made, sizeof(made), "%s-%04llu", core->master_id,
-                (unsigned long long)core->next_framework++);
+            /* Whoever came with an id of their own may have guessed ours. */
+            do
+                snprintf(made, sizeof(made), "%s-%04llu", core->master_id,
+                    (unsigned long long)core->next_framework++);
+            while (map_get(&core->frameworks, made) || map_get(&core->removed, made));
             new_id.value = made;
         }
         Mesos__V1__FrameworkInfo info = *sub->framework_info;

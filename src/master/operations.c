@@ -171,7 +171,11 @@ void operation_send(struct master_core *core, struct framework *f, struct agent 
     const Operation *info, const struct operation_change *plain)
 {
     uint8_t uuid[16];
-    make_uuid(core, uuid);
+    char key[sizeof(((struct operation *)NULL)->key)];
+    do { /* an agent may have reported one that it made up */
+        make_uuid(core, uuid);
+        hex_encode(uuid, sizeof(uuid), key);
+    } while (map_get(&core->operations, key));
     struct operation *op = operation_new(core, f, a, info, uuid);
     op->link = a->link;
     agent_convert(core, a, plain);

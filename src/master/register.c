@@ -367,8 +367,12 @@ static struct agent *identify(
             return a;
         core->stats.slave_registrations++;
         char fresh[128];
-        snprintf(fresh, sizeof(fresh), "%s-S%llu", core->master_id,
-            (unsigned long long)core->next_agent++);
+        /* Whoever came with an id of their own may have guessed ours. */
+        do
+            snprintf(fresh, sizeof(fresh), "%s-S%llu", core->master_id,
+                (unsigned long long)core->next_agent++);
+        while (map_get(&core->agents, fresh) || map_get(&core->lost, fresh) ||
+               map_get(&core->gone, fresh));
         a = core_agent_new(core, fresh);
         a->registered_us = core->now;
         return a;

@@ -13,7 +13,9 @@ struct role_line {
     const char *name;
     const struct role *role; /* NULL when nothing is known but its name */
     quantities allocated, offered, reserved, consumed;
-    quantities own; /* allocated and offered to exactly this role */
+    quantities own;                      /* allocated and offered to exactly this role */
+    const struct framework **frameworks; /* with the role, in their order */
+    size_t n_frameworks, room;
 };
 
 /* A shared resource counts once however often it is there. */
@@ -68,6 +70,27 @@ static void add_resources(const struct master_core *core, const struct map *line
     }
 }
 
+static void add_frameworks(const struct master_core *core, struct arena *arena, struct map *lines)
+{
+    MAP_FOREACH (e, &core->frameworks) {
+        size_t pos = 0;
+        const struct framework *f = e->value;
+        for (struct map_entry *ce; (ce = map_next(&f->clients, &pos));) {
+            struct role_line *l = map_get(lines, ce->key);
+            if (!l)
+                continue;
+            if (l->n_frameworks == l->room) {
+                const struct framework **old = l->frameworks;
+                l->room = l->room ? 2 * l->room : 4;
+                l->frameworks = arena_new_array(arena, const struct framework *, l->room);
+                if (old)
+                    memcpy(l->frameworks, old, l->n_frameworks * sizeof(*old));
+            }
+            l->frameworks[l->n_frameworks++] = f;
+        }
+    }
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp((*(struct role_line *const *)a)->name, (*(struct role_line *const *)b)->name);
@@ -102,6 +125,7 @@ static struct role_line **role_lines(
         add_resources(core, &lines, &a->offered, SUM_OFFERED);
         add_resources(core, &lines, &a->total, SUM_RESERVED);
     }
+    add_frameworks(core, arena, &lines);
     struct role_line **list = arena_new_array(arena, struct role_line *, map_size(&lines) + 1);
     *ret_n = 0;
     MAP_FOREACH (e, &lines)
@@ -166,11 +190,9 @@ static void write_role(
     field_quantities(w, core, "reserved", l->reserved);
     jw_key(w, "frameworks");
     jw_begin_array(w);
-    MAP_FOREACH (e, &core->frameworks) {
-        const struct framework *f = e->value;
-        if (map_get(&f->clients, l->name) && view_framework(&c->view, f))
-            jw_string(w, f->id->text);
-    }
+    for (size_t i = 0; i < l->n_frameworks; i++)
+        if (view_framework(&c->view, l->frameworks[i]))
+            jw_string(w, l->frameworks[i]->id->text);
     jw_end_array(w);
     jw_end_object(w);
 }
@@ -229,12 +251,10 @@ void operator_get_roles(struct operator_call *c)
         w->has_weight = true;
         w->weight = weight_of(lines[i]);
         w->frameworks = arena_new_array(
-            arena, Mesos__V1__FrameworkID *, map_size(&core->frameworks) + 1);
-        MAP_FOREACH (e, &core->frameworks) {
-            const struct framework *f = e->value;
-            if (map_get(&f->clients, lines[i]->name) && view_framework(&c->view, f))
-                w->frameworks[w->n_frameworks++] = f->info->id;
-        }
+            arena, Mesos__V1__FrameworkID *, lines[i]->n_frameworks + 1);
+        for (size_t k = 0; k < lines[i]->n_frameworks; k++)
+            if (view_framework(&c->view, lines[i]->frameworks[k]))
+                w->frameworks[w->n_frameworks++] = lines[i]->frameworks[k]->info->id;
         w->resources = known_scalars(core, lines[i]->own, arena, &w->n_resources);
         ret->roles[ret->n_roles++] = w;
     }

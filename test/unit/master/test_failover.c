@@ -153,12 +153,16 @@ static void test_update_framework(void **state)
         "\"value\":\"M1-0000\"},\"roles\":[\"%s\"],\"capabilities\":[{\"type\":\"MULTI_ROLE\"}]}";
     static const char call[] = "{\"type\":\"UPDATE_FRAMEWORK\",\"framework_id\":{\"value\":"
                                "\"M1-0000\"},\"update_framework\":{\"framework_info\":%s}}";
-    harness_agent(h, 1, "a1", RES("4", "1000"), NULL);
+    const char *agent = harness_agent(h, 1, "a1", RES("4", "1000"), NULL);
     harness_subscribe(h, 10,
         "{\"user\":\"u\",\"name\":\"f\",\"checkpoint\":true,\"failover_timeout\":60,\"roles\":["
         "\"a\"],\"capabilities\":[{\"type\":\"MULTI_ROLE\"}]}");
     harness_pass(h, 2000);
+    const char *offer = str_at(take(h, 10, "OFFERS"), "offers.offers.0.id.value");
+    assert_int_equal(launch(h, 10, "M1-0000", offer, agent, "t1"), 202);
+    harness_pass(h, 5000);
     take(h, 10, "OFFERS");
+    harness_agent(h, 2, "a2", RES("0.001", "1"), NULL); /* runs nothing of it */
     char text[400];
     snprintf(text, sizeof(text), info, "other", "f", "a");
     assert_int_equal(harness_call(h, 10, call, text), 400); /* the user may not change */
@@ -168,6 +172,7 @@ static void test_update_framework(void **state)
     take(h, 10, "RESCIND");
     assert_string_equal(
         str_at(take(h, 1, "update_framework"), "update_framework.framework.name"), "renamed");
+    assert_false(pending(h, 2, "update_framework"));
     harness_pass(h, 5000);
     assert_string_equal(str_at(take(h, 10, "OFFERS"), "offers.offers.0.allocation_info.role"), "b");
     assert_int_equal(harness_call(h, 10, call, text), 200);

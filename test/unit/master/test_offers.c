@@ -110,6 +110,19 @@ static void test_nobody_declines_for_others(void **state)
     harness_free(h);
 }
 
+/* An id of the caller's own that is the next one of ours. */
+static void test_ids_are_not_given_twice(void **state)
+{
+    struct harness *h = harness_new(NULL);
+    const char *first = harness_subscribe(h, 10, INFO("f", ",\"id\":{\"value\":\"M1-0000\"}"));
+    assert_string_equal(first, "M1-0000");
+    assert_string_equal(harness_subscribe(h, 11, INFO("g", "")), "M1-0001");
+    const char *agent = harness_register(h, 1, "M1-S0", "a1", NULL);
+    assert_string_equal(agent, "M1-S0");
+    assert_string_equal(harness_agent(h, 2, "a2", RES("4", "1000"), NULL), "M1-S1");
+    harness_free(h);
+}
+
 /* What would not fit an entry of the store would end the master. */
 static void test_descriptions_have_a_limit(void **state)
 {
@@ -345,6 +358,7 @@ int main(void)
         cmocka_unit_test(test_constraints),
         cmocka_unit_test(test_offer_timeout),
         cmocka_unit_test(test_nobody_declines_for_others),
+        cmocka_unit_test(test_ids_are_not_given_twice),
         cmocka_unit_test(test_descriptions_have_a_limit),
         cmocka_unit_test(test_little_is_not_offered),
         cmocka_unit_test(test_agents_do_not_allocate),
