@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <mntent.h>
 #include <signal.h>
 #include <stdio.h>
@@ -92,6 +93,27 @@ static bool is_ancestor(pid_t pid)
     return false;
 }
 
+/* nginx writes its titles over its environment, and its workers' say nothing: but they have files
+ * of the cluster open. */
+static bool is_our_nginx(const struct cluster *c, pid_t pid)
+{
+    char path[64], target[PATH_MAX];
+    bool found = false;
+    _cleanup_buf_ struct buf name = BUF_INIT;
+    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+    if (file_read(path, 4096, &name, NULL) < 0 || !str_eq_c(str_trim(buf_str(&name)), "nginx"))
+        return false;
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    DIR *fds = opendir(path);
+    for (struct dirent *e; fds && !found && (e = readdir(fds));) {
+        ssize_t n = readlinkat(dirfd(fds), e->d_name, target, sizeof(target));
+        found = n > 0 && is_under((struct str){target, (size_t)n}, c->dir);
+    }
+    if (fds)
+        closedir(fds);
+    return found;
+}
+
 static bool is_ours(const struct cluster *c, pid_t pid)
 {
     char path[64];
@@ -100,7 +122,8 @@ static bool is_ours(const struct cluster *c, pid_t pid)
     file_read(path, ENVIRON_MAX, &environment, NULL);
     snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
     file_read(path, ENVIRON_MAX, &arguments, NULL);
-    return marks_process(c->dir, buf_str(&environment), buf_str(&arguments));
+    return marks_process(c->dir, buf_str(&environment), buf_str(&arguments)) ||
+           is_our_nginx(c, pid);
 }
 
 static int kill_one(pid_t pid)

@@ -11,7 +11,7 @@
 #include "base/parse.h"
 #include "json/writer.h"
 
-enum { CLUSTER_FILE_MAX = 4 * 1024 * 1024, CLUSTER_FORMAT = 1 };
+enum { CLUSTER_FILE_MAX = 4 * 1024 * 1024, CLUSTER_FORMAT = 1, HTTPS_PORT = 443 };
 
 static const char *const kinds[] = {
     "master", "marathon", "agent", "public-agent", "zookeeper", "iam", "net", "router"};
@@ -85,7 +85,10 @@ char *cluster_path(const struct cluster *c, const char *name)
 
 char *cluster_url(const struct cluster *c, const struct daemon *d)
 {
-    return xasprintf("http%s://%s:%u", c->secure ? "s" : "", d->ip, d->port);
+    bool tls = c->secure || d->kind == DAEMON_ROUTER;
+    return tls && d->port == HTTPS_PORT
+               ? xasprintf("https://%s", d->ip)
+               : xasprintf("http%s://%s:%u", tls ? "s" : "", d->ip, d->port);
 }
 
 struct daemon *cluster_add(struct cluster *c, enum daemon_kind kind, const char *name)

@@ -7,7 +7,12 @@
 #include <unistd.h>
 
 #include "auth/ca.h"
+#include "auth/credentials.h"
+#include "auth/rsa.h"
+#include "base/clock.h"
 #include "base/file.h"
+#include "console/request.h"
+#include "io/stream.h"
 
 const char SUPERUSER[] = "bootstrapuser";
 
@@ -24,25 +29,62 @@ static const char ADDRESS[] = "127.0.0.1";
 
 /* ---- daemons ---- */
 
-static void add(struct cluster *c, const struct plan_options *o, enum daemon_kind kind,
-    const char *program_name, const char *name, uint16_t port)
+/* Takes over `program`. */
+static void add(
+    struct cluster *c, enum daemon_kind kind, char *program, const char *name, uint16_t port)
 {
-    char *program;
-    /* A build without it (nginx is missing, say) makes clusters without it. */
-    if (find_program(o->bin_dir, program_name, &program, NULL) < 0)
-        return;
     struct daemon *d = cluster_add(c, kind, name);
     d->ip = xstrdup(ADDRESS);
     d->port = port;
     vec_push(&d->argv, program);
 }
 
+static const char *find_nginx(void)
+{
+    static const char *const paths[] = {
+        "/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"};
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+        if (access(paths[i], X_OK) == 0)
+            return paths[i];
+    return NULL;
+}
+
+/* The router's module for nginx in a build tree; NULL where the router is installed and knows it.
+ */
+static char *built_module(const char *router)
+{
+    _cleanup_free_ char *folder = xstrdup(router);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        *slash = '\0';
+    char *module = path_join(folder, "nginx", "ngx_http_dcos_module.so");
+    if (access(module, R_OK) == 0)
+        return module;
+    free(module);
+    return NULL;
+}
+
 int door_plan(struct cluster *c, const struct plan_options *o, struct error *err)
 {
-    add(c, o, DAEMON_IAM, "dcos-iam", "iam", IAM_PORT);
-    add(c, o, DAEMON_NET, "dcos-net", "net", NET_PORT);
-    if (cluster_first(c, DAEMON_IAM))
-        add(c, o, DAEMON_ROUTER, "dcos-router", "router", ROUTER_PORT);
+    char *program;
+    int r = find_program(o->bin_dir, "dcos-iam", &program, err);
+    if (r < 0)
+        return r;
+    add(c, DAEMON_IAM, program, "iam", IAM_PORT);
+    r = find_program(o->bin_dir, "dcos-net", &program, err);
+    if (r < 0)
+        return r;
+    add(c, DAEMON_NET, program, "net", NET_PORT);
+    r = find_program(o->bin_dir, "dcos-router", &program, err);
+    if (r < 0)
+        return r;
+    /* Without nginx, or in a build with sanitizers, which has no module for it, the cluster has no
+     * router; door_print() tells. */
+    _cleanup_free_ char *module = built_module(program);
+    if (find_nginx() && (module || !strstr(program, "/src/router/")))
+        add(c, DAEMON_ROUTER, program, "router", ROUTER_PORT);
+    else
+        free(program);
     return 0;
 }
 
@@ -119,6 +161,10 @@ static void router_flags(struct cluster *c, struct daemon *d, const char *master
     put_arg(d, "--ca_dir=%s/ca", c->dir);
     put_arg(d, "--run_dir=%s", d->work_dir);
     put_arg(d, "--workers=1");
+    put_arg(d, "--nginx=%s", find_nginx() ?: "nginx");
+    _cleanup_free_ char *module = built_module(d->argv.items[0]);
+    if (module)
+        put_arg(d, "--nginx_module=%s", module);
     put_arg(d, "--master=%s", masters);
     put_arg(d, "--marathon=%s:%u", marathon->ip, marathon->port);
     put_arg(d, "--iam=%s:%u", iam->ip, iam->port);
@@ -128,8 +174,10 @@ static void router_flags(struct cluster *c, struct daemon *d, const char *master
         put_arg(d, "--net=%s:%u", net->ip, net->port);
         put_arg(d, "--mesos_dns=%s:%s", ADDRESS, flag_of(net, "mesos_dns_port") ?: "8123");
     }
-    if (geteuid() == 0 && !is_reachable(c->home))
+    if (geteuid() == 0 && !is_reachable(c->home)) {
         put_arg(d, "--user=root"); /* nobody else gets to its files */
+        put_arg(d, "--group=root");
+    }
 }
 
 void door_flags(struct cluster *c, struct daemon *d, const char *masters)
@@ -169,6 +217,66 @@ int door_create(const struct cluster *c, struct error *err)
     return r == 0 ? make_id(c, err) : r;
 }
 
+/* ---- trying it ---- */
+
+enum { PROBE_TIMEOUT_S = 5, PASSWORD_FILE_MAX = 4096 };
+
+static char *log_in(const struct cluster *c, struct requester *http, const char *url)
+{
+    _cleanup_free_ char *file = cluster_path(c, "secrets/superuser.password");
+    _cleanup_free_ char *login = xasprintf("%s/acs/api/v1/auth/login", url);
+    _cleanup_secret_ struct buf password = BUF_INIT;
+    _cleanup_secret_ struct buf body = BUF_INIT;
+    _cleanup_json_ json_t *json = NULL;
+    struct reply reply = {0};
+    char *token = NULL;
+    if (file_read(file, PASSWORD_FILE_MAX, &password, NULL) < 0)
+        return NULL;
+    /* It is base64url: nothing in it needs an escape. */
+    struct str secret = str_trim(buf_str(&password));
+    buf_printf(&body, "{\"uid\":\"%s\",\"password\":\"" STR_FMT "\"}", SUPERUSER, STR_ARG(secret));
+    const struct request req = {.method = "POST", .url = login, .body = body.p, .body_n = body.n};
+    if (requester_send(http, &req, &reply, NULL) == 0 && reply.status == 200 &&
+        json_parse(buf_cstr(&reply.body), reply.body.n, &json, NULL) == 0 &&
+        json_str_at(json, "token", NULL))
+        token = xstrdup(json_str_at(json, "token", NULL));
+    reply_done(&reply);
+    return token;
+}
+
+bool door_serves(struct cluster *c, struct door_probe *p)
+{
+    const struct daemon *router = cluster_first(c, DAEMON_ROUTER);
+    if (!router)
+        return true;
+    _cleanup_free_ char *ca = cluster_path(c, "ca/dcos-ca.crt");
+    _cleanup_free_ char *url = cluster_url(c, router);
+    _cleanup_free_ char *page = xasprintf("%s/mesos/state-summary", url);
+    struct reply reply = {0};
+    if (!p->tls && tls_context_new_client(ca, true, &p->tls, NULL) < 0)
+        return false;
+    if (!p->http)
+        p->http = requester_new(&(struct requester_options){
+            .tls = p->tls, .timeout_us = PROBE_TIMEOUT_S * USEC_PER_SEC});
+    if (!p->token)
+        p->token = log_in(c, p->http, url);
+    bool good = p->token &&
+                requester_send(p->http, &(struct request){.url = page, .token = p->token}, &reply,
+                    NULL) == 0 &&
+                reply.status == 200;
+    reply_done(&reply);
+    return good;
+}
+
+void door_probe_done(struct door_probe *p)
+{
+    requester_free(p->http);
+    if (p->tls)
+        tls_context_free(p->tls);
+    rsa_wipe(p->token);
+    *p = (struct door_probe){0};
+}
+
 void door_print(struct cluster *c)
 {
     const struct daemon *iam = cluster_first(c, DAEMON_IAM);
@@ -176,6 +284,9 @@ void door_print(struct cluster *c)
     if (!iam)
         return;
     _cleanup_free_ char *url = cluster_url(c, router ? router : iam);
-    printf("%s: %s\n", router ? "front door" : "identity service (no router was built)", url);
+    printf("%s: %s\n",
+        router ? "front door"
+               : "identity service (there is no router: nginx or its module is missing)",
+        url);
     printf("login: %s, the password is in %s/secrets/superuser.password\n", SUPERUSER, c->dir);
 }

@@ -27,6 +27,15 @@ int door_create(const struct cluster *c, struct error *err);
 /* Tells a person where the door is and how to get in. */
 void door_print(struct cluster *c);
 
+/* Whether somebody who logs in at the router gets through to the master. */
+struct door_probe {
+    struct tls_context *tls;
+    struct requester *http;
+    char *token;
+};
+bool door_serves(struct cluster *c, struct door_probe *p);
+void door_probe_done(struct door_probe *p);
+
 /* ---- zookeeper.c ---- */
 int zookeeper_plan(struct cluster *c, struct error *err);
 int zookeeper_create(const struct cluster *c, struct error *err);

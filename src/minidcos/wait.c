@@ -8,6 +8,7 @@
 #include "console/request.h"
 #include "io/stream.h"
 #include "minidcos/commands.h"
+#include "minidcos/door.h"
 #include "minidcos/secure.h"
 
 enum { POLL_MS = 20, REQUEST_TIMEOUT_MS = 5000 };
@@ -15,7 +16,7 @@ enum { POLL_MS = 20, REQUEST_TIMEOUT_MS = 5000 };
 struct progress {
     size_t ready; /* daemons that serve */
     int64_t agents;
-    bool marathon;
+    bool marathon, door;
 };
 
 static int get(
@@ -74,6 +75,8 @@ static void describe(struct cluster *c, const struct progress *p, int64_t agents
             out, "%lld of %lld agents are registered", (long long)p->agents, (long long)agents);
     else if (out->n == 0 && !p->marathon)
         buf_puts(out, "Marathon is not registered with the master");
+    else if (out->n == 0)
+        buf_puts(out, "the router lets nobody through to the master");
 }
 
 int cluster_wait(struct cluster *c, int64_t timeout_s, bool progress, struct error *err)
@@ -89,6 +92,7 @@ int cluster_wait(struct cluster *c, int64_t timeout_s, bool progress, struct err
     VEC_FOREACH (d, &c->daemons)
         agents += d->kind == DAEMON_AGENT || d->kind == DAEMON_PUBLIC_AGENT;
     struct progress now = {0}, shown = {0};
+    struct door_probe probe = {0};
     for (;;) {
         struct cluster fresh;
         r = cluster_load(c->home, c->name, &fresh, err);
@@ -97,6 +101,8 @@ int cluster_wait(struct cluster *c, int64_t timeout_s, bool progress, struct err
         cluster_done(c);
         *c = fresh;
         look(c, q, &now);
+        bool rest = now.ready == c->daemons.n && now.agents == agents && now.marathon;
+        now.door = rest && door_serves(c, &probe);
         double seconds = (double)(clock_monotonic_us() - start) / 1e6;
         if (progress && now.ready != shown.ready)
             printf("  %5.1f s  %zu of %zu daemons serve\n", seconds, now.ready, c->daemons.n);
@@ -105,9 +111,11 @@ int cluster_wait(struct cluster *c, int64_t timeout_s, bool progress, struct err
                 (long long)now.agents, (long long)agents);
         if (progress && now.marathon && !shown.marathon)
             printf("  %5.1f s  Marathon is registered\n", seconds);
+        if (progress && now.door && cluster_first(c, DAEMON_ROUTER))
+            printf("  %5.1f s  the front door lets its first user in\n", seconds);
         fflush(stdout);
         shown = now;
-        if (now.ready == c->daemons.n && now.agents == agents && now.marathon)
+        if (now.door)
             break;
         if (!cluster_is_supervised(c)) {
             r = error_set(err, -ESRCH,
@@ -123,6 +131,7 @@ int cluster_wait(struct cluster *c, int64_t timeout_s, bool progress, struct err
         }
         requester_pause(q, POLL_MS * USEC_PER_MSEC);
     }
+    door_probe_done(&probe);
     requester_free(q);
     tls_context_free(tls);
     return r;
