@@ -303,10 +303,8 @@ static void on_gone(void *userdata, unsigned events)
     timer_stop(&t->completion_timer);
     timer_stop(&t->reap_timer);
     checks_stop(t);
-    if (!t->namespaces) {
-        t->spawn.pidfd = fd_close(t->spawn.pidfd); /* the pid is not ours any more */
+    if (!t->namespaces)
         kill_orphans(t->ex);
-    }
     drop_process(t);
     task_conclude(t);
 }

@@ -180,20 +180,32 @@ class FakeAgent:
         task["command"] = command if isinstance(command, dict) else {"value": command}
         self.event("LAUNCH", {"task": task})
 
-    def kill(self, grace=None):
-        body = {"task_id": {"value": EXECUTOR}}
+    def launch_group(self, **tasks):
+        """Task ids with their commands, or with what else they have."""
+        infos = []
+        for task_id, task in tasks.items():
+            task = {"command": {"value": task}} if isinstance(task, str) else task
+            infos.append({"name": "task", "task_id": {"value": task_id}, "agent_id": {"value": "agent-1"}, **task})
+        self.event("LAUNCH_GROUP", {"task_group": {"tasks": infos}})
+
+    def kill(self, grace=None, task=EXECUTOR):
+        body = {"task_id": {"value": task}}
         if grace is not None:
             body["kill_policy"] = {"grace_period": {"nanoseconds": int(grace * 1e9)}}
         self.event("KILL", body)
 
-    def states(self):
+    def states(self, task=None):
         with self.lock:
-            return [u["state"] for u in self.updates]
+            return [u["state"] for u in self.updates if task in (None, u["task_id"]["value"])]
 
-    def wait_state(self, state):
-        return wait_until(
-            lambda: next((u for u in list(self.updates) if u["state"] == state), None), f"{state} in {self.states()}"
-        )
+    def wait_state(self, state, task=None):
+        def find():
+            for u in list(self.updates):
+                if u["state"] == state and task in (None, u["task_id"]["value"]):
+                    return u
+            return None
+
+        return wait_until(find, f"{state} of {task or 'the task'} in {self.states()}")
 
     def wait_subscribed(self, times=1):
         wait_until(lambda: len(self.subscriptions) >= times and self.subscriber, "subscription")
