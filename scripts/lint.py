@@ -20,8 +20,10 @@ LIBRARIES = {
     "scheduler": ["base", "io", "http", "json", "wire", "auth", "zk"],
     "containerizer": ["base", "io", "json"],
     "console": ["base", "io", "http", "json"],
+    "transfer": ["base", "json"],
+    "pkgpanda": ["base", "io", "http", "json", "transfer"],
 }
-COMPONENTS = ["master", "agent", "executor", "fetcher", "marathon", "cli", "minidcos", "iam", "router", "net"]
+COMPONENTS = ["master", "agent", "executor", "fetcher", "marathon", "cli", "minidcos", "iam", "router", "net", "mkpanda"]
 LAYERS = dict(LIBRARIES)
 for component in COMPONENTS:
     LAYERS[component] = list(LIBRARIES)

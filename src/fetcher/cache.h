@@ -12,7 +12,7 @@
  * being read.
  */
 
-#include "fetcher/download.h"
+#include "transfer/download.h"
 
 struct cache {
     const char *directory;

@@ -9,8 +9,8 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "fetcher/cache.h"
-#include "fetcher/extract.h"
-#include "fetcher/tree.h"
+#include "transfer/extract.h"
+#include "transfer/tree.h"
 
 enum { MODE_PLAIN = 0644, MODE_EXECUTABLE = 0755 };
 

@@ -10,7 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "fetcher/extract.h"
+#include "transfer/extract.h"
 
 enum { LIMIT = 64 * 1024 };
 

@@ -2,7 +2,7 @@
 
 #include <sys/wait.h>
 
-#include "sandbox.h"
+#include "../transfer/sandbox.h"
 
 struct result {
     int r, fd;

@@ -1,4 +1,4 @@
-#include "fetcher/extract.h"
+#include "transfer/extract.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -9,7 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "fetcher/tree.h"
+#include "transfer/tree.h"
 
 enum { READ_SIZE = 128 * 1024, LINK_MAX_BYTES = 4096 };
 

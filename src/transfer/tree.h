@@ -1,5 +1,5 @@
-#ifndef DCOS_FETCHER_TREE_H
-#define DCOS_FETCHER_TREE_H
+#ifndef DCOS_TRANSFER_TREE_H
+#define DCOS_TRANSFER_TREE_H
 
 /*
  * Making files below a folder by names that strangers chose.

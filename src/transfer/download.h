@@ -1,13 +1,14 @@
-#ifndef DCOS_FETCHER_DOWNLOAD_H
-#define DCOS_FETCHER_DOWNLOAD_H
+#ifndef DCOS_TRANSFER_DOWNLOAD_H
+#define DCOS_TRANSFER_DOWNLOAD_H
 
 /* Bytes of a URI into a file. */
 
-#include "fetcher/uri.h"
+#include "transfer/uri.h"
 
 struct download_options {
     int64_t stall_timeout_us; /* give up when nothing came for that long; 0 = never */
     uint64_t max_bytes;       /* -EFBIG beyond; UINT64_MAX = no limit */
+    long *ret_status;         /* NULL, or where the server's status goes; 0 = it gave none */
 };
 
 /* Writes to fd from its start. -ETIMEDOUT, -EFBIG, -ENOSPC, -ENOENT (no such local file) or another

@@ -1,4 +1,4 @@
-#include "fetcher/uri.h"
+#include "transfer/uri.h"
 
 #include <errno.h>
 

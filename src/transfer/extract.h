@@ -1,5 +1,5 @@
-#ifndef DCOS_FETCHER_EXTRACT_H
-#define DCOS_FETCHER_EXTRACT_H
+#ifndef DCOS_TRANSFER_EXTRACT_H
+#define DCOS_TRANSFER_EXTRACT_H
 
 /*
  * Unpacking archives that strangers made.
@@ -12,7 +12,7 @@
  */
 
 #include "base/error.h"
-#include "fetcher/uri.h"
+#include "transfer/uri.h"
 
 enum { EXTRACT_ENTRIES_MAX = 1000000 };
 

@@ -1,4 +1,4 @@
-#include "fetcher/download.h"
+#include "transfer/download.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -132,7 +132,7 @@ static void set_options(struct transfer *t, char *message)
     curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(c, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_USERAGENT, "dcos-fetcher/" DCOS_VERSION);
+    curl_easy_setopt(c, CURLOPT_USERAGENT, "dcos/" DCOS_VERSION);
     curl_easy_setopt(c, CURLOPT_ERRORBUFFER, message);
     curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)BUFFER_SIZE);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
@@ -182,6 +182,8 @@ static int transfer(const struct uri *u, int fd, const struct download_options *
     set_options(&t, message);
     CURLcode code = curl_easy_perform(t.curl);
     int r = failure(&t, code, message, err);
+    if (options->ret_status)
+        curl_easy_getinfo(t.curl, CURLINFO_RESPONSE_CODE, options->ret_status);
     curl_easy_cleanup(t.curl);
     if (r == 0)
         *ret_bytes = t.total;

@@ -1,5 +1,5 @@
-#ifndef DCOS_TEST_FETCHER_SANDBOX_H
-#define DCOS_TEST_FETCHER_SANDBOX_H
+#ifndef DCOS_TEST_TRANSFER_SANDBOX_H
+#define DCOS_TEST_TRANSFER_SANDBOX_H
 
 /* A folder with a sandbox in it, so that tests see what gets out of the sandbox. */
 
@@ -24,7 +24,7 @@ struct sandbox {
 static inline int sandbox_set_up(void **state)
 {
     struct sandbox *s = xnew(struct sandbox);
-    memcpy(s->outer, "/tmp/dcos-test-fetcher-XXXXXX", sizeof("/tmp/dcos-test-fetcher-XXXXXX"));
+    memcpy(s->outer, "/tmp/dcos-test-transfer-XXXXXX", sizeof("/tmp/dcos-test-transfer-XXXXXX"));
     assert_non_null(mkdtemp(s->outer));
     s->path = path_join(s->outer, "sandbox");
     assert_int_equal(mkdir(s->path, 0755), 0);

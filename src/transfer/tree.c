@@ -1,4 +1,4 @@
-#include "fetcher/tree.h"
+#include "transfer/tree.h"
 
 #include <errno.h>
 #include <fcntl.h>

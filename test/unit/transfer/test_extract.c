@@ -1,4 +1,4 @@
-#include "fetcher/extract.h"
+#include "transfer/extract.h"
 
 #include <archive.h>
 #include <archive_entry.h>

@@ -1,5 +1,5 @@
-#ifndef DCOS_FETCHER_URI_H
-#define DCOS_FETCHER_URI_H
+#ifndef DCOS_TRANSFER_URI_H
+#define DCOS_TRANSFER_URI_H
 
 /* What may be fetched, and under which name it lands. */
 
