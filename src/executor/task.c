@@ -151,6 +151,12 @@ static void kill_orphans(const struct executor *ex)
 void task_start(struct task *t)
 {
     struct error err = ERROR_INIT;
+    const Mesos__V1__CommandInfo *command = t->info->command;
+    if (command && (!command->value || !command->value[0])) {
+        task_fail(t, "The command has no value",
+            MESOS__V1__TASK_STATUS__REASON__REASON_CONTAINER_LAUNCH_FAILED);
+        return;
+    }
     int r = start(t, &err);
     if (r == -EPERM && t->namespaces) {
         drop_process(t);

@@ -35,16 +35,23 @@ bool api_check_head(struct http_request *req, bool *ret_json)
     return true;
 }
 
+/* Of calls that have, or had in the past, an answer to read. */
+static bool check_accept(struct http_request *req, bool *ret_json)
+{
+    struct str accept = http_headers_join(&req->headers, "Accept", &req->arena);
+    *ret_json = http_accepts(accept, JSON_TYPE);
+    if (*ret_json || http_accepts(accept, PROTOBUF_TYPE))
+        return true;
+    http_respond_text(req, 406, "Expecting 'Accept' to allow %s or %s", JSON_TYPE, PROTOBUF_TYPE);
+    return false;
+}
+
 static void subscribe(
     struct shell *s, struct http_request *req, const Mesos__V1__Scheduler__Call *call)
 {
-    struct str accept = http_headers_join(&req->headers, "Accept", &req->arena);
-    bool json = http_accepts(accept, JSON_TYPE);
-    if (!json && !http_accepts(accept, PROTOBUF_TYPE)) {
-        http_respond_text(
-            req, 406, "Expecting 'Accept' to allow %s or %s", JSON_TYPE, PROTOBUF_TYPE);
+    bool json;
+    if (!check_accept(req, &json))
         return;
-    }
     if (http_request_header(req, "Mesos-Stream-Id").p) {
         http_respond_text(
             req, 400, "Subscribe calls should not include the 'Mesos-Stream-Id' header");
@@ -62,16 +69,14 @@ static void subscribe(
     master_core_subscribe(s->core, p->id, stream_id, call, shell_now(s));
 }
 
-/* Whether the call is the caller's own to make. A framework without a principal gets the caller's
- * name. The order of the checks is that of the API: an unknown framework is told later. */
+/* Whether the call is the caller's own to make. A framework that subscribes without a principal
+ * gets the caller's name; one that is updated must tell the principal that it has. The order of the
+ * checks is that of the API: an unknown framework is told later. */
 static bool check_principal(
     struct shell *s, struct http_request *req, const Mesos__V1__Scheduler__Call *call)
 {
     const char *who = req->subject->principal;
-    Mesos__V1__FrameworkInfo *info = call->subscribe ? call->subscribe->framework_info
-                                     : call->update_framework
-                                         ? call->update_framework->framework_info
-                                         : NULL;
+    Mesos__V1__FrameworkInfo *info = call->subscribe ? call->subscribe->framework_info : NULL;
     const char *of = info && info->principal ? info->principal : NULL;
     if (!who)
         return true;
@@ -126,6 +131,10 @@ void scheduler_http_go(struct http_request *req, void *userdata)
         shell_wake(s);
         return;
     }
+    bool json;
+    if (call->type == MESOS__V1__SCHEDULER__CALL__TYPE__RECONCILE_OPERATIONS &&
+        !check_accept(req, &json))
+        return;
     struct str id = http_request_header(req, "Mesos-Stream-Id");
     char *stream_id = id.p ? arena_strndup(&req->arena, id.p, id.n) : NULL;
     if (call->type == MESOS__V1__SCHEDULER__CALL__TYPE__TEARDOWN)

@@ -7,7 +7,7 @@ import pytest
 
 from cluster import wait_until
 from raw import (
-    Executor, Scheduler, executor_info, get, ids, launch, operator, rows,
+    JSON, Executor, Scheduler, executor_info, get, ids, launch, operator, post, rows,
 )
 from scheduler import scalar
 from test_agent_api import event_task, known, start
@@ -151,6 +151,18 @@ def test_updates_wait_for_the_framework(master, agent):
 
 
 # ---- 4: calls ----
+
+
+@rows("1.2", 1)
+def test_accept_of_operations_to_reconcile(master, framework):
+    """Its Accept is looked at though its answer is empty; that of UPDATE_FRAMEWORK is not."""
+    info = {**framework.info, **ids(id=framework.framework_id)}
+    for code, kind, body in (
+        (406, "RECONCILE_OPERATIONS", {}), (200, "UPDATE_FRAMEWORK", {"framework_info": info}),
+    ):
+        call = {"type": kind, **ids(framework_id=framework.framework_id), kind.lower(): body}
+        headers = {**JSON, "Accept": "text/html", "Mesos-Stream-Id": framework.stream_id}
+        assert post(master, call, headers, "/api/v1/scheduler").status_code == code
 
 
 @rows("4", 1)
@@ -382,9 +394,10 @@ def test_commands_and_containers(master, agent, framework):
     missing = [n for n, t in zip(BAD_PARTS, tasks) if t["task_id"]["value"] not in seen]
     assert not missing and odd["task_id"]["value"] not in seen
     assert set(seen.values()) == {("TASK_ERROR", "REASON_TASK_INVALID")}
-    # A shell without anything to say is found out by the executor.
-    task, _ = framework.launch(command={"shell": True})
-    assert framework.update(task)["state"] in ("TASK_FAILED", "TASK_STARTING")
+    # A command without anything to run is found out by the executor.
+    for command in ({}, {"shell": True}, {"shell": False, "arguments": ["x"]}):
+        task, _ = framework.launch(command=command)
+        assert framework.state(task, "TASK_FAILED")["message"] == "The command has no value"
 
 
 @rows("11", 1)

@@ -192,16 +192,16 @@ def test_roles_of_frameworks(master):
 
 @rows("4", 1)
 def test_roles_of_updated_frameworks(master, framework):
-    """What SUBSCRIBE does not permit cannot be had afterwards either."""
+    """What SUBSCRIBE does not permit cannot be had afterwards either; a principal that is left out counts as changed."""
     shown = get(master, f"/frameworks?framework_id={framework.framework_id}", "ops").json()["frameworks"][0]
     info = {"id": {"value": framework.framework_id}, "user": shown["user"], "name": shown["name"], "principal": "fw",
             "checkpoint": shown["checkpoint"], "capabilities": [{"type": c} for c in shown["capabilities"]]}
-    for roles, code in ((["web", "db"], 403), (["web"], 200)):
+    for change, code in (({"roles": ["web", "db"]}, 403), ({"principal": None}, 400), ({"principal": "ops"}, 400), ({}, 200)):
         answer = requests.post(
             master.url + "/api/v1/scheduler", auth=("fw", SECRETS["fw"]), timeout=10,
             headers={"Mesos-Stream-Id": framework.stream_id},
             json={"type": "UPDATE_FRAMEWORK", "framework_id": info["id"],
-                  "update_framework": {"framework_info": {**info, "roles": roles}}})
+                  "update_framework": {"framework_info": {**info, "roles": ["web"], **change}}})
         assert answer.status_code == code, answer.text
     assert get(master, f"/frameworks?framework_id={framework.framework_id}", "ops").json()["frameworks"][0]["roles"] == ["web"]
 
