@@ -44,7 +44,7 @@ struct stream_segment {
     struct stream_segment *next;
     struct blob *blob; /* or NULL: the bytes are in data */
     size_t off;        /* where what is left begins */
-    size_t n, cap;     /* bytes that are left; room in data */
+    size_t n, cap;     /* bytes that are left; room in data, without blob */
     char data[];
 };
 

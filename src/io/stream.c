@@ -291,9 +291,8 @@ static void split(struct stream *s, struct stream_segment *seg, size_t n)
         .blob = blob_ref(seg->blob),
         .off = seg->off + n,
         .n = seg->n - n,
-        .cap = seg->n - n,
     };
-    seg->n = seg->cap = n;
+    seg->n = n;
     seg->next = rest;
     if (s->out_tail == seg)
         s->out_tail = rest;
@@ -390,7 +389,7 @@ void stream_transport_write(struct stream *s, const void *p, size_t n)
     if (s->closing || s->error || n == 0)
         return;
     struct stream_segment *seg = s->out_tail;
-    if (!seg || seg->cap - seg->off - seg->n < n)
+    if (!seg || seg->blob || seg->cap - seg->off - seg->n < n) /* nothing follows in a blob */
         seg = segment_new(s, MAX(n, (size_t)SEGMENT_MIN));
     memcpy(seg->data + seg->off + seg->n, p, n);
     seg->n += n;
@@ -421,7 +420,6 @@ void stream_write_blob(struct stream *s, struct blob *b)
     struct stream_segment *seg = segment_new(s, 0);
     seg->blob = blob_ref(b);
     seg->n = b->n;
-    seg->cap = b->n; /* nothing may be appended */
     queued_more(s, b->n);
 }
 

@@ -195,6 +195,31 @@ static void backpressure(void **state)
     assert_int_equal(stream_write_queued(f->client.s), 0);
 }
 
+/* Of what is left of a shared buffer nothing is ours to write behind. */
+static void more_follows_a_blob_on_its_way(void **state)
+{
+    struct fixture *f = *state;
+    open_tcp(f);
+    enum { SIZE = 32 << 20 };
+    stream_read_stop(f->server.s);
+    char *data = xmalloc(SIZE);
+    memset(data, 'b', SIZE);
+    struct blob *b = blob_new(data, SIZE);
+    free(data);
+    stream_write_blob(f->client.s, b);
+    for (int i = 0; i < 20; i++)
+        loop_run_once(f->loop, false);
+    assert_true(stream_write_queued(f->client.s) > 0); /* some of it went */
+    assert_true(stream_write_queued(f->client.s) < SIZE);
+    stream_write(f->client.s, "end", 3);
+    blob_unref(b);
+    stream_read_start(f->server.s);
+    while (f->server.got.n < (size_t)SIZE + 3)
+        loop_run_once(f->loop, true);
+    assert_memory_equal(f->server.got.p + SIZE, "end", 3);
+    assert_int_equal(f->server.got.p[SIZE - 1], 'b');
+}
+
 static void reset_is_an_error(void **state)
 {
     struct fixture *f = *state;
@@ -415,6 +440,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(tcp_both_ways, setup, teardown),
         cmocka_unit_test_setup_teardown(backpressure, setup, teardown),
+        cmocka_unit_test_setup_teardown(more_follows_a_blob_on_its_way, setup, teardown),
         cmocka_unit_test_setup_teardown(reset_is_an_error, setup, teardown),
         cmocka_unit_test_setup_teardown(close_after_flush_delivers, setup, teardown),
         cmocka_unit_test_setup_teardown(close_after_flush_times_out, setup, teardown),
