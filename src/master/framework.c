@@ -203,8 +203,8 @@ bool framework_update_info(
     take_info(f, copy);
     sync_clients(core, f);
     core->change++;
-    tell_agents(core, f);
     registry_put_framework(core, f, 0);
+    tell_agents(core, f);
     return true;
 }
 

@@ -167,7 +167,11 @@ static void test_update_framework(void **state)
     snprintf(text, sizeof(text), info, "other", "f", "a");
     assert_int_equal(harness_call(h, 10, call, text), 400); /* the user may not change */
     snprintf(text, sizeof(text), info, "u", "renamed", "b");
+    h->hold = true;
     assert_int_equal(harness_call(h, 10, call, text), 200);
+    assert_false(pending(h, 1, "update_framework")); /* not before it is durable */
+    h->hold = false;
+    harness_pump(h);
     /* What was offered in the role it left is taken back, and offered in the new one. */
     take(h, 10, "RESCIND");
     assert_string_equal(
