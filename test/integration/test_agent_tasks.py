@@ -174,52 +174,6 @@ def test_executor_dies(world):
     wait_until(gone, "the task's processes to be gone")
 
 
-def test_pods_are_refused(world):
-    _, _, _, s = world
-    offer = s.offer()
-    task = {
-        "name": "p",
-        "task_id": {"value": "pod-1"},
-        "agent_id": offer["agent_id"],
-        "command": {"value": "true"},
-        "resources": [
-            {"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}, "allocation_info": {"role": "*"}},
-            {"name": "mem", "type": "SCALAR", "scalar": {"value": 32}, "allocation_info": {"role": "*"}},
-        ],
-    }
-    s.call(
-        "ACCEPT",
-        accept={
-            "offer_ids": [offer["id"]],
-            "operations": [
-                {
-                    "type": "LAUNCH_GROUP",
-                    "launch_group": {
-                        "executor": {
-                            "type": "DEFAULT",
-                            "executor_id": {"value": "pod"},
-                            "framework_id": {"value": s.framework_id},
-                            "resources": [
-                                {
-                                    "name": n,
-                                    "type": "SCALAR",
-                                    "scalar": {"value": v},
-                                    "allocation_info": {"role": "*"},
-                                }
-                                for n, v in (("cpus", 0.1), ("mem", 32), ("disk", 1))
-                            ],
-                        },
-                        "task_group": {"tasks": [task]},
-                    },
-                }
-            ],
-            "filters": {"refuse_seconds": 0},
-        },
-    )
-    status = s.wait_state("pod-1", "TASK_ERROR")
-    assert status["reason"] == "REASON_TASK_GROUP_INVALID"
-
-
 def test_old_sandboxes_are_collected(cluster):
     master = cluster.master()
     agent = cluster.agent(master, gc_delay="300ms")
