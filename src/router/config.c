@@ -132,6 +132,27 @@ static void put_route(struct writer *w, const struct route *r)
 
 /* ---- services ---- */
 
+/* Where the module asks mesos-dns: nothing of the client's goes there. */
+static void put_names(struct writer *w)
+{
+    buf_puts(w->out, "        location /_dcos_names/ {\n            internal;\n");
+    if (w->o->backends[BACKEND_NAMES])
+        buf_puts(w->out, "            subrequest_output_buffer_size 64k;\n"
+                         "            proxy_pass_request_headers off;\n"
+                         "            proxy_pass_request_body off;\n"
+                         "            proxy_set_header Content-Length \"\";\n"
+                         "            proxy_set_header Transfer-Encoding \"\";\n"
+                         "            proxy_set_header User-Agent \"Master Admin Router\";\n"
+                         "            proxy_set_header Host $proxy_host;\n"
+                         "            proxy_set_header Connection \"\";\n"
+                         "            proxy_connect_timeout 2s;\n"
+                         "            proxy_read_timeout 3s;\n"
+                         "            proxy_pass http://mesos_dns/;\n");
+    else
+        buf_puts(w->out, "            return 502;\n");
+    buf_puts(w->out, "        }\n");
+}
+
 static void put_services(struct writer *w)
 {
     static const struct {
@@ -159,6 +180,7 @@ static void put_services(struct writer *w)
         buf_puts(w->out, "            client_max_body_size 32768m;\n"
                          "            dcos_target service;\n        }\n");
     }
+    put_names(w);
     for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
         buf_printf(w->out, "        location %s {\n", ways[i].name);
         put_headers(w, 0, true);
@@ -237,19 +259,21 @@ static void put_cache(struct writer *w)
         "        location = /cache/master { return 301 /cache/master/$is_args$args; }\n"
         "        location /cache/master/ {\n");
     put_auth(w, &r);
-    buf_puts(w->out, "            dcos_target mesos;\n"
-                     "            dcos_path /cache -;\n"
-                     "            dcos_tag Mesos;\n"
-                     "            proxy_set_header Connection \"\";\n"
-                     "            proxy_set_header Cookie $dcos_cookie;\n"
-                     "            proxy_set_header Authorization $dcos_authorization;\n"
-                     "            proxy_cache dcos_master;\n"
-                     "            proxy_cache_key \"$dcos_uid $request_uri\";\n"
-                     "            proxy_cache_valid 200 5s;\n"
-                     "            proxy_cache_lock on;\n"
-                     "            proxy_cache_bypass $http_cache_control;\n"
-                     "            proxy_ignore_headers Cache-Control Expires Set-Cookie Vary;\n"
-                     "            add_header X-Cache-Status $upstream_cache_status;\n");
+    buf_puts(w->out,
+        "            dcos_target mesos;\n"
+        "            dcos_path /cache -;\n"
+        "            dcos_tag Mesos;\n"
+        "            proxy_set_header Connection \"\";\n"
+        "            proxy_set_header Cookie $dcos_cookie;\n"
+        "            proxy_set_header Authorization $dcos_authorization;\n"
+        "            proxy_cache dcos_master;\n"
+        "            proxy_cache_key \"$dcos_uid $request_uri\";\n"
+        "            proxy_cache_valid 200 5s;\n"
+        "            proxy_cache_lock on;\n"
+        "            proxy_cache_bypass $http_cache_control;\n"
+        "            proxy_ignore_headers Cache-Control Expires Set-Cookie Vary X-Accel-Redirect "
+        "X-Accel-Limit-Rate X-Accel-Charset X-Accel-Expires;\n"
+        "            add_header X-Cache-Status $upstream_cache_status;\n");
     put_kernel_pass(w, true);
 }
 
@@ -366,6 +390,9 @@ static void put_head(struct writer *w)
         "    proxy_connect_timeout 60s;\n    proxy_send_timeout 60s;\n    proxy_read_timeout 60s;\n"
         "    proxy_redirect off;\n"
         "    proxy_buffer_size 16k;\n    proxy_buffers 8 16k;\n    proxy_busy_buffers_size 32k;\n"
+        /* A service may not send clients to places inside, nor set limits. */
+        "    proxy_ignore_headers X-Accel-Redirect X-Accel-Limit-Rate X-Accel-Charset "
+        "X-Accel-Expires;\n"
         "    proxy_pass_header X-Accel-Buffering;\n"
         "    proxy_ssl_session_reuse off;\n");
     if (o->upstream_ca)

@@ -133,9 +133,10 @@ static bool is_ours(const ngx_str_t *name)
 
 ngx_int_t identity_cookie(ngx_http_request_t *r, ngx_str_t *out)
 {
+    /* What is between two cookies may grow from ";" to "; ". */
     size_t size = 0;
     COOKIE_FOREACH(r, h)
-    size += h->value.len + 2;
+    size += 2 * h->value.len + 2;
     ngx_str_null(out);
     if (!size)
         return NGX_OK;

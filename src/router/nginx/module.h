@@ -62,6 +62,8 @@ struct router_location {
     ngx_flag_t here; /* any directive of ours */
 };
 
+enum names { NAMES_UNASKED, NAMES_ASKED, NAMES_FOUND, NAMES_NOTHING, NAMES_FAILED };
+
 struct router_request {
     ngx_str_t uid, token;
     bool from_cookie;
@@ -76,6 +78,9 @@ struct router_request {
     ngx_str_t service;  /* name as in the path */
     ngx_str_t tag;
     ngx_str_t forwarded; /* "true" on a hop to another master */
+    enum names names;    /* what names.c knows of the candidate */
+    ngx_uint_t named_candidate;
+    struct target named;
     ngx_event_t wait;
     ngx_msec_t waited_ms;
     ngx_http_request_t *request;
@@ -108,6 +113,11 @@ ngx_int_t path_map(ngx_http_request_t *r, const ngx_str_t *prefix, const ngx_str
 ngx_int_t route_find(
     ngx_http_request_t *r, const struct router_location *conf, struct router_request *ctx);
 char *route_peer_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* ---- names.c ---- */
+
+/* Starts to ask; NGX_AGAIN, and the phases run again when ctx->names is more than NAMES_ASKED. */
+ngx_int_t names_ask(ngx_http_request_t *r, struct router_request *ctx, const char *name, size_t n);
 
 /* ---- answer.c ---- */
 

@@ -311,8 +311,21 @@ static ngx_int_t find_service(
                 found == NO_MARATHON ? "503 Service Unavailable: invalid Marathon svcapps cache"
                                      : "503 Service Unavailable: invalid Mesos state cache");
         }
-        if (found == ASK_DNS)
-            return answer_text(r, 503, "503 Service Unavailable: MesosDNS request has failed");
+        if (found == ASK_DNS) {
+            if (ctx->named_candidate != i) {
+                ctx->named_candidate = i;
+                ctx->names = NAMES_UNASKED;
+            }
+            if (ctx->names == NAMES_UNASKED)
+                return names_ask(r, ctx, target_text(t), t->name_n);
+            if (ctx->names == NAMES_ASKED)
+                return NGX_AGAIN;
+            if (ctx->names == NAMES_FAILED)
+                return answer_text(r, 503, "503 Service Unavailable: MesosDNS request has failed");
+            if (ctx->names == NAMES_NOTHING)
+                continue;
+            t = &ctx->named;
+        }
         ctx->service = path;
         ctx->location.data = r->uri.data;
         ctx->location.len = (size_t)(path.data + path.len - r->uri.data);

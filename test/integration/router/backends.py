@@ -39,6 +39,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
 
     def handle_any(self):
+        self.server.backend.begun.append(self.path)
         body = b""
         if "Content-Length" in self.headers:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -90,6 +91,7 @@ class Backend:
 
     def __init__(self, name, path=None, tls=None, port=0):
         self.name = name
+        self.begun = []  # paths of requests whose head has arrived
         self.seen = []
         self.answers = {}
         if path:

@@ -59,7 +59,10 @@ class Router:
         port = free_port()
         self.run_dir = os.path.join(cluster.folder, name)
         flags = {"ip": "127.0.0.1", "port": port, "run_dir": self.run_dir, "nginx_log_level": "info", **flags}
-        self.daemon = Daemon(name, "dcos-router", flags, cluster.folder)
+        # DCOS_TEST_PRELOAD=libasan.so finds what nginx's workers write out of bounds.
+        preload = os.environ.get("DCOS_TEST_PRELOAD")
+        env = {"LD_PRELOAD": preload, "ASAN_OPTIONS": "detect_leaks=0"} if preload else {}
+        self.daemon = Daemon(name, "dcos-router", flags, cluster.folder, env)
         cluster.daemons.append(self.daemon)
         self.address = ("127.0.0.1", int(flags["port"]))
         self.url = f"http://127.0.0.1:{flags['port']}"
