@@ -285,7 +285,7 @@ static void note(struct iam_call *c)
     if (!c->iam->gate.audit)
         return;
     struct auth_subject *who = arena_new(&req->arena, struct auth_subject);
-    who->principal = c->uid;
+    who->principal = c->uid ? c->uid : c->superuser && c->local ? "local" : NULL;
     req->subject = who;
     gate_note(&c->iam->gate, req,
         arena_printf(&req->arena, "%s " STR_FMT, http_method_name(req->method), STR_ARG(req->path)),
@@ -293,6 +293,11 @@ static void note(struct iam_call *c)
             ? arena_printf(&req->arena, "%.96s", json_str_at(c->body, "uid", ""))
             : NULL,
         !reads);
+}
+
+void call_note(struct iam_call *c, const char *object)
+{
+    gate_note(&c->iam->gate, c->req, NULL, arena_strdup(&c->req->arena, object), true);
 }
 
 static void ui_config(struct iam_call *c);

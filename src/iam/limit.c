@@ -18,10 +18,16 @@ static int64_t level(const struct limit *l, int64_t now)
     return MAX(l->level_us - (now - l->at_us), 0);
 }
 
+static int64_t share(const struct iam *s)
+{
+    return 60 * USEC_PER_SEC / MAX(s->options.login_failures, 1);
+}
+
 bool limit_reached(struct iam *s, const char *who)
 {
     const struct limit *l = map_get(&s->limits, who);
-    return l && level(l, clock_monotonic_us()) > 60 * USEC_PER_SEC;
+    /* Whether another failure would be one too many. */
+    return l && level(l, clock_monotonic_us()) + share(s) > 60 * USEC_PER_SEC;
 }
 
 /* Those that ran out are of no use; when none did, the oldest goes. */
@@ -46,7 +52,7 @@ void limit_count(struct iam *s, const char *who)
         memcpy(l->who, who, strlen(who) + 1);
         map_put(&s->limits, l->who, l);
     }
-    l->level_us = level(l, now) + 60 * USEC_PER_SEC / MAX(s->options.login_failures, 1);
+    l->level_us = level(l, now) + share(s);
     l->at_us = now;
 }
 

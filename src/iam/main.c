@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 
 /* Options and wiring of dcos-iam. */
 
-enum { LOAD_PAGE = 1000, KEY_FILE_MAX = 16 * 1024 };
+enum { MMAP_THRESHOLD = 512 * 1024, LOAD_PAGE = 1000, KEY_FILE_MAX = 16 * 1024 };
 
 struct flags_out {
     const char *ip, *work_dir, *store, *socket, *ready_file, *logging_level;
@@ -386,6 +387,9 @@ int main(int argc, char **argv)
             "written once it serves: {\"ip\",\"port\",\"pid\"}"},
     };
     log_init("dcos-iam");
+    /* Memory for hashing, 19 MiB a piece, goes back to the system; left alone, malloc would learn
+     * from the first one to keep it. */
+    mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
     int r = parse(&f, flags, ARRAY_SIZE(flags), argc, argv);
     if (r != 0)
         return r > 0 ? 0 : 2;

@@ -472,10 +472,12 @@ static void check_id_token(struct flow *f)
         return;
     }
     if (!admit(f, uid)) {
+        call_note(f->c, uid);
         flow_fail(f, 401, "ERR_INVALID_CREDENTIALS",
             "This user is not known to the cluster; a superuser must add it first");
         return;
     }
+    call_note(f->c, uid);
     free(f->code);
     f->code = xstrdup(uid);
     if (s->core.changes.n)

@@ -92,6 +92,8 @@ int64_t iam_now(const struct iam *s);
 void iam_fail(struct iam *s, const char *what, const char *why);
 
 /* ---- answers (api.c) ---- */
+/* Whom or what the line in the audit log is about. */
+void call_note(struct iam_call *c, const char *object);
 /* The outcome of a change: after the core's changes are durable. Frees nothing of the call. */
 void call_finish(struct iam_call *c, const struct iam_reply *reply);
 void call_refuse(struct iam_call *c, int status, const char *code, const char *fmt, ...)
