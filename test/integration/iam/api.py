@@ -33,15 +33,18 @@ class Key:
 
 
 class Iam:
-    def __init__(self, cluster, name="iam", **flags):
+    def __init__(self, cluster, name="iam", empty=False, **flags):
         self.cluster = cluster
         self.folder = os.path.join(cluster.folder, name + "-keys")
         self.key = Key(self.folder, "robot")
         hash_file = secret_file(os.path.join(self.folder, "hash"), password_hash(PASSWORD))
         self.socket = os.path.join(cluster.folder, name + ".sock")
-        self.daemon = cluster.iam(name, superuser_username="admin", superuser_password_hash_file=hash_file,
+        self.daemon = cluster.iam(name, start=False, superuser_username="admin", superuser_password_hash_file=hash_file,
                                   socket=self.socket, **flags)
-        self.token = self.login("admin", PASSWORD)
+        if empty:
+            del self.daemon.flags["superuser_password_hash_file"]
+        self.daemon.start()
+        self.token = "" if empty else self.login("admin", PASSWORD)
 
     @property
     def url(self):
