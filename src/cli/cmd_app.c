@@ -123,16 +123,19 @@ static void put_command(struct table *t, const json_t *app)
                 &text, "%s%s", i ? ", " : "[", json_string_value(json_array_get(args, i)) ?: "?");
         buf_putc(&text, ']');
     }
-    /* One line, cut between characters. */
-    size_t n = 0, chars = 0;
+    /* One line, cut between characters, to 30 with the dots. */
+    size_t n = 0, chars = 0, cut = 0;
     for (; n < text.n && chars < COMMAND_MAX; chars++) {
+        if (chars == COMMAND_MAX - 3)
+            cut = n;
         if (text.p[n] == '\n')
             text.p[n] = ' ';
         n++;
         while (n < text.n && ((unsigned char)text.p[n] & 0xc0) == 0x80)
             n++;
     }
-    table_cell_f(t, "%.*s%s", (int)n, buf_cstr(&text), n < text.n ? "..." : "");
+    bool whole = n == text.n;
+    table_cell_f(t, "%.*s%s", (int)(whole ? n : cut), buf_cstr(&text), whole ? "" : "...");
 }
 
 static bool is_waiting(const json_t *queue, const char *id)

@@ -25,9 +25,9 @@ static void print_providers(const json_t *all)
         qsort(ids.items, ids.n, sizeof(*ids.items), by_id);
     table_init(&t, headers, ARRAY_SIZE(headers));
     VEC_FOREACH (id, &ids) {
-        const char *text = json_str_at(json_at(all, *id), "description", "");
+        _cleanup_free_ char *text = login_method(json_at(all, *id));
         table_cell(&t, *id);
-        table_cell(&t, *text ? text : json_str_at(json_at(all, *id), "authentication-type", ""));
+        table_cell(&t, text);
     }
     print_table(&t);
     vec_done(&ids);

@@ -47,11 +47,11 @@ static void print_tasks(const json_t *state, const json_t *tasks)
         table_cell(&t, json_str_at(task, "name", ""));
         table_cell(&t, json_str_at(agent, "hostname", ""));
         table_cell(&t, user_of(state, task));
-        table_cell(&t, has_prefix(word, "TASK_") ? word + strlen("TASK_") : word);
+        table_cell(&t, word);
         table_cell(&t, json_str_at(task, "id", ""));
         table_cell(&t, agent_id);
-        table_cell(&t, mesos_domain(agent, "region", ""));
-        table_cell(&t, mesos_domain(agent, "zone", ""));
+        table_cell(&t, mesos_domain(agent, "region", "N/A"));
+        table_cell(&t, mesos_domain(agent, "zone", "N/A"));
     }
     table_sort(&t, 4);
     table_sort(&t, 0);

@@ -221,7 +221,5 @@ int config_unset(struct config *c, const char *name, struct error *err)
         return r;
     if (streq(name, "core.dcos_url"))
         toml_unset(&c->toml, "core.dcos_acs_token");
-    if (!toml_unset(&c->toml, name))
-        return error_set(err, -ENOENT, "'%s' is not set in %s", name, c->path);
-    return config_save(c, err);
+    return toml_unset(&c->toml, name) ? config_save(c, err) : 0;
 }

@@ -115,6 +115,32 @@ int login_providers(struct cli *c, const char *url, json_t **ret, struct error *
     return 0;
 }
 
+char *login_method(const json_t *provider)
+{
+    static const struct {
+        const char *type, *text;
+        bool described; /* which of several it is */
+    } methods[] = {
+        {"dcos-uid-password", "Log in using a standard DC/OS user account (username and password)",
+            false},
+        {"dcos-uid-servicekey",
+            "Log in using a DC/OS service user account (username and private key)", false},
+        {"dcos-uid-password-ldap", "Log in using an LDAP user account (username and password)",
+            false},
+        {"saml-sp-initiated", "Log in using SAML 2.0", true},
+        {"oidc-authorization-code-flow", "Log in using OpenID Connect", true},
+        {"oidc-implicit-flow", "Log in using OpenID Connect", true},
+    };
+    const char *type = json_str_at(provider, "authentication-type", "");
+    const char *text = json_str_at(provider, "description", "");
+    for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+        if (streq(type, methods[i].type))
+            return methods[i].described ? xasprintf("%s (%s)", methods[i].text, text)
+                                        : xstrdup(methods[i].text);
+    }
+    return xstrdup(*text ? text : type);
+}
+
 static bool fits(const json_t *provider, const struct login_flags *f)
 {
     bool any = f->username || f->password || f->password_file || f->private_key;
@@ -165,8 +191,8 @@ int login_choose(
         unsigned choice = 0;
         printf("Please select a login method:\n");
         for (size_t i = 0; i < ids.n; i++) {
-            const char *text = json_str_at(json_at(providers, ids.items[i]), "description", "");
-            printf("(%zu) %s\n", i + 1, *text ? text : ids.items[i]);
+            _cleanup_free_ char *text = login_method(json_at(providers, ids.items[i]));
+            printf("(%zu) %s\n", i + 1, text);
         }
         snprintf(question, sizeof(question), "(1-%zu): ", ids.n);
         r = prompt_choice(question, (unsigned)ids.n, &choice, err);

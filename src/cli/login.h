@@ -31,6 +31,8 @@ void login_flags_of(const struct invocation *inv, struct login_flags *ret);
 /* Object of providers by id, or NULL where the cluster asks for no login. `url` without a slash at
  * its end. */
 int login_providers(struct cli *c, const char *url, json_t **ret, struct error *err);
+/* What a person calls this way to log in; to be freed. */
+char *login_method(const json_t *provider);
 /* Id of the one to use; asks when several fit. Borrowed from `providers`. */
 int login_choose(const json_t *providers, const struct login_flags *flags, const char **ret_id,
     struct error *err);

@@ -136,6 +136,14 @@ class Daemon:
             return "".join(f.readlines()[-lines:])
 
 
+def nginx_has_open(pid, folder):
+    """nginx writes titles over its arguments and environment: what tells whose it is are its files."""
+    with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+        if f.read() != "nginx\n":
+            return False
+    return any(os.readlink(f"/proc/{pid}/fd/{fd}").startswith(folder) for fd in os.listdir(f"/proc/{pid}/fd"))
+
+
 def processes_under(folder):
     """Process ids (not ours) whose environment, arguments or working directory name the folder."""
     found = []
@@ -150,7 +158,7 @@ def processes_under(folder):
                 with open(f"/proc/{entry}/cmdline", "rb") as f:
                     hit = needle in f.read()
             if not hit:
-                hit = os.readlink(f"/proc/{entry}/cwd").startswith(folder)
+                hit = os.readlink(f"/proc/{entry}/cwd").startswith(folder) or nginx_has_open(entry, folder)
         except OSError:
             continue
         if hit:

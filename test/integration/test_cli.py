@@ -141,7 +141,7 @@ def test_app_list(cli, fake):
     table = rows(cli.out("marathon", "app", "list"))
     assert table[0] == "ID MEM CPUS TASKS HEALTH DEPLOYMENT WAITING CONTAINER CMD ROLE".split()
     assert table[1] == "/db 1.5 1 0/0 --- --- false DOCKER [a, b] x".split()
-    assert table[2] == "/web 32 0.1 1/2 1/1 scale true MESOS exec ./serve --with a long com... *".split()
+    assert table[2] == "/web 32 0.1 1/2 1/1 scale true MESOS exec ./serve --with a long ... *".split()
     assert cli.out("marathon", "app", "list", "-q") == "/db\n/web\n"
     assert json.loads(cli.out("marathon", "app", "list", "--json"))[0]["id"] == "/web"
 
@@ -363,8 +363,8 @@ def test_node_list(cli, mesos):
 
 def test_task_list(cli, mesos):
     assert rows(cli.out("task", "list")) == [
-        "NAME HOST USER STATE ID AGENT ID REGION ZONE".split(), "web 10.0.0.5 root RUNNING web.1 S0".split()]
-    assert rows(cli.out("task", "list", "--completed"))[1] == "web 10.0.0.6 root FAILED old.1 S1 eu eu-1".split()
+        "NAME HOST USER STATE ID AGENT ID REGION ZONE".split(), "web 10.0.0.5 root TASK_RUNNING web.1 S0 N/A N/A".split()]
+    assert rows(cli.out("task", "list", "--completed"))[1] == "web 10.0.0.6 root TASK_FAILED old.1 S1 eu eu-1".split()
     assert len(rows(cli.out("task", "list", "--all"))) == 3
     assert json.loads(cli.out("task", "list", "--json", "nomatch")) == []
     assert cli.error("task", "list", "nomatch") == "no task ID found containing 'nomatch'"

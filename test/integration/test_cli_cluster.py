@@ -347,7 +347,7 @@ def test_login_in_the_browser(cli, router, iam):
 
     router.documents["/acs/api/v1/auth/providers"] = {"b": provider(2), "a": provider(1)}
     done = cli("auth", "login", stdin=f"9\n2\nnonsense\n{good}\n")
-    assert done.stdout.startswith("Please select a login method:\n(1) Provider 1\n(2) Provider 2\n(1-2): (1-2): ")
+    assert done.stdout.startswith("Please select a login method:\n(1) Log in using OpenID Connect (Provider 1)\n(2) Log in using OpenID Connect (Provider 2)\n(1-2): (1-2): ")
     assert f"{router.url}/start2" in done.stderr and "Error: invalid auth token\n" in done.stderr
     assert cli.token() == good
     with open(wait_until(lambda: os.path.exists(f"{cli.folder}/opened") and f"{cli.folder}/opened", "the browser"),
