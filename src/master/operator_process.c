@@ -82,6 +82,8 @@ void endpoint_metrics(struct operator_call *c)
 
 void endpoint_logging_toggle(struct operator_call *c)
 {
+    if (http_request_param(c->req, "level").p)
+        operator_object(c, NULL); /* it changes something, with whatever method */
     if (operator_may(c, AUTH_GET_ENDPOINT, "/logging/toggle"))
         log_toggle_http(&c->s->log_toggle, c->req);
 }

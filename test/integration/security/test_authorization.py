@@ -285,5 +285,9 @@ def test_audit(shared_cluster, master, agent, framework):
     wait_until(lambda: os.path.exists(path), "the new file")
     post(master, "nobody", "TEARDOWN", teardown={"framework_id": {"value": "x"}})
     assert [e["object"] for e in lines()] == ["x"] and lines()[0]["status"] == 400
+    get(master, "/logging/toggle", "ops")
+    assert len(lines()) == 1
+    assert get(master, "/logging/toggle?level=0&duration=1secs", "ops").status_code == 200
+    assert (lines()[-1]["who"], lines()[-1]["action"], lines()[-1]["status"]) == ("ops", "GET /logging/toggle", 200)
     post(agent, "nobody", "SET_LOGGING_LEVEL", set_logging_level={"level": 0, "duration": {"nanoseconds": 1}})
     assert lines(shared_cluster.folder + "/agent-audit.log")[-1]["action"] == "POST /api/v1 SET_LOGGING_LEVEL"
