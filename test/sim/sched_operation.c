@@ -350,11 +350,8 @@ static void settle(struct world *w, struct sched_operation *x, Mesos__V1__Operat
     switch (state) {
     case MESOS__V1__OPERATION_STATE__OPERATION_FINISHED:
         if (!x->in_part)
-            holding_set(w, x->holding,
-                x->makes ? HOLDING_EXISTS
-                : resize ? x->before.state
-                         : HOLDING_GONE,
-                x->asked);
+            holding_set(
+                w, x->holding, x->makes || resize ? HOLDING_EXISTS : HOLDING_GONE, x->asked);
         break;
     case MESOS__V1__OPERATION_STATE__OPERATION_FAILED:
     case MESOS__V1__OPERATION_STATE__OPERATION_ERROR:
