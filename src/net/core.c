@@ -539,10 +539,15 @@ void net_core_on_task(struct net_core *c,
     c->on_task_userdata = userdata;
 }
 
-void net_core_free(struct net_core *c)
+void net_core_forget(struct net_core *c)
 {
     MAP_FOREACH (e, &c->tasks)
         task_remove(c, e->key);
+}
+
+void net_core_free(struct net_core *c)
+{
+    net_core_forget(c);
     MAP_FOREACH (e, &c->agents)
         agent_free(c, e->value);
     MAP_FOREACH (e, &c->frameworks)

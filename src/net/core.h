@@ -88,7 +88,6 @@ struct net_task {
 };
 
 struct net_core;
-struct net_vips;
 
 struct net_core *net_core_new(const struct net_config *config); /* takes over its vectors */
 void net_core_free(struct net_core *c);
@@ -118,6 +117,9 @@ uint16_t net_core_leader_port(const struct net_core *c);
 void net_core_on_task(struct net_core *c,
     void (*fn)(void *userdata, struct net_task *t, const char *framework, bool gone),
     void *userdata);
+
+/* Lets go of all tasks, as if each was gone. */
+void net_core_forget(struct net_core *c);
 
 /* ---- records.c: what a task is called ---- */
 struct task_view {

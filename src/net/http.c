@@ -239,6 +239,8 @@ static void metrics(struct http_request *req, void *userdata)
         dns_metrics(n, &out);
     else if (str_eq_c(registry, "mesos_listener"))
         listener_metrics(n, &out);
+    else if (str_eq_c(registry, "l4lb"))
+        vip_metrics(n, &out);
     else if (str_eq_c(registry, "default"))
         counter(&out, "uptime_seconds", "gauge",
             (uint64_t)((loop_now_us(n->loop) - n->start_us) / USEC_PER_SEC));
@@ -254,6 +256,8 @@ void net_http_handle(struct http_request *req, void *userdata)
         {1u << HTTP_GET, "/v1/hosts/:name", hosts},
         {1u << HTTP_GET, "/v1/services/:name", services},
         {1u << HTTP_GET, "/v1/records", records},
+        {1u << HTTP_GET, "/v1/vips", vip_http_list},
+        {1u << HTTP_GET, "/v1/vips/status", vip_http_status},
         {1u << HTTP_GET, "/v1/nodes", nodes},
         {1u << HTTP_GET, "/v1/metrics", metrics},
         {1u << HTTP_GET, "/v1/metrics/:registry", metrics},

@@ -22,7 +22,7 @@ struct options {
         *forward_zones;
     const char *networks, *ip_sources, *aliases, *crypto_id, *hostname, *ready_file, *logging_level;
     const char *credential, *token_file, *ca_file;
-    bool strict, rotate;
+    bool strict, rotate, vips;
     uint16_t port, mesos_port;
     int64_t mesos_ttl_us;
 };
@@ -103,6 +103,8 @@ static void on_event(const Mesos__V1__Master__Event *e, void *userdata)
     struct running *r = userdata;
     net_core_event(r->net.core, e);
     r->net.changed_us = clock_realtime_us();
+    if (r->net.nft)
+        nft_wake(r->net.nft);
     resolve_next(r);
 }
 
@@ -313,6 +315,8 @@ static int configure(struct running *r, struct error *err)
         status = error_set(err, -EINVAL, "--ip_sources: host, netinfo or both");
     listeners(&c, o->dns_listen);
     n->core = net_core_new(&c);
+    n->vips = vips_new(net_core_names_rw(n->core));
+    net_core_on_task(n->core, vips_on_task, n->vips);
     if (status == 0 && o->forward_zones)
         status = forward_zones(n, o->forward_zones, err);
     if (status == 0 && o->upstreams && o->upstreams[0])
@@ -353,6 +357,8 @@ static int start(struct running *r, struct options *o, struct error *err)
         return status;
     if (exposed)
         log_warn("others can read the file with the credential");
+    if (o->vips)
+        n->nft = nft_new(n->loop, "nft", n->vips);
     n->forwarder = forwarder_new(n->loop);
     n->dns = dns_server_new(n->loop, &n->resolver, n->forwarder);
     status = each(o->networks, "recursion_networks", push_network, n->dns, err);
@@ -390,6 +396,13 @@ static void stop(struct running *r)
         free(*z);
     }
     vec_done(&n->resolver.zones);
+    if (n->asking)
+        process_abandon(n->asking);
+    nft_free(n->nft);
+    if (n->core)
+        net_core_forget(n->core);
+    if (n->vips)
+        vips_free(n->vips);
     if (n->core)
         net_core_free(n->core);
     login_free(r->login);
@@ -421,6 +434,8 @@ int main(int argc, char **argv)
             "{\"zone\": [\"ip[:port]\"]}"},
         {"recursion_networks", FLAG_STRING, &o.networks, "127.0.0.0/8,::1,198.51.100.0/24", "LIST",
             "who may ask for names that are forwarded, and has no limit of answers"},
+        {"vips", FLAG_BOOL, &o.vips, "true", NULL,
+            "put virtual addresses into the kernel; needs root and nft"},
         {"aliases", FLAG_STRING, &o.aliases, NULL, "LIST", "name.zone.thisdcos.directory=target"},
         {"cluster_crypto_id", FLAG_STRING, &o.crypto_id, NULL, "ID",
             "zbase32 of the cluster's key, for <label>.<id>.dcos.directory"},

@@ -4,10 +4,10 @@
 /* dcos-net: what its parts share. */
 
 #include "http/server.h"
+#include "io/process.h"
 #include "net/events.h"
+#include "net/nft.h"
 #include "net/server.h"
-
-struct vips;
 
 struct net {
     struct loop *loop;
@@ -17,7 +17,9 @@ struct net {
     struct dns_server *dns;
     struct events *events;
     struct http_server *http, *mesos_http; /* 62080, 8123 */
-    struct vips *vips;                     /* or NULL: --no-vips */
+    struct vips *vips;
+    struct nft *nft;        /* or NULL: --no-vips */
+    struct process *asking; /* for counters, or NULL */
     const char *hostname;
     const char *masters_shown; /* without passwords */
     const char *listen_text;
@@ -29,6 +31,10 @@ struct net {
 
 /* ---- http.c: 62080 ---- */
 void net_http_handle(struct http_request *req, void *userdata);
+/* ---- vip_http.c ---- */
+void vip_http_list(struct http_request *req, void *userdata);
+void vip_http_status(struct http_request *req, void *userdata);
+void vip_metrics(const struct net *n, struct buf *out);
 /* ---- mesos_http.c: 8123, as mesos-dns ---- */
 void mesos_http_handle(struct http_request *req, void *userdata);
 

@@ -27,6 +27,7 @@ class Net(Daemon):
             "dns_listen": "127.0.0.1:0",
             "port": 0,
             "mesos_dns_port": 0,
+            "vips": "false",  # tests of names leave the kernel alone
             **flags,
         }
         daemon = cls(name, "dcos-net", {k: v for k, v in flags.items() if v is not None}, cluster.folder)

@@ -384,6 +384,21 @@ def test_follows_at_once(net, marathon, app):
     wait_until(lambda: net.ask("swift.marathon.mesos").rcode == NXDOMAIN, "the name to go")
 
 
+def test_vip_of_an_app(net, marathon, app):
+    """A label of Marathon's becomes a name, an address and a row of the list."""
+    ports = [{"port": 0, "protocol": "tcp", "name": "web", "labels": {"VIP_0": "/mygroup/myapp:80"}}]
+    body = dict(APP, id="/mygroup/myapp", portDefinitions=ports)
+    assert requests.post(marathon.url + "/v2/apps", json=body, timeout=10).status_code == 201
+    name = "mygroupmyapp.marathon.l4lb.thisdcos.directory"
+    wait_until(lambda: net.ips(name), "its address")
+    assert net.ips(name) == ["11.198.144.68"] and net.ips("mygroupmyapp.marathon.dclb.thisdcos.global") == ["11.198.144.68"]
+    task = get(marathon.url + "/v2/apps//mygroup/myapp/tasks").json()["tasks"][0]
+    listed = [{"vip": name + ":80", "protocol": "tcp", "backend": [{"ip": "127.0.0.1", "port": task["ports"][0]}]}]
+    assert get(net.url + "/v1/vips").json() == listed
+    assert requests.delete(marathon.url + "/v2/apps//mygroup/myapp", timeout=10).status_code == 200
+    wait_until(lambda: net.ask(name).rcode == NXDOMAIN and not get(net.url + "/v1/vips").json(), "it to go")
+
+
 def test_before_and_without_a_master(cluster):
     master = cluster.master(start=False)
     net = Net.start_in(cluster, "127.0.0.1:1", name="early")
