@@ -148,6 +148,7 @@ void container_launch(struct world *w, struct sim_agent *a, const struct agent_e
     c->framework_id = xstrdup(e->framework_id);
     c->executor_id = xstrdup(e->executor_id);
     c->command = x->command;
+    c->pod = x->pod;
     if (!c->command) {
         c->cpus_milli = x->cpus_milli;
         c->mem_milli = x->mem_milli;

@@ -266,6 +266,14 @@ void executor_task_dies(struct executor_task *t)
     t->life++;
 }
 
+/* One of them failed or was killed. */
+static void end_group(struct world *w, const struct executor_task *ended)
+{
+    VEC_FOREACH (t, &ended->c->tasks)
+        if (*t != ended && (*t)->group == ended->group)
+            kill_task(w, *t);
+}
+
 static void update(struct world *w, struct executor_task *t, Mesos__V1__TaskState state)
 {
     struct container *c = t->c;
@@ -280,6 +288,8 @@ static void update(struct world *w, struct executor_task *t, Mesos__V1__TaskStat
         executor_task_dies(t);
         t->over = true;
         w->finished++;
+        if (t->group && state != MESOS__V1__TASK_STATE__TASK_FINISHED)
+            end_group(w, t);
         if (c->command)
             sim_after(w, ACK_LIMIT, ack_limit, c, c->life);
         if (c->lost)
@@ -301,7 +311,7 @@ static void acknowledged(struct world *w, struct container *c, const ProtobufCBi
         vec_remove(&c->updates, i);
         break;
     }
-    if (idle(c) && (c->leaving || (c->command && c->tasks.n)))
+    if (idle(c) && (c->leaving || ((c->command || c->pod) && c->tasks.n)))
         container_die(w, c, 0);
 }
 
@@ -330,7 +340,8 @@ static void runs(struct world *w, void *target, unsigned life)
         sim_after(w, sim_between(w, MSEC, 120 * SEC), ends, t, t->life);
 }
 
-static void launch(struct world *w, struct container *c, const Mesos__V1__TaskInfo *task)
+static struct executor_task *launch(
+    struct world *w, struct container *c, const Mesos__V1__TaskInfo *task)
 {
     if (c->command && c->tasks.n)
         sim_fail(w, "executor %s is given a second task: %s", c->executor_id, task->task_id->value);
@@ -347,6 +358,22 @@ static void launch(struct world *w, struct container *c, const Mesos__V1__TaskIn
         sim_after(w, sim_between(w, MSEC, SEC), ends, t, t->life);
     else
         sim_after(w, sim_between(w, MSEC, SEC), runs, t, t->life);
+    return t;
+}
+
+/* All of it, as it was launched: none is missing and none is new. */
+static void launch_group(
+    struct world *w, struct container *c, const Mesos__V1__TaskGroupInfo *group)
+{
+    c->groups++;
+    for (size_t i = 0; i < group->n_tasks; i++) {
+        const Mesos__V1__TaskInfo *task = group->tasks[i];
+        _cleanup_free_ char *together = xasprintf("%zu together", group->n_tasks);
+        if (!streq(task->name, together))
+            sim_fail(w, "executor %s is given %zu tasks of '%s'", c->executor_id, group->n_tasks,
+                task->name);
+        launch(w, c, task)->group = c->groups;
+    }
 }
 
 static void kill_task(struct world *w, struct executor_task *t)
@@ -382,7 +409,14 @@ static void event_arrives(struct world *w, void *target, unsigned life)
     case MESOS__V1__EXECUTOR__EVENT__TYPE__LAUNCH:
         if (c->link != LINK_SUBSCRIBED)
             sim_fail(w, "executor %s got a task before it was subscribed", c->executor_id);
+        if (c->pod)
+            sim_fail(w, "executor %s is given a single task", c->executor_id);
         launch(w, c, e->launch->task);
+        break;
+    case MESOS__V1__EXECUTOR__EVENT__TYPE__LAUNCH_GROUP:
+        if (c->link != LINK_SUBSCRIBED || !c->pod)
+            sim_fail(w, "executor %s got a group before it was subscribed", c->executor_id);
+        launch_group(w, c, e->launch_group->task_group);
         break;
     case MESOS__V1__EXECUTOR__EVENT__TYPE__KILL:
         VEC_FOREACH (t, &c->tasks)

@@ -62,6 +62,7 @@ struct executor_task {
     bool written_off;  /* the master does not count it any more */
     unsigned life;
     int64_t cpus_milli, mem_milli;
+    unsigned group; /* of a pod: number of the event that it came with, from 1 */
 };
 
 enum executor_link { LINK_WAITING, LINK_SUBSCRIBING, LINK_SUBSCRIBED };
@@ -85,6 +86,8 @@ struct container {
     VEC(struct executor_update) updates; /* not acknowledged */
     /* executor.c: the tasks */
     bool command; /* of one task, and ends with it */
+    bool pod;     /* of task groups, and ends with the last */
+    unsigned groups;
     int64_t cpus_milli, mem_milli;
     VEC(struct executor_task *) tasks;
     bool leaving, lost;

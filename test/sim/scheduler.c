@@ -14,7 +14,7 @@
 #include "world.h"
 
 static const int64_t CPUS = 200, MEM = 64000; /* thousandths, of one task */
-static const int64_t EXECUTOR_CPUS = 100, EXECUTOR_MEM = 32000;
+static const int64_t EXECUTOR_CPUS = 100, EXECUTOR_MEM = 32000, EXECUTOR_DISK = 1000;
 
 static void maintain(struct world *w, void *target, unsigned generation);
 
@@ -203,6 +203,24 @@ static Mesos__V1__ExecutorInfo *executor_info(struct sim_scheduler *s, struct ar
     return e;
 }
 
+/* Some on each agent, for task groups that come one after the other or together. */
+static Mesos__V1__ExecutorInfo *pod_info(
+    struct world *w, struct sim_scheduler *s, struct arena *arena)
+{
+    Mesos__V1__ExecutorInfo *e = executor_info(s, arena);
+    e->executor_id->value = arena_printf(arena, "p%u-%d", s->index, (int)sim_between(w, 1, 3));
+    e->command = NULL;
+    e->has_type = true;
+    e->type = MESOS__V1__EXECUTOR_INFO__TYPE__DEFAULT;
+    Mesos__V1__Resource **resources = arena_new_array(arena, Mesos__V1__Resource *, 3);
+    resources[0] = e->resources[0];
+    resources[1] = e->resources[1];
+    resources[2] = scalar(arena, "disk", EXECUTOR_DISK);
+    e->resources = resources;
+    e->n_resources = 3;
+    return e;
+}
+
 /* So much out of the pool, what is reserved first; NULL when no item has it. */
 static Mesos__V1__Resource *take(
     struct resources *pool, const char *name, int64_t milli, struct arena *arena)
@@ -255,7 +273,7 @@ static Mesos__V1__Resource *take_volume(
 }
 
 static Mesos__V1__TaskInfo *new_task(struct world *w, struct sim_scheduler *s,
-    const struct sim_agent *a, const Mesos__V1__Offer *o, struct resources *pool,
+    const struct sim_agent *a, const Mesos__V1__Offer *o, struct resources *pool, bool group,
     struct arena *arena)
 {
     Mesos__V1__Resource *cpus = take(pool, "cpus", CPUS, arena),
@@ -273,7 +291,7 @@ static Mesos__V1__TaskInfo *new_task(struct world *w, struct sim_scheduler *s,
     info->task_id = MSG(arena, Mesos__V1__TaskID, mesos__v1__task_id);
     info->task_id->value = t->id;
     info->agent_id = o->agent_id;
-    if (own_executor(s, a) && sim_chance(w, 60))
+    if (!group && own_executor(s, a) && sim_chance(w, 60))
         info->executor = executor_info(s, arena);
     else
         info->command = command_info(arena, "sleep 1000");
@@ -300,6 +318,26 @@ static Mesos__V1__TaskInfo *new_task(struct world *w, struct sim_scheduler *s,
     return info;
 }
 
+/* The tasks of a LAUNCH as a group. Their name says how many they are. */
+static void make_group(
+    struct world *w, struct sim_scheduler *s, Mesos__V1__Offer__Operation *op, struct arena *arena)
+{
+    const Mesos__V1__Offer__Operation__Launch *launch = op->launch;
+    Mesos__V1__Offer__Operation__LaunchGroup *g = MSG(
+        arena, Mesos__V1__Offer__Operation__LaunchGroup, mesos__v1__offer__operation__launch_group);
+    g->executor = pod_info(w, s, arena);
+    g->executor->framework_id = MSG(arena, Mesos__V1__FrameworkID, mesos__v1__framework_id);
+    g->executor->framework_id->value = s->framework_id;
+    g->task_group = MSG(arena, Mesos__V1__TaskGroupInfo, mesos__v1__task_group_info);
+    g->task_group->tasks = launch->task_infos;
+    g->task_group->n_tasks = launch->n_task_infos;
+    for (size_t i = 0; i < launch->n_task_infos; i++)
+        launch->task_infos[i]->name = arena_printf(arena, "%zu together", launch->n_task_infos);
+    op->type = MESOS__V1__OFFER__OPERATION__TYPE__LAUNCH_GROUP;
+    op->launch = NULL;
+    op->launch_group = g;
+}
+
 static Mesos__V1__Offer__Operation *launch(struct world *w, struct sim_scheduler *s,
     const struct sim_agent *a, const Mesos__V1__Offer *o, struct resources *pool, bool relies,
     struct arena *arena)
@@ -318,8 +356,10 @@ static Mesos__V1__Offer__Operation *launch(struct world *w, struct sim_scheduler
         if (!take(pool, "cpus", EXECUTOR_CPUS, arena) || !take(pool, "mem", EXECUTOR_MEM, arena))
             return NULL;
     }
+    bool group = own_executor(s, a) && sim_chance(w, 40) &&
+                 take(pool, "disk", EXECUTOR_DISK, arena);
     while (have + op->launch->n_task_infos < s->wanted && op->launch->n_task_infos < 6) {
-        Mesos__V1__TaskInfo *t = new_task(w, s, a, o, pool, arena);
+        Mesos__V1__TaskInfo *t = new_task(w, s, a, o, pool, group, arena);
         if (!t)
             break;
         op->launch->task_infos[op->launch->n_task_infos++] = t;
@@ -329,6 +369,8 @@ static Mesos__V1__Offer__Operation *launch(struct world *w, struct sim_scheduler
         return NULL;
     sim_trace(w, "scheduler %u: launches %zu on %s", s->index, op->launch->n_task_infos,
         o->agent_id->value);
+    if (group)
+        make_group(w, s, op, arena);
     return op;
 }
 
