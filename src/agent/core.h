@@ -147,7 +147,7 @@ struct agent_executor {
     bool recovered;      /* from agent.db and not back yet */
     bool destroying;
     bool fenced; /* by its own label */
-    bool held;   /* its launch waits for a volume */
+    bool held;   /* its launch, or what it is to be given, waits for a volume */
     int pid;
     uint64_t start_time;
     int64_t launched_wall_us;

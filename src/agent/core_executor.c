@@ -238,8 +238,7 @@ uint64_t agent_core_subscribe(struct agent_core *core, const struct agent_now *n
     }
     if (core->draining)
         agent_executor_drain(core, e); /* what it was told may have been lost with its old stream */
-    agent_core_effect(core, AGENT_UPDATE_CONTAINER)->container_id = xstrdup(e->container_id);
-    agent_executor_deliver(core, e);
+    agent_executor_hand_over(core, e);
     send_pending_kills(core, e);
     agent_core_check_recovered(core);
     return connection;

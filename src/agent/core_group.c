@@ -166,8 +166,7 @@ void agent_core_run_task_group(struct agent_core *core, const Dcos__Internal__Ru
     if (fresh) {
         agent_executor_launch(core, e);
     } else {
-        agent_core_effect(core, AGENT_UPDATE_CONTAINER)->container_id = xstrdup(e->container_id);
-        agent_executor_deliver(core, e);
+        agent_executor_hand_over(core, e);
     }
 }
 

@@ -93,6 +93,8 @@ void agent_task_kill(
     struct agent_core *core, struct agent_task *t, const Mesos__V1__KillPolicy *policy);
 void agent_core_reconcile(struct agent_core *core, const Dcos__Internal__ReconcileTasks *r);
 void agent_executor_deliver(struct agent_core *core, struct agent_executor *e);
+/* The same with what its container needs for it first; later when volumes are not there yet. */
+void agent_executor_hand_over(struct agent_core *core, struct agent_executor *e);
 /* At once, or when its volumes are there. */
 void agent_executor_launch(struct agent_core *core, struct agent_executor *e);
 

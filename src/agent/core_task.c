@@ -253,9 +253,19 @@ void agent_core_run_task(struct agent_core *core, const Dcos__Internal__RunTask 
     if (fresh) {
         agent_executor_launch(core, e);
     } else {
-        agent_core_effect(core, AGENT_UPDATE_CONTAINER)->container_id = xstrdup(e->container_id);
-        agent_executor_deliver(core, e);
+        agent_executor_hand_over(core, e);
     }
+}
+
+void agent_executor_hand_over(struct agent_core *core, struct agent_executor *e)
+{
+    if (e->state == AGENT_EXECUTOR_RUNNING) {
+        e->held = agent_executor_waits_for_volumes(core, e);
+        if (e->held)
+            return;
+    }
+    agent_core_effect(core, AGENT_UPDATE_CONTAINER)->container_id = xstrdup(e->container_id);
+    agent_executor_deliver(core, e);
 }
 
 void agent_executor_launch(struct agent_core *core, struct agent_executor *e)

@@ -329,6 +329,8 @@ void agent_core_volume_done(
         struct agent_executor *e = entry->value;
         if (e->held && e->state == AGENT_EXECUTOR_REGISTERING)
             agent_executor_launch(core, e);
+        else if (e->held && e->state == AGENT_EXECUTOR_RUNNING)
+            agent_executor_hand_over(core, e);
     }
 }
 

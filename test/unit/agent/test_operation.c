@@ -363,6 +363,29 @@ static void work_on_one_place_goes_in_order(void **state)
     assert_int_equal(updates(w), 2);
 }
 
+/* What is still being removed would take the new task's data with it. */
+static void tasks_of_running_executors_wait_too(void **state)
+{
+    struct world *w = *state;
+    make_volume(w, RESERVE(MOUNT_DISK), CREATE(MOUNT_VOLUME("v1")));
+    world_run(w, "t1", "x", true);
+    world_subscribe(w, "x", NULL);
+    assert_non_null(world_event(w, MESOS__V1__EXECUTOR__EVENT__TYPE__LAUNCH, 0));
+    apply(w, 3, DESTROY(MOUNT_VOLUME("v1")));
+    apply(w, 4, CREATE(MOUNT_VOLUME("v2")));
+    size_t prepared = world_count(w, AGENT_UPDATE_CONTAINER);
+    w->task_resources = "[" MOUNT_VOLUME("v2") "]";
+    world_run(w, "t2", "x", true);
+    assert_null(world_event(w, MESOS__V1__EXECUTOR__EVENT__TYPE__LAUNCH, 1));
+    assert_int_equal(world_count(w, AGENT_UPDATE_CONTAINER), prepared);
+    done(w, AGENT_VOLUME_DESTROY, 0, NULL);
+    const Mesos__V1__Executor__Event *e = world_event(
+        w, MESOS__V1__EXECUTOR__EVENT__TYPE__LAUNCH, 1);
+    assert_non_null(e);
+    assert_string_equal(e->launch->task->task_id->value, "t2");
+    assert_int_equal(world_count(w, AGENT_UPDATE_CONTAINER), prepared + 1);
+}
+
 static void the_order_survives_a_crash(void **state)
 {
     struct world *w = *state;
@@ -573,6 +596,7 @@ int main(void)
         TEST(destroyed_volumes_are_emptied),
         TEST(a_volume_that_cannot_be_emptied_stays),
         TEST(work_on_one_place_goes_in_order),
+        TEST(tasks_of_running_executors_wait_too),
         TEST(the_order_survives_a_crash),
         TEST(volumes_in_use_stay),
         TEST(sizes_change_without_work),
