@@ -8,7 +8,7 @@ import requests
 
 from cluster import wait_until
 from raw import (
-    JSON, PROTOBUF, TIMEOUT, UUID, Executor, Scheduler, Stream, binary_records, executor_info, field, get, ids, operator,
+    JSON, PROTOBUF, TIMEOUT, Executor, Scheduler, Stream, binary_records, field, get, ids, operator,
     post, rows,
 )
 from scheduler import scalar
@@ -233,6 +233,14 @@ def test_methods(master, path):
             assert r.status_code in (200, 400)
         else:
             assert r.status_code == 405 and METHODS[path] <= set(r.headers["Allow"].split(", ")) <= METHODS[path] | {"HEAD"}
+
+
+@rows("13", 1)
+def test_version_is_numbers(master, agent):
+    """Clients take it apart at the dots and count on 1.0.0 or more."""
+    for daemon in (master, agent):
+        parts = get(daemon, "/version").json()["version"].split(".")
+        assert len(parts) == 3 and all(p.isdigit() for p in parts) and int(parts[0]) >= 1
 
 
 @rows("2.8", 1)
