@@ -22,7 +22,8 @@ void api_deployments(
         jw_init(&w, &r->body);
         jw_begin_array(&w);
         MAP_FOREACH (e, &c->deployments)
-            write_deployment(e->value, &w);
+            if (api_sees_deployment(req, e->value))
+                write_deployment(e->value, &w);
         jw_end_array(&w);
         return;
     }
@@ -35,6 +36,8 @@ void api_deployments(
         reply_message(r, 404, "DeploymentPlan %s does not exist", id);
         return;
     }
+    if (!api_allow_deployment(req, d, r))
+        return;
     if (param_bool(req, "force", false)) {
         core_cancel(c, d, req->now_us);
         core_settle(c);
@@ -145,7 +148,7 @@ void api_queue(struct core *c, const struct api_request *req, const char *rest, 
         jw_begin_array(&w);
         MAP_FOREACH (e, &c->specs) {
             size_t n = waiting_of(e->value);
-            if (n > 0)
+            if (n > 0 && api_may(req, e->key, POLICY_READ))
                 write_queue_item(c, e->value, n, offers, req->now_us, &w);
         }
         jw_end_array(&w);
@@ -162,6 +165,8 @@ void api_queue(struct core *c, const struct api_request *req, const char *rest, 
         reply_message(r, 404, "Application %s not found in tasks queue.", id);
         return;
     }
+    if (!api_allow(req, id, POLICY_UPDATE, r))
+        return;
     core_reset_delay(c, s, req->now_us);
     r->status = 204;
 }
@@ -318,6 +323,14 @@ void api_handle(
             return;
         }
     }
+    static const struct {
+        const char *path, *what;
+    } admin[] = {{"/v2/info", "config"}, {"/v2/plugins", "config"}, {"/metrics", "config"},
+        {"/v2/leader", "leader"}};
+    for (size_t i = 0; i < ARRAY_SIZE(admin); i++)
+        if (below(path, admin[i].path) &&
+            !api_allow_admin(req, admin[i].what, get ? POLICY_READ : POLICY_UPDATE, r))
+            return;
     if (streq(path, "/ping") && get) {
         ping(req, r);
     } else if (streq(path, "/v2/info") && get) {

@@ -6,6 +6,7 @@
  * the answer back until what it says is durable.
  */
 
+#include "auth/policy.h"
 #include "http/http.h"
 #include "marathon/core.h"
 
@@ -20,6 +21,10 @@ struct api_request {
     const char *accept; /* or NULL */
     const char *uri;    /* as sent, for events */
     int64_t now_us;
+    /* Permissions of the identity service, and the user who calls; NULL: everything is permitted.
+     */
+    const struct policy *policy;
+    const char *uid;
 };
 
 struct api_reply {

@@ -65,7 +65,8 @@ static void list_apps(struct core *c, const struct api_request *req, struct api_
     jw_begin_array(&w);
     MAP_FOREACH (m, &c->specs) {
         struct spec *s = m->value;
-        if (s->app && filters_match(req, s, selector, &fits, &err) && fits)
+        if (s->app && api_may(req, s->id, POLICY_READ) &&
+            filters_match(req, s, selector, &fits, &err) && fits)
             write_app_info(c, s, &e, &w);
     }
     jw_end_array(&w);
@@ -277,7 +278,8 @@ static void restart_app(
         reply_deployment(r, 200, done.deployment, done.version_us);
 }
 
-static void show_app(struct core *c, const char *id, struct api_reply *r)
+static void show_app(
+    struct core *c, const struct api_request *req, const char *id, struct api_reply *r)
 {
     struct spec *s = core_spec(c, id);
     struct json_writer w;
@@ -285,6 +287,8 @@ static void show_app(struct core *c, const char *id, struct api_reply *r)
         reply_unknown(r, "App", id);
         return;
     }
+    if (!api_allow(req, id, POLICY_READ, r))
+        return;
     r->status = 200;
     jw_init(&w, &r->body);
     jw_begin_object(&w);
@@ -301,7 +305,8 @@ struct listing {
 static void list_one(struct core *c, struct spec *s, void *userdata)
 {
     struct listing *l = userdata;
-    write_app_info(c, s, &l->embed, &l->w);
+    if (api_may(l->embed.req, s->id, POLICY_READ))
+        write_app_info(c, s, &l->embed, &l->w);
 }
 
 static void show_group_apps(
@@ -324,11 +329,14 @@ static void show_group_apps(
     jw_end_object(&l.w);
 }
 
-static void show_versions(struct core *c, const char *id, const char *version, struct api_reply *r)
+static void show_versions(struct core *c, const struct api_request *req, const char *id,
+    const char *version, struct api_reply *r)
 {
     struct spec *s = core_spec(c, id);
     struct json_writer w;
     int64_t at;
+    if (s && !api_allow(req, id, POLICY_READ, r))
+        return;
     if (version && parse_version(version, r, &at) < 0)
         return;
     if (!version && !s) {
@@ -392,11 +400,11 @@ void api_apps(struct core *c, const struct api_request *req, const char *rest, s
     } else if (deep && streq(path_last(parent), "tasks") && !path_is_root(grand)) {
         api_app_tasks(c, req, grand, last, r);
     } else if (deep && streq(last, "versions")) {
-        m == HTTP_GET ? show_versions(c, parent, NULL, r) : not_allowed(r);
+        m == HTTP_GET ? show_versions(c, req, parent, NULL, r) : not_allowed(r);
     } else if (deep && streq(path_last(parent), "versions") && !path_is_root(grand)) {
-        m == HTTP_GET ? show_versions(c, grand, last, r) : not_allowed(r);
+        m == HTTP_GET ? show_versions(c, req, grand, last, r) : not_allowed(r);
     } else if (m == HTTP_GET) {
-        show_app(c, path, r);
+        show_app(c, req, path, r);
     } else if (m == HTTP_PUT || m == HTTP_PATCH) {
         update_app(c, req, path, m == HTTP_PATCH, r);
     } else if (m == HTTP_DELETE) {

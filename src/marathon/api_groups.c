@@ -21,7 +21,7 @@ static void write_group(
     if (e->apps)
         MAP_FOREACH (m, &g->specs) {
             const struct spec *s = m->value;
-            if (s->app)
+            if (s->app && api_may(e->req, s->id, POLICY_READ))
                 write_app_info(c, s, e, w);
         }
     jw_end_array(w);
@@ -33,7 +33,7 @@ static void write_group(
     if (e->groups)
         MAP_FOREACH (m, &g->groups) {
             const struct group *child = m->value;
-            if (child->def)
+            if (child->def && api_sees_group(e->req, child))
                 write_group(c, child, e, w);
         }
     jw_end_array(w);
@@ -126,11 +126,15 @@ static void write_past_group(
     jw_end_object(w);
 }
 
-static void show_versions(struct core *c, const char *id, const char *version, struct api_reply *r)
+static void show_versions(struct core *c, const struct api_request *req, const char *id,
+    const char *version, struct api_reply *r)
 {
     struct group *g = map_get(&c->groups, id);
     struct json_writer w;
     int64_t at;
+    /* A past version shows all of it. */
+    if (!api_allow(req, id, POLICY_READ, r))
+        return;
     if (version) {
         struct past p = {0};
         if (parse_version(version, r, &at) < 0)
@@ -169,7 +173,8 @@ struct listing {
 static void list_one(struct core *c, struct spec *s, void *userdata)
 {
     struct listing *l = userdata;
-    write_app_info(c, s, &l->embed, &l->w);
+    if (api_may(l->embed.req, s->id, POLICY_READ))
+        write_app_info(c, s, &l->embed, &l->w);
 }
 
 static void show_apps(
@@ -193,6 +198,10 @@ static void show_group(
     struct json_writer w;
     if (!g) {
         reply_unknown(r, "Group", id);
+        return;
+    }
+    if (g->parent && !api_sees_group(req, g)) {
+        (void)api_allow(req, id, POLICY_READ, r);
         return;
     }
     r->status = 200;
@@ -505,7 +514,8 @@ static void update(struct core *c, const struct api_request *req, const char *ba
     if (answered)
         return;
     if (!create && param_bool(req, "dryRun", false)) {
-        dry_run(c, ch, r);
+        if (api_allow_change(req, ch, r))
+            dry_run(c, ch, r);
         return;
     }
     _cleanup_free_ char *id = xstrdup(ch->group_id);
@@ -527,6 +537,8 @@ static void patch(
         reply_unknown(r, "Group", id);
         return;
     }
+    if (!api_allow(req, id, POLICY_UPDATE, r))
+        return;
     if (path_depth(id) != 1) {
         _cleanup_violations_ struct violations v = {0};
         violation_add(&v, "/id", "Path needs to be top-level");
@@ -570,9 +582,9 @@ void api_groups(
     if (m == HTTP_GET && streq(last, "apps"))
         show_apps(c, req, parent, r);
     else if (m == HTTP_GET && streq(last, "versions"))
-        show_versions(c, parent, NULL, r);
+        show_versions(c, req, parent, NULL, r);
     else if (m == HTTP_GET && streq(path_last(parent), "versions"))
-        show_versions(c, grand, last, r);
+        show_versions(c, req, grand, last, r);
     else if (m == HTTP_GET)
         show_group(c, req, path, r);
     else if (m == HTTP_POST)

@@ -26,8 +26,27 @@ json_t *request_json(const struct api_request *req, struct api_reply *r);
 /* 0, or -1 after answering 422. */
 int parse_version(const char *text, struct api_reply *r, int64_t *ret_us);
 
+/* ---- permissions (api_access.c) ----
+ *
+ * Of the identity service, on "services:<id>" and "admin:<what>"; true where there are none. Those
+ * that take a reply answer with 403 when they return false. */
+bool api_may(const struct api_request *req, const char *id, unsigned action);
+bool api_allow(const struct api_request *req, const char *id, unsigned action, struct api_reply *r);
+bool api_allow_admin(
+    const struct api_request *req, const char *what, unsigned action, struct api_reply *r);
+/* The group, or anything in it, may be read. */
+bool api_sees_group(const struct api_request *req, const struct group *g);
+/* Each entry that creates, updates or deletes something. */
+bool api_allow_change(const struct api_request *req, const struct change *ch, struct api_reply *r);
+bool api_allow_deployment(
+    const struct api_request *req, const struct deployment *d, struct api_reply *r);
+bool api_sees_deployment(const struct api_request *req, const struct deployment *d);
+bool api_allow_instances(
+    const struct api_request *req, struct instance **list, size_t n, struct api_reply *r);
+
 /* ---- what to embed ---- */
 struct embed {
+    const struct api_request *req; /* who asks: what they may not read is left out */
     bool tasks, counts, deployments, readiness, last_failure, stats;
     bool groups, apps; /* of group requests */
 };

@@ -138,7 +138,7 @@ int parse_version(const char *text, struct api_reply *r, int64_t *ret_us)
 
 struct embed embed_parse(const struct api_request *req)
 {
-    struct embed e = {0};
+    struct embed e = {.req = req};
     bool given = false;
     for (size_t i = 0; i < req->params.n; i++) {
         static const char *const prefixes[] = {"group.apps.", "apps.", "app."};
@@ -174,6 +174,10 @@ bool run_change(struct core *c, const struct api_request *req, struct change *ch
     struct api_reply *r, struct change_done *ret)
 {
     _cleanup_refusal_ struct refusal refusal = {0};
+    if (!api_allow_change(req, ch, r)) {
+        change_unref(ch);
+        return false;
+    }
     if (core_change(c, ch, force, req->now_us, ret->deployment, &ret->version_us, &refusal) == 0)
         return true;
     reply_refusal(r, &refusal);

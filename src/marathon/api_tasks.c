@@ -9,11 +9,14 @@
 struct found {
     VEC(struct instance *) list;
     struct str host; /* {NULL}: any */
+    const struct api_request *req;
 };
 
 static void collect(struct core *c, struct spec *s, void *userdata)
 {
     struct found *f = userdata;
+    if (!api_may(f->req, s->id, POLICY_READ))
+        return;
     MAP_FOREACH (e, &s->instances) {
         struct instance *i = e->value;
         if (!instance_has_task(i))
@@ -35,6 +38,8 @@ void kill_instances(struct core *c, const struct api_request *req, struct instan
     bool wipe, struct api_reply *r, bool single)
 {
     struct json_writer w;
+    if (!api_allow_instances(req, list, n, r))
+        return;
     r->status = 200;
     jw_init(&w, &r->body);
     jw_begin_object(&w);
@@ -128,7 +133,7 @@ void api_app_tasks(struct core *c, const struct api_request *req, const char *id
         one_task(c, req, id, task, r);
         return;
     }
-    struct found f = {0};
+    struct found f = {.req = req};
     bool in_group = streq(path_last(id), "*");
     _cleanup_free_ char *parent = path_parent(id);
     struct spec *s = in_group ? NULL : core_spec(c, id);
@@ -143,6 +148,8 @@ void api_app_tasks(struct core *c, const struct api_request *req, const char *id
             reply_unknown(r, in_group ? "Group" : "App", in_group ? parent : id);
         return;
     }
+    if (s && !api_allow(req, id, req->method == HTTP_DELETE ? POLICY_UPDATE : POLICY_READ, r))
+        return;
     if (s)
         collect(c, s, &f);
     else
@@ -197,7 +204,7 @@ static void list_tasks(struct core *c, const struct api_request *req, struct api
         bool fits = !running && !staging;
         fits = fits || (running && i->condition == CONDITION_RUNNING);
         fits = fits || (staging && i->condition == CONDITION_STAGING);
-        if (fits && instance_has_task(i))
+        if (fits && instance_has_task(i) && api_may(req, i->spec->id, POLICY_READ))
             write_task(i, true, &w);
     }
     jw_end_array(&w);

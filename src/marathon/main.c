@@ -23,7 +23,7 @@ struct flags_out {
     const char *master, *http_address, *hostname, *work_dir, *store, *framework_name, *mesos_role,
         *mesos_user, *ready_file, *accepted, *enforce, *executor, *env_prefix, *bridge,
         *default_network, *webui_url, *logging_level, *features;
-    const char *principal, *secret_file, *token_file;
+    const char *principal, *secret_file, *token_file, *iam_url, *iam_token_file;
     struct transport_settings transport;
     uint16_t http_port;
     int64_t failover_s, reconcile_delay, reconcile_interval, scale_delay, scale_interval, decline,
@@ -214,11 +214,33 @@ static int open_security(struct running *r, const struct flags_out *o, struct er
     return rc;
 }
 
+/* With --iam_url callers of the API show who they are, and its permissions decide. */
+static int open_access(struct running *r, const struct flags_out *o, struct error *err)
+{
+    struct shell *s = &r->shell;
+    if (!o->iam_url)
+        return 0;
+    s->keys = jwt_keys_new();
+    const struct policy_follow_options options = {.loop = s->loop,
+        .url = o->iam_url,
+        .token_file = o->iam_token_file,
+        .tls = r->transport.client,
+        .keys = s->keys};
+    int rc = policy_follow_new(&options, &s->follow, err);
+    if (rc < 0)
+        return error_prefix(err, rc, "--iam_url");
+    const struct authenticator_options tokens = {
+        .names = "jwt", .keys = s->keys, .policy = policy_follow_policy(s->follow)};
+    return authenticator_new(&tokens, &s->authenticator, err);
+}
+
 static int start(struct running *r, const struct flags_out *o, struct error *err)
 {
     struct shell *s = &r->shell;
     uint64_t seed;
     int secured = open_security(r, o, err);
+    if (secured >= 0)
+        secured = open_access(r, o, err);
     if (secured < 0)
         return secured;
     if (o->work_dir) {
@@ -286,6 +308,9 @@ static void stop(struct shell *s)
                 server_forget(item->context);
     if (s->server)
         http_server_free(s->server);
+    authenticator_free(s->authenticator);
+    policy_follow_free(s->follow);
+    jwt_keys_free(s->keys);
     if (s->probes_http)
         http_client_free(s->probes_http);
     if (s->store)
@@ -308,6 +333,11 @@ int main(int argc, char **argv)
             "address to listen on"},
         {"http_port", FLAG_PORT, &o.http_port, "8080", "PORT", "0 picks a free one"},
         {"hostname", FLAG_STRING, &o.hostname, NULL, "NAME", "name to tell others"},
+        {"iam_url", FLAG_STRING, &o.iam_url, NULL, "URL",
+            "identity service: unix:/PATH, http://HOST:PORT or https://HOST:PORT; callers of the "
+            "API must show its tokens, and its permissions decide"},
+        {"iam_token_file", FLAG_STRING, &o.iam_token_file, NULL, "PATH",
+            "token to show to it; the unix socket needs none"},
         {"work_dir", FLAG_STRING, &o.work_dir, NULL, "PATH", "folder for state"},
         {"store", FLAG_STRING, &o.store, NULL, "URL", "default sqlite:<work_dir>/marathon.db"},
         {"zk", FLAG_STRING, &o.zk, NULL, "URL",

@@ -1,6 +1,7 @@
 /* HTTP requests to the API and back. */
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "marathon/shell.h"
 
@@ -64,7 +65,9 @@ static void handle_body(struct http_request *req)
         .remote = req->peer.host,
         .accept = accept.p ? arena_strndup(&req->arena, accept.p, accept.n) : NULL,
         .uri = arena_strndup(&req->arena, req->target.p, req->target.n),
-        .now_us = shell_now(s)};
+        .now_us = shell_now(s),
+        .policy = s->follow ? policy_follow_policy(s->follow) : NULL,
+        .uid = req->subject ? req->subject->principal : NULL};
     (void)http_params_parse(req->query, &req->arena, &api.params); /* bad escapes: no parameters */
     x->req = req;
     http_request_ref(req);
@@ -85,6 +88,41 @@ static bool media_ok(struct http_request *req)
            str_ieq_c(first, "application/x-www-form-urlencoded");
 }
 
+static void respond_message(
+    struct shell *s, struct http_request *req, int status, const char *message)
+{
+    _cleanup_buf_ struct buf body = BUF_INIT;
+    set_common_headers(s, req);
+    buf_printf(&body, "{\"message\":\"%s\"}", message);
+    http_respond(req, status, "application/json", body.p, body.n);
+}
+
+/* Everybody may ask whether we are alive, nothing else without a token. */
+static bool enter(struct shell *s, struct http_request *req)
+{
+    if (!s->follow || str_eq_c(req->path, "/ping"))
+        return true;
+    struct auth_verdict *v = arena_new(&req->arena, struct auth_verdict);
+    authenticator_check(s->authenticator, http_request_header(req, "Authorization"), "marathon",
+        shell_now(s) / USEC_PER_SEC, &req->arena, v);
+    req->subject = &v->who;
+    if (!v->challenge && v->who.principal)
+        return true;
+    http_set_header(
+        req, "WWW-Authenticate", v->challenge ? v->challenge : "Bearer realm=\"marathon\"");
+    respond_message(s, req, 401, "Invalid username or password.");
+    return false;
+}
+
+bool server_may(struct shell *s, struct http_request *req, const char *rid, unsigned action)
+{
+    if (!s->follow ||
+        policy_allows(policy_follow_policy(s->follow), req->subject->principal, rid, action))
+        return true;
+    respond_message(s, req, 403, "Not Authorized to perform this action!");
+    return false;
+}
+
 void server_handle(struct http_request *req, void *userdata)
 {
     struct shell *s = userdata;
@@ -93,7 +131,11 @@ void server_handle(struct http_request *req, void *userdata)
         http_respond_text(req, 503, "Marathon is still loading its state\n");
         return;
     }
+    if (!enter(s, req))
+        return;
     if (str_eq_c(req->path, "/v2/events") || str_eq_c(req->path, "/v2/events/")) {
+        if (!server_may(s, req, "dcos:service:marathon:marathon:admin:events", POLICY_READ))
+            return;
         set_common_headers(s, req);
         events_subscribe(s, req);
         return;

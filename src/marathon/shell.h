@@ -3,6 +3,8 @@
 
 /* What feeds the core and carries out what it says: HTTP, master, store, probes, time. */
 
+#include "auth/authenticator.h"
+#include "auth/policy_follow.h"
 #include "base/list.h"
 #include "http/client.h"
 #include "http/server.h"
@@ -31,7 +33,10 @@ struct shell {
     struct scheduler_client *scheduler;
     struct http_server *server;
     struct http_client *probes_http;
-    struct tls_context *tls; /* verifies nothing: for health checks */
+    struct tls_context *tls;      /* verifies nothing: for health checks */
+    struct policy_follow *follow; /* of the identity service; NULL: nobody is asked who they are */
+    struct jwt_keys *keys;
+    struct authenticator *authenticator;
     struct core_options options;
     struct app_options app_options;
     struct api_info info;
@@ -62,6 +67,8 @@ int shell_load(struct shell *s);
 void server_handle(struct http_request *req, void *userdata);
 void server_reply(struct shell *s, void *context); /* OUT_REPLY */
 void server_forget(void *context);
+/* For /v2/events, which is not the API's: 403 and false unless the caller may. */
+bool server_may(struct shell *s, struct http_request *req, const char *rid, unsigned action);
 
 /* ---- events (events.c) ---- */
 void events_subscribe(struct shell *s, struct http_request *req);

@@ -15,7 +15,7 @@ def people(iam):
     iam.ok("PUT", "/users/robot", 201, json={"public_key": iam.key.public})
 
 
-@rows("2.5", 5)
+@rows("2.5", 2)
 def test_groups(iam):
     for wrong in ({}, {"description": 5}, {"description": "x" * 3000}):
         iam.refused("PUT", "/groups/ops", 400, "ERR_INVALID_DATA", "`description`", json=wrong)
@@ -57,7 +57,7 @@ def test_groups(iam):
     assert iam.get(path + "/permissions").json() == {"users": [], "groups": []}
 
 
-@rows("2.5", 3)
+@rows("2.5", 1)
 def test_acls(iam):
     rid = "dcos:adminrouter:package"
     iam.refused("PUT", f"/acls/{rid}", 400, "ERR_INVALID_DATA", json={})
@@ -76,7 +76,7 @@ def test_acls(iam):
     iam.refused("PUT", "/acls/" + "x" * 161, 400, "ERR_INVALID_RESOURCE_ID", json={"description": "d"})
 
 
-@rows("2.5", 4)
+@rows("2.5", 2)
 @pytest.mark.parametrize("kind,name", [("users", "ann"), ("groups", "team")])
 def test_entries(iam, kind, name):
     rid = f"dcos:mesos:master:task:user:{kind}"
@@ -106,6 +106,7 @@ def allowed(iam, uid, rid, action):
     return iam.get("/internal/policyquery", params={"uid": uid, "rid": rid, "action": action}).json()["allowed"]
 
 
+@rows("2.5 resources", 1)
 def test_decisions(iam):
     iam.grant("dcos:service:marathon:marathon:services:/web", "bob", "read")
     iam.grant("dcos:adminrouter:service:one", "bob", "full")

@@ -98,7 +98,7 @@ MASTER_ROWS = [
 
 
 @pytest.mark.parametrize("rid,action,kind,body", MASTER_ROWS, ids=[f"{r[0]}-{r[1]}" for r in MASTER_ROWS])
-@rows("2.5", len(MASTER_ROWS))
+@rows("2.5 resources", 1)
 def test_permission_of_the_master(iam, master, rid, action, kind, body):
     uid = f"u{MASTER_ROWS.index((rid, action, kind, body))}"
     token = iam.user(uid)
@@ -115,7 +115,7 @@ def test_permission_of_the_master(iam, master, rid, action, kind, body):
     soon(lambda: status() == 403, "the permission to be gone")
 
 
-@rows("2.5", 3)
+@rows("2.5 resources", 1)
 def test_permission_of_the_agent(iam, agent):
     token = iam.user("agent-reader")
     soon(lambda: status_of(agent, token, "GET_FLAGS") == 403, "the new user to be known")
@@ -130,7 +130,6 @@ def test_permission_of_the_agent(iam, agent):
     soon(lambda: status_of(agent, token, "GET_FLAGS") == 403, "flags taken")
 
 
-@rows("2.5", 4)
 def test_framework(iam, master, agent):
     token = iam.service("fw")
     soon(lambda: status_of(master, token, "GET_VERSION") == 200, "the account to be known")

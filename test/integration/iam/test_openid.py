@@ -46,7 +46,6 @@ def refused(response, text):
     assert "dcos-acs-auth-cookie" not in response.cookies
 
 
-@rows("2.1", 2)
 @rows("2.5", 1)
 def test_configuration(service, provider):
     path = "/auth/oidc/providers/more"
