@@ -236,7 +236,10 @@ static void on_response(struct http_call *call, const struct http_response *res,
         timer_start(&f->retry.timer, 0);
         return;
     }
-    f->leader.port = 0;
+    /* A leader that ZooKeeper named is asked again: it says nothing new about one that only starts.
+     */
+    if (!f->detector)
+        f->leader.port = 0;
     lost(f, text);
 }
 

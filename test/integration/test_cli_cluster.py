@@ -390,7 +390,7 @@ def test_a_token_that_expired(cli, tmp_path):
     c = Cluster()
     try:
         iam = c.iam(start=False)
-        iam.env = {"LD_PRELOAD": FAKETIME, "FAKETIME": "-9d"}
+        iam.env = {"LD_PRELOAD": FAKETIME, "FAKETIME": "-9d", "ASAN_OPTIONS": "verify_asan_link_order=0"}
         iam.start()
         router = FakeRouter(iam)
         try:
