@@ -20,8 +20,12 @@ int iam_call(struct cli *c, const char *method, const char *path, const json_t *
     if (body)
         json_dump(body, &text);
     r = cli_send(c, "the identity service",
-        &(struct request){.method = method, .url = url, .body = text.p, .body_n = text.n}, &reply,
-        err);
+        &(struct request){.method = method,
+            .url = url,
+            .body = text.p,
+            .body_n = text.n,
+            .secret = json_at(body, "password") != NULL},
+        &reply, err);
     if (text.n)
         explicit_bzero(text.p, text.n); /* it may hold a password */
     int status = reply.status;

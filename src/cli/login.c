@@ -228,8 +228,12 @@ static int post_login(struct cli *c, const char *url, const char *uid, const cha
     struct reply reply = {0};
     _cleanup_json_ json_t *json = NULL;
     int r = cli_send_raw(c,
-        &(struct request){
-            .method = "POST", .url = url, .body = body.p, .body_n = body.n, .token = ""},
+        &(struct request){.method = "POST",
+            .url = url,
+            .body = body.p,
+            .body_n = body.n,
+            .token = "",
+            .secret = true},
         &reply, err);
     explicit_bzero(body.p, body.n);
     if (r == 0) {

@@ -172,7 +172,7 @@ static int exchange_run(struct requester *q, const struct request *req, const st
     timer_init(&x.timer, q->loop, on_timeout);
     if (q->trace)
         fprintf(stderr, "> %s %s\n", method, url_text);
-    if (q->trace && body_n)
+    if (q->trace && body_n && !req->secret)
         fprintf(stderr, "> %.*s\n", (int)MIN(body_n, (size_t)65536), (const char *)body);
     struct http_call_options options = {.method = method,
         .host = host,
@@ -198,7 +198,7 @@ static int exchange_run(struct requester *q, const struct request *req, const st
     *ret_location = TAKE_PTR(x.location);
     if (q->trace && reply->status) {
         fprintf(stderr, "< %d %s\n", reply->status, reply->content_type);
-        if (is_textual(reply->content_type))
+        if (is_textual(reply->content_type) && !req->secret)
             fprintf(
                 stderr, "< %.*s\n", (int)MIN(reply->body.n, (size_t)65536), buf_cstr(&reply->body));
     }

@@ -35,6 +35,7 @@ struct request {
      * is set on such an answer. */
     bool (*on_data)(const char *p, size_t n, void *userdata);
     void *userdata;
+    bool secret;        /* neither body is traced */
     const char *token;  /* instead of the requester's; "" = none is sent */
     int64_t timeout_us; /* instead of the requester's; 0 = that one */
 };

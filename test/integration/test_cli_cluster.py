@@ -324,6 +324,16 @@ def test_login_with_the_key_of_a_service_account(cli, router, tmp_path):
         cli.out("security", "org", "service-accounts", "delete", "robot")
 
 
+def test_traces_hold_no_secrets(cli, router):
+    done = cli("-vv", "cluster", "setup", router.url, *LOGIN)
+    assert "> POST " in done.stderr and "< 200 application/json" in done.stderr and '"CLUSTER_ID"' in done.stderr
+    token = cli.token()
+    assert "secret" not in done.stderr and token not in done.stderr
+    done = cli("-vv", "security", "org", "users", "create", "dora", "-p", "explorer", "-d", "Dora")
+    assert "/users/dora" in done.stderr and "explorer" not in done.stderr and token not in done.stderr
+    cli.out("security", "org", "users", "delete", "dora")
+
+
 def test_providers(cli, router):
     listed = rows(cli.out("auth", "list-providers", router.url))
     assert listed[0] == ["PROVIDER", "ID", "LOGIN", "METHOD"]
