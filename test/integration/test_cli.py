@@ -110,6 +110,25 @@ def test_requests_through_the_front_door_carry_the_token(cli, fake):
     assert "dcos auth login" in cli.error("marathon", "about")
 
 
+def test_the_token_stays_with_its_cluster(cli, fake):
+    """After a redirect to another host the token is not sent, and not sent again when that one points back."""
+    other = FakeCluster()
+    try:
+        del cli.env["DCOS_MARATHON_URL"], cli.env["DCOS_MESOS_MASTER_URL"]
+        cli.env |= {"DCOS_URL": fake.url, "DCOS_ACS_TOKEN": "T0"}
+        fake.put("GET /service/marathon/v2/info", "", status=307, headers={"Location": "/moved"})
+        fake.put("GET /moved", "", status=302, headers={"Location": other.url + "/there"})
+        other.put("GET /there", "", status=302, headers={"Location": fake.url + "/back"})
+        fake.put("GET /back", {"name": "marathon"})
+        assert json.loads(cli.out("marathon", "about")) == {"name": "marathon"}
+        assert [r["headers"].get("Authorization") for r in fake.requests] == ["token=T0", "token=T0", None]
+        assert [r["headers"].get("Authorization") for r in other.requests] == [None]
+        fake.put("GET /moved", "", status=307, headers={"Location": "/moved"})
+        assert "more than 10 redirects" in cli.error("marathon", "about")
+    finally:
+        other.close()
+
+
 # ---- command line ----
 
 
