@@ -236,6 +236,12 @@ def test_the_first_login(mini):
         lines = [json.loads(line) for line in f]
     # Whoever waited for the cluster logged in too.
     assert [(entry["object"], entry["status"]) for entry in lines][-2:] == [("bootstrapuser", 401), ("bootstrapuser", 200)]
+    # A password that was changed is no reason to wait, and nobody is locked out by trying.
+    changed = requests.patch(login.replace("auth/login", "users/bootstrapuser"), json={"password": "another one"}, timeout=30,
+                             headers={"Authorization": "token=" + right.json()["token"]})
+    assert changed.status_code == 204
+    mini("wait", "--timeout=10")
+    assert requests.post(login, json={"uid": "bootstrapuser", "password": "another one"}, timeout=30).status_code == 200
     for name in os.listdir(os.path.join(mini.home, "default", "logs")):
         with open(os.path.join(mini.home, "default", "logs", name), encoding="utf-8") as f:
             assert password not in f.read()
