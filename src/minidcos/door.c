@@ -132,6 +132,8 @@ static void net_flags(struct cluster *c, struct daemon *d, const char *masters)
     put_arg(d, "--port=%u", d->port);
     put_arg(d, "--dns_listen=%s:%u", ADDRESS, dns);
     put_port(d, "mesos_dns_port", MESOS_DNS_PORT, any);
+    /* There is one table of them in this machine's kernel, for all clusters, and it would stay. */
+    put_arg(d, "--vips=false");
 }
 
 /* Whether somebody else, such as nginx's workers, can get to files below a folder. */
