@@ -169,7 +169,6 @@ static int move_to_old(const struct install *in, struct error *err)
 /* Units of the set that goes, in force or archived already. */
 static int old_units(const struct install *in, struct strings *ret, struct error *err)
 {
-    _cleanup_strings_ struct strings more = {0};
     int r = units_in(in, "", ret, err);
     if (r == 0 && ret->n == 0)
         r = units_in(in, OLD, ret, err);

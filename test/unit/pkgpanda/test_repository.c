@@ -114,6 +114,7 @@ static void test_trust(void **state)
     assert_int_equal(fetch(h, keys, &err), 0);
     /* Other bytes, rightly signed: the digest tells. */
     _cleanup_free_ char *again = make_tarball(h, "changed");
+    assert_string_equal(again, tarball);
     assert_int_equal(fetch(h, keys, &err), -EBADMSG);
     assert_int_equal(fetch(h, NULL, &err), -EBADMSG);
     assert_non_null(strstr(err.msg, "SHA-256"));
