@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -97,6 +98,7 @@ static void job_work(struct loop_work *w)
 {
     struct job *job = container_of(w, struct job, work);
     job->status = job->run(job);
+    OPENSSL_thread_stop(); /* what it keeps for this thread: the pool's never end */
 }
 
 static void job_done(struct loop_work *w)

@@ -56,8 +56,9 @@ int fetch_url(const char *url, int fd, uint64_t max, struct error *err)
             break;
         poll(NULL, 0, FETCH_PAUSE_MS << (attempt - 1));
     }
+    enum uri_kind kind = uri.kind;
     uri_done(&uri);
-    return r < 0 ? error_prefix(err, r, "%.300s", shown) : 0;
+    return r < 0 && kind != URI_FILE ? error_prefix(err, r, "%.300s", shown) : r;
 }
 
 static int read_back(int fd, struct buf *ret, struct error *err)
