@@ -10,7 +10,6 @@
  * stays without a gap.
  */
 
-#include "base/arena.h"
 #include "base/error.h"
 #include "net/names.h"
 #include "wire/master.pb-c.h"
@@ -63,7 +62,7 @@ struct net_mapping {
 };
 
 struct net_task {
-    struct arena arena; /* what does not change */
+    VEC(void *) owned; /* what does not change, and goes with it */
     const char *id, *name, *discovery, *framework_id, *agent_id;
     struct net_port *ports; /* of the discovery info */
     size_t n_ports;
@@ -76,7 +75,7 @@ struct net_task {
 
     Mesos__V1__TaskState state;
     bool has_healthy, healthy;
-    struct address ips[NET_TASK_IPS_MAX];
+    struct address *ips;
     size_t n_ips;
     struct net_mapping *mappings;
     size_t n_mappings;

@@ -62,16 +62,20 @@ static struct record *find(const struct name *name, const struct record *r)
 }
 
 /* Takes over the target. */
-static bool add(struct names *n, struct str text, struct record r)
+static const struct name *add(
+    struct names *n, struct str text, struct record r, const char **ret_target)
 {
     struct name *name = map_get_n(&n->map, text.p, text.n);
     struct record *known = name ? find(name, &r) : NULL;
     if (known || !name_valid(text)) {
         if (has_target(r.type))
             free(r.target);
-        if (known)
-            known->refs++;
-        return known;
+        if (!known)
+            return NULL;
+        known->refs++;
+        if (ret_target)
+            *ret_target = known->target;
+        return name;
     }
     if (!name) {
         name = xcalloc(1, sizeof(*name) + text.n + 1);
@@ -82,7 +86,9 @@ static bool add(struct names *n, struct str text, struct record r)
     vec_push(&name->records, r);
     n->n_records++;
     n->version++;
-    return true;
+    if (ret_target)
+        *ret_target = r.target;
+    return name;
 }
 
 static void drop(struct names *n, struct str text, const struct record *r)
@@ -109,17 +115,18 @@ static struct record of_ip(const struct address *ip)
     return r;
 }
 
-bool names_add_ip(struct names *n, struct str name, const struct address *ip)
+const struct name *names_add_ip(struct names *n, struct str name, const struct address *ip)
 {
-    return add(n, name, of_ip(ip));
+    return add(n, name, of_ip(ip), NULL);
 }
 
-bool names_add_target(
-    struct names *n, struct str name, uint16_t type, struct str target, uint16_t port)
+const struct name *names_add_target(struct names *n, struct str name, uint16_t type,
+    struct str target, uint16_t port, const char **ret_target)
 {
     if (!name_valid(target))
-        return false;
-    return add(n, name, (struct record){.type = type, .port = port, .target = str_dup(target)});
+        return NULL;
+    const struct record r = {.type = type, .port = port, .target = str_dup(target)};
+    return add(n, name, r, ret_target);
 }
 
 void names_drop_ip(struct names *n, struct str name, const struct address *ip)
@@ -138,18 +145,22 @@ void names_drop_target(
 
 void gifts_ip(struct gifts *g, struct names *n, struct str name, const struct address *ip)
 {
-    if (names_add_ip(n, name, ip))
-        vec_push(&g->items,
-            (struct given){.name = str_dup(name), .ip = *ip, .type = ip->v6 ? DNS_AAAA : DNS_A});
+    const struct name *at = names_add_ip(n, name, ip);
+    if (!at)
+        return;
+    const struct given given = {.name = at->text, .ip = *ip, .type = ip->v6 ? DNS_AAAA : DNS_A};
+    vec_push(&g->items, given);
 }
 
 void gifts_target(struct gifts *g, struct names *n, struct str name, uint16_t type,
     struct str target, uint16_t port)
 {
-    if (names_add_target(n, name, type, target, port))
-        vec_push(&g->items,
-            (struct given){
-                .name = str_dup(name), .target = str_dup(target), .type = type, .port = port});
+    struct given given = {.type = type, .port = port};
+    const struct name *at = names_add_target(n, name, type, target, port, &given.target);
+    if (!at)
+        return;
+    given.name = at->text;
+    vec_push(&g->items, given);
 }
 
 void gifts_clear(struct gifts *g, struct names *n)
@@ -159,8 +170,6 @@ void gifts_clear(struct gifts *g, struct names *n)
             names_drop_target(n, str_of(i->name), i->type, str_of(i->target), i->port);
         else
             names_drop_ip(n, str_of(i->name), &i->ip);
-        free(i->name);
-        free(i->target);
     }
     vec_done(&g->items);
 }

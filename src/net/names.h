@@ -43,10 +43,11 @@ struct names {
 };
 
 void names_done(struct names *n);
-/* The name is that of the node; false when it cannot be one, and nothing is added. */
-bool names_add_ip(struct names *n, struct str name, const struct address *ip);
-bool names_add_target(
-    struct names *n, struct str name, uint16_t type, struct str target, uint16_t port);
+/* NULL when the text cannot be a name, and nothing is added. */
+const struct name *names_add_ip(struct names *n, struct str name, const struct address *ip);
+/* *ret_target: the target as the record holds it. */
+const struct name *names_add_target(struct names *n, struct str name, uint16_t type,
+    struct str target, uint16_t port, const char **ret_target);
 void names_drop_ip(struct names *n, struct str name, const struct address *ip);
 void names_drop_target(
     struct names *n, struct str name, uint16_t type, struct str target, uint16_t port);
@@ -54,8 +55,8 @@ const struct name *names_get(const struct names *n, struct str name);
 
 /* What somebody gave, so that it can be taken back. */
 struct given {
-    char *name;
-    char *target; /* NULL: an address */
+    const char *name;   /* that of the node, which lives as long as its records */
+    const char *target; /* the record's own; NULL: an address */
     struct address ip;
     uint16_t type, port;
 };

@@ -37,7 +37,8 @@ static void mesos_ips(struct build *b, const struct net_config *config)
             b->ips[b->n_ips++] = t->agent_ip;
             continue;
         }
-        memcpy(b->ips, t->ips, sizeof(t->ips));
+        for (size_t k = 0; k < t->n_ips; k++)
+            b->ips[k] = t->ips[k];
         b->n_ips = t->n_ips;
     }
 }

@@ -4,7 +4,22 @@
 #include "base/parse.h"
 #include "net/core.h"
 
-/* One task, out of what the master tells of it. */
+/* One task, out of what the master tells of it. There may be a million: nothing is larger than it
+ * has to be. */
+
+static void *keep(struct net_task *t, void *p)
+{
+    vec_push(&t->owned, p);
+    return p;
+}
+
+static const char *keep_text(struct net_task *t, const char *text)
+{
+    return keep(t, xstrdup(text));
+}
+
+/* NULL for none. */
+#define keep_array(t, type, n) ((n) > 0 ? (type *)keep((t), xnew_array(type, (n))) : NULL)
 
 static void read_port(struct net_task *t, const Mesos__V1__Port *w)
 {
@@ -13,17 +28,17 @@ static void read_port(struct net_task *t, const Mesos__V1__Port *w)
     if (w->number > UINT16_MAX)
         return;
     if (w->name && w->name[0])
-        p->name = arena_strdup(&t->arena, w->name);
+        p->name = keep_text(t, w->name);
     if (w->protocol && w->protocol[0])
-        p->protocol = arena_strdup(&t->arena, w->protocol);
+        p->protocol = keep_text(t, w->protocol);
     size_t n = w->labels ? w->labels->n_labels : 0;
-    p->vips = arena_new_array(&t->arena, const char *, n + 1);
+    p->vips = keep_array(t, const char *, n);
     for (size_t i = 0; i < n; i++) {
         const Mesos__V1__Label *l = w->labels->labels[i];
         if (!l->key || !l->value)
             continue;
         if (has_prefix(l->key, "VIP") || has_prefix(l->key, "vip"))
-            p->vips[p->n_vips++] = arena_strdup(&t->arena, l->value);
+            p->vips[p->n_vips++] = keep_text(t, l->value);
         else if (streq(l->key, "network-scope"))
             p->host_scope = streq(l->value, "host");
     }
@@ -33,18 +48,19 @@ static void read_port(struct net_task *t, const Mesos__V1__Port *w)
 static void read_discovery(struct net_task *t, const Mesos__V1__DiscoveryInfo *d)
 {
     if (d->name && d->name[0])
-        t->discovery = arena_strdup(&t->arena, d->name);
+        t->discovery = keep_text(t, d->name);
     if (!d->ports)
         return;
     size_t n = MIN(d->ports->n_ports, (size_t)NET_TASK_PORTS_MAX);
-    t->ports = arena_new_array(&t->arena, struct net_port, n + 1);
+    t->ports = keep_array(t, struct net_port, n);
     for (size_t i = 0; i < n; i++)
         read_port(t, d->ports->ports[i]);
 }
 
 static void read_resources(struct net_task *t, const Mesos__V1__Task *w)
 {
-    t->host_ports = arena_new_array(&t->arena, uint16_t, NET_TASK_PORTS_MAX);
+    uint16_t ports[NET_TASK_PORTS_MAX];
+    size_t n = 0;
     for (size_t i = 0; i < w->n_resources; i++) {
         const Mesos__V1__Resource *r = w->resources[i];
         if (!r->name || !streq(r->name, "ports") || !r->ranges)
@@ -52,18 +68,22 @@ static void read_resources(struct net_task *t, const Mesos__V1__Task *w)
         for (size_t k = 0; k < r->ranges->n_range; k++) {
             const Mesos__V1__Value__Range *range = r->ranges->range[k];
             for (uint64_t p = range->begin; p <= range->end && p <= UINT16_MAX; p++)
-                if (t->n_host_ports < NET_TASK_PORTS_MAX)
-                    t->host_ports[t->n_host_ports++] = (uint16_t)p;
+                if (n < NET_TASK_PORTS_MAX)
+                    ports[n++] = (uint16_t)p;
         }
     }
+    if (n == 0)
+        return;
+    t->host_ports = keep(t, xmemdup(ports, n * sizeof(ports[0])));
+    t->n_host_ports = n;
 }
 
 static void read_labels(struct net_task *t, const Mesos__V1__Labels *labels)
 {
     static const char PREFIX[] = "VIP_PORT";
     size_t n = labels ? labels->n_labels : 0;
-    t->port_vips = arena_new_array(&t->arena, const char *, n + 1);
-    t->port_vip_index = arena_new_array(&t->arena, unsigned, n + 1);
+    t->port_vips = keep_array(t, const char *, n);
+    t->port_vip_index = keep_array(t, unsigned, n);
     for (size_t i = 0; i < n; i++) {
         const Mesos__V1__Label *l = labels->labels[i];
         uint32_t index;
@@ -71,7 +91,7 @@ static void read_labels(struct net_task *t, const Mesos__V1__Labels *labels)
             parse_u32(str_of(l->key + sizeof(PREFIX) - 1), &index) < 0)
             continue;
         t->port_vip_index[t->n_port_vips] = index;
-        t->port_vips[t->n_port_vips++] = arena_strdup(&t->arena, l->value);
+        t->port_vips[t->n_port_vips++] = keep_text(t, l->value);
     }
 }
 
@@ -80,8 +100,7 @@ static void add_mapping(struct net_task *t, uint32_t host, uint32_t container, c
     if (host == 0 || host > UINT16_MAX || container == 0 || container > UINT16_MAX ||
         t->n_mappings == NET_TASK_PORTS_MAX)
         return;
-    if (!t->mappings)
-        t->mappings = arena_new_array(&t->arena, struct net_mapping, NET_TASK_PORTS_MAX);
+    t->mappings = xreallocarray(t->mappings, t->n_mappings + 1, sizeof(*t->mappings));
     bool udp = protocol && strcasecmp(protocol, "udp") == 0;
     t->mappings[t->n_mappings++] = (struct net_mapping){
         .host = (uint16_t)host, .container = (uint16_t)container, .tcp = !udp, .udp = udp};
@@ -115,8 +134,10 @@ void net_task_status(struct net_task *t, const Mesos__V1__TaskStatus *s)
         for (size_t k = 0; k < c->network_infos[i]->n_ip_addresses; k++) {
             const char *text = c->network_infos[i]->ip_addresses[k]->ip_address;
             struct address ip;
-            if (text && t->n_ips < NET_TASK_IPS_MAX && address_parse(text, &ip) == 0)
-                t->ips[t->n_ips++] = ip;
+            if (!text || t->n_ips == NET_TASK_IPS_MAX || address_parse(text, &ip) < 0)
+                continue;
+            t->ips = xreallocarray(t->ips, t->n_ips + 1, sizeof(*t->ips));
+            t->ips[t->n_ips++] = ip;
         }
 }
 
@@ -126,10 +147,10 @@ struct net_task *net_task_new(const Mesos__V1__Task *w)
         !w->framework_id->value || !w->agent_id || !w->agent_id->value)
         return NULL;
     struct net_task *t = xnew(struct net_task);
-    t->id = arena_strdup(&t->arena, w->task_id->value);
-    t->name = arena_strdup(&t->arena, w->name);
-    t->framework_id = arena_strdup(&t->arena, w->framework_id->value);
-    t->agent_id = arena_strdup(&t->arena, w->agent_id->value);
+    t->id = keep_text(t, w->task_id->value);
+    t->name = keep_text(t, w->name);
+    t->framework_id = keep_text(t, w->framework_id->value);
+    t->agent_id = keep_text(t, w->agent_id->value);
     t->state = w->state;
     t->health_defined = w->health_check != NULL;
     if (w->discovery)
@@ -149,7 +170,10 @@ struct net_task *net_task_new(const Mesos__V1__Task *w)
 
 void net_task_free(struct net_task *t)
 {
-    struct arena arena = t->arena;
-    arena_done(&arena);
+    VEC_FOREACH (p, &t->owned)
+        free(*p);
+    vec_done(&t->owned);
+    free(t->mappings);
+    free(t->ips);
     free(t);
 }
