@@ -73,7 +73,8 @@ def snapshot(daemon):
 @rows("3.1", 12)
 def test_master_names(master, agent):
     values = wait_until(
-        lambda: (lambda v: v if v["master/slaves_connected"] == 1 else None)(snapshot(master)), "the agent"
+        lambda: (lambda v: v if v["master/slaves_connected"] == 1 and "registrar/state_store_ms/count" in v else None)(snapshot(master)),
+        "the agent, and that it is stored",
     )
     assert MASTER | OPERATIONS <= values.keys(), sorted((MASTER | OPERATIONS) - values.keys())
     assert all(isinstance(v, float) for v in values.values())
