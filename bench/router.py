@@ -18,7 +18,7 @@ from backends import Marathon, Master, app  # noqa: E402
 from cluster import Cluster, wait_until  # noqa: E402
 from frontdoor import Iam, Router, free_port  # noqa: E402
 
-SECONDS = float(os.environ.get("DCOS_BENCH_ROUTER_SECONDS", "5"))
+SECONDS = int(os.environ.get("DCOS_BENCH_ROUTER_SECONDS", "5"))
 IDLE = float(os.environ.get("DCOS_BENCH_IDLE", "60"))
 ROUNDS = 3
 SERVICES = 5000

@@ -1,5 +1,6 @@
 #include "auth/jwt.h"
 #include "base/arena.h"
+#include "router/head.h"
 #include "router/nginx/module.h"
 
 #include <openssl/sha.h>
@@ -59,17 +60,9 @@ static void keys_refresh(const struct table_view *policy)
     }
 }
 
-/* Whole text behind the first `mark`. */
-static bool after(const ngx_str_t *text, const char *mark, size_t n, ngx_str_t *out)
+static struct str view(const ngx_str_t *s)
 {
-    for (size_t i = 0; i + n <= text->len; i++) {
-        if (memcmp(text->data + i, mark, n) == 0) {
-            out->data = text->data + i + n;
-            out->len = text->len - i - n;
-            return true;
-        }
-    }
-    return false;
+    return (struct str){(const char *)s->data, s->len};
 }
 
 #if nginx_version >= 1023000
@@ -82,93 +75,40 @@ static bool after(const ngx_str_t *text, const char *mark, size_t n, ngx_str_t *
              h##_once; h##_once = NULL)
 #endif
 
-/* Next "name=value" of a Cookie header. */
-static bool next_cookie(ngx_str_t *rest, ngx_str_t *name, ngx_str_t *pair, ngx_str_t *value)
-{
-    while (rest->len && (*rest->data == ' ' || *rest->data == ';')) {
-        rest->data++;
-        rest->len--;
-    }
-    if (!rest->len)
-        return false;
-    const u_char *end = ngx_strlchr(rest->data, rest->data + rest->len, ';');
-    size_t n = end ? (size_t)(end - rest->data) : rest->len;
-    pair->data = rest->data;
-    pair->len = n;
-    while (pair->len && pair->data[pair->len - 1] == ' ')
-        pair->len--;
-    u_char *eq = ngx_strlchr(pair->data, pair->data + pair->len, '=');
-    name->data = pair->data;
-    name->len = eq ? (size_t)(eq - pair->data) : pair->len;
-    value->data = eq ? eq + 1 : pair->data + pair->len;
-    value->len = (size_t)(pair->data + pair->len - value->data);
-    while (name->len && name->data[name->len - 1] == ' ')
-        name->len--;
-    rest->data += n;
-    rest->len -= n;
-    return true;
-}
-
-bool identity_cookie_get(ngx_http_request_t *r, const char *wanted, size_t n, ngx_str_t *out)
-{
-    COOKIE_FOREACH(r, h)
-    {
-        ngx_str_t rest = h->value, name, pair, value;
-        while (next_cookie(&rest, &name, &pair, &value)) {
-            if (name.len == n && memcmp(name.data, wanted, n) == 0) {
-                *out = value;
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-static bool is_ours(const ngx_str_t *name)
-{
-    static const char auth[] = "dcos-acs-auth-cookie", info[] = "dcos-acs-info-cookie";
-    return (name->len == sizeof(auth) - 1 && memcmp(name->data, auth, name->len) == 0) ||
-           (name->len == sizeof(info) - 1 && memcmp(name->data, info, name->len) == 0);
-}
+static const char auth_cookie[] = "dcos-acs-auth-cookie";
 
 ngx_int_t identity_cookie(ngx_http_request_t *r, ngx_str_t *out)
 {
-    /* What is between two cookies may grow from ";" to "; ". */
     size_t size = 0;
     COOKIE_FOREACH(r, h)
-    size += 2 * h->value.len + 2;
+    size += head_scrub_size(h->value.len);
     ngx_str_null(out);
     if (!size)
         return NGX_OK;
-    u_char *p = out->data = ngx_pnalloc(r->pool, size);
-    if (!p)
+    out->data = ngx_pnalloc(r->pool, size);
+    if (!out->data)
         return NGX_ERROR;
     COOKIE_FOREACH(r, h)
-    {
-        ngx_str_t rest = h->value, name, pair, value;
-        while (next_cookie(&rest, &name, &pair, &value)) {
-            if (is_ours(&name))
-                continue;
-            if (p != out->data) {
-                *p++ = ';';
-                *p++ = ' ';
-            }
-            p = ngx_cpymem(p, pair.data, pair.len);
-        }
-    }
-    out->len = (size_t)(p - out->data);
+    out->len = head_scrub(view(&h->value), (char *)out->data, out->len);
     return NGX_OK;
 }
 
 static bool find_token(ngx_http_request_t *r, struct router_request *ctx)
 {
-    static const char name[] = "dcos-acs-auth-cookie";
+    struct str token = {0};
     if (r->headers_in.authorization) {
-        const ngx_str_t *v = &r->headers_in.authorization->value;
-        return after(v, "token=", 6, &ctx->token) || after(v, "Bearer ", 7, &ctx->token);
+        if (!head_token(view(&r->headers_in.authorization->value), &token))
+            return false;
+    } else {
+        COOKIE_FOREACH(r, h)
+        {
+            if (!ctx->from_cookie)
+                ctx->from_cookie = head_cookie(view(&h->value), auth_cookie, &token);
+        }
     }
-    ctx->from_cookie = identity_cookie_get(r, name, sizeof(name) - 1, &ctx->token);
-    return ctx->from_cookie && ctx->token.len;
+    ctx->token.data = (u_char *)(uintptr_t)token.p;
+    ctx->token.len = token.n;
+    return token.n > 0;
 }
 
 static const struct cached *verify(ngx_http_request_t *r, const ngx_str_t *token, const char **why)
@@ -262,15 +202,6 @@ ngx_int_t identity_check(ngx_http_request_t *r, struct router_request *ctx)
     return NGX_OK;
 }
 
-/* An entry covers what is below it by ':'. Paths of services have slashes, and there is no
- * inheritance between them. */
-static bool covers(const char *entry, const char *rid, size_t n)
-{
-    const size_t entry_n = strlen(entry);
-    return entry_n <= n && memcmp(entry, rid, entry_n) == 0 &&
-           (entry_n == n || rid[entry_n] == ':');
-}
-
 bool identity_may(ngx_http_request_t *r, const ngx_str_t *uid, const char *rid, size_t n)
 {
     struct table_reader *tables = router_tables(r);
@@ -283,7 +214,7 @@ bool identity_may(ngx_http_request_t *r, const ngx_str_t *uid, const char *rid, 
         return true;
     const char *entry = row->rids;
     for (uint32_t i = 0; i < row->n_rids; i++, entry += strlen(entry) + 1) {
-        if (covers(entry, rid, n))
+        if (head_covers(entry, (struct str){rid, n}))
             return true;
     }
     return false;

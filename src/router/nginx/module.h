@@ -99,8 +99,6 @@ ngx_int_t identity_check(ngx_http_request_t *r, struct router_request *ctx);
 bool identity_may(ngx_http_request_t *r, const ngx_str_t *uid, const char *rid, size_t n);
 /* The Cookie header without the router's own; empty when nothing is left. */
 ngx_int_t identity_cookie(ngx_http_request_t *r, ngx_str_t *out);
-/* Value of a cookie, or false. */
-bool identity_cookie_get(ngx_http_request_t *r, const char *name, size_t n, ngx_str_t *out);
 
 /* ---- path.c ---- */
 

@@ -1,3 +1,4 @@
+#include "router/head.h"
 #include "router/nginx/module.h"
 
 /*
@@ -11,47 +12,13 @@
  * Everything else is sent as nginx's reading, escaped again.
  */
 
-static bool plain_escape(u_char a, u_char b)
-{
-    if (a == '2')
-        return b != 'e' && b != 'E' && b != 'f' && b != 'F';
-    if (a == '5')
-        return b != 'c' && b != 'C';
-    return a != '0' || b != '0';
-}
-
-/* `p` is just behind a slash. */
-static bool plain_segment(const u_char *p, const u_char *end)
-{
-    if (p < end && *p == '/')
-        return false;
-    const u_char *q = p;
-    while (q < end && *q == '.')
-        q++;
-    return q == p || q - p > 2 || (q < end && *q != '/');
-}
-
-static bool plain(const u_char *p, const u_char *end)
-{
-    if (p == end || *p != '/')
-        return false;
-    for (; p < end; p++) {
-        if (*p == '/' && !plain_segment(p + 1, end))
-            return false;
-        if (*p == '%' && (end - p < 3 || !plain_escape(p[1], p[2])))
-            return false;
-        if (*p == '#' || *p == '\\' || *p <= ' ' || *p >= 0x7f)
-            return false;
-    }
-    return true;
-}
-
 ngx_int_t path_map(ngx_http_request_t *r, const ngx_str_t *prefix, const ngx_str_t *replacement)
 {
     ngx_str_t raw = r->unparsed_uri;
     u_char *mark = ngx_strlchr(raw.data, raw.data + raw.len, '?');
     size_t raw_n = mark ? (size_t)(mark - raw.data) : raw.len;
-    const bool verbatim = plain(raw.data, raw.data + raw_n) && raw_n >= prefix->len &&
+    const bool verbatim = head_path_is_plain((struct str){(const char *)raw.data, raw_n}) &&
+                          raw_n >= prefix->len &&
                           ngx_strncmp(raw.data, prefix->data, prefix->len) == 0;
     ngx_str_t rest;
     uintptr_t escapes = 0;

@@ -62,7 +62,8 @@ static void every_route_that_proxies_says_who_may(void **state)
             if (one_line || !end)
                 continue;
             char *block = str_dup((struct str){p, (size_t)(end - p)});
-            const bool named = strstr(block, "location @") != NULL, inside = strstr(block, "internal;") != NULL;
+            const bool named = strstr(block, "location @") != NULL,
+                       inside = strstr(block, "internal;") != NULL;
             if (strstr(block, "proxy_pass http") && !named && !inside) {
                 proxies++;
                 if (!strstr(block, "dcos_auth "))
@@ -109,7 +110,8 @@ static void switches(void **state)
 static void texts_cannot_leave_their_place(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"a;b", "a\"b", "a{", "a}", "a$b", "a\nb", "a\\b", "a#b", "a'b"};
+    static const char *const bad[] = {
+        "a;b", "a\"b", "a{", "a}", "a$b", "a\nb", "a\\b", "a#b", "a'b"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         struct router_options places[] = {options(), options(), options(), options()};
         places[0].ip = bad[i];

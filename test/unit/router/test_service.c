@@ -63,15 +63,19 @@ static void apps(void **state)
         {"{\"id\":\"/x\",\"labels\":{\"DCOS_SERVICE_NAME\":5}}", "-", 0},
         {"[]", "-", 0},
         /* container networks: the task's own address, the container's port unless it is 0 */
-        {"{\"id\":\"/x\"," LABELS("0") ",\"networks\":[{\"mode\":\"container\"}],\"container\":{\"portMappings\":"
-                                       "[{\"containerPort\":80}]},\"tasks\":[{\"id\":\"t\",\"state\":\"TASK_RUNNING\","
-                                       "\"host\":\"h1\",\"ipAddresses\":[{\"ipAddress\":\"9.0.0.1\"}]}]}",
+        {"{\"id\":\"/x\"," LABELS(
+             "0") ",\"networks\":[{\"mode\":\"container\"}],\"container\":{\"portMappings\":"
+                  "[{\"containerPort\":80}]},\"tasks\":[{\"id\":\"t\",\"state\":\"TASK_RUNNING\","
+                  "\"host\":\"h1\",\"ipAddresses\":[{\"ipAddress\":\"9.0.0.1\"}]}]}",
             "9.0.0.1", 80},
-        {"{\"id\":\"/x\"," LABELS("1") ",\"networks\":[{\"mode\":\"container\"}],\"container\":{\"portMappings\":"
-                                       "[{\"containerPort\":80}]},\"tasks\":[" TASK "]}",
+        {"{\"id\":\"/x\"," LABELS(
+             "1") ",\"networks\":[{\"mode\":\"container\"}],\"container\":{\"portMappings\":"
+                  "[{\"containerPort\":80}]},\"tasks\":[" TASK "]}",
             "-", 0},
         /* without a container the mode does not count */
-        {"{\"id\":\"/x\"," LABELS("0") ",\"networks\":[{\"mode\":\"container\"}],\"tasks\":[" TASK "]}", "h1", 10},
+        {"{\"id\":\"/x\"," LABELS("0") ",\"networks\":[{\"mode\":\"container\"}],\"tasks\":[" TASK
+                                       "]}",
+            "h1", 10},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct service *s = read_app(rows[i].app);
@@ -98,10 +102,10 @@ static void apps(void **state)
 static void instances_go(void **state)
 {
     (void)state;
-    struct service *s = read_app(
-        "{\"id\":\"/x\"," LABELS("0") ",\"tasks\":[{\"id\":\"a\",\"state\":\"TASK_STAGING\",\"host\":\"h\",\"ports\":[1]},"
-                                      "{\"id\":\"b\",\"state\":\"TASK_RUNNING\",\"host\":\"h\",\"ports\":[2]},"
-                                      "{\"id\":\"c\",\"state\":\"TASK_RUNNING\",\"host\":\"h\",\"ports\":[3]}]}");
+    struct service *s = read_app("{\"id\":\"/x\"," LABELS(
+        "0") ",\"tasks\":[{\"id\":\"a\",\"state\":\"TASK_STAGING\",\"host\":\"h\",\"ports\":[1]},"
+             "{\"id\":\"b\",\"state\":\"TASK_RUNNING\",\"host\":\"h\",\"ports\":[2]},"
+             "{\"id\":\"c\",\"state\":\"TASK_RUNNING\",\"host\":\"h\",\"ports\":[3]}]}");
     assert_non_null(s);
     assert_int_equal(s->n_instances, 2);
     assert_false(service_drop(s, "a"));

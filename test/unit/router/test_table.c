@@ -158,7 +158,8 @@ static void broken_files_leave_the_old_table(void **state)
     assert_non_null(table_current(w->reader, TABLE_ROUTES));
     put(w, "b", "y");
     snprintf(path, sizeof(path), "%s/routes.2", w->folder);
-    static const char *const junk[] = {"", "dcostbl1", "not a table, but long enough to be a header of one....."};
+    static const char *const junk[] = {
+        "", "dcostbl1", "not a table, but long enough to be a header of one....."};
     for (size_t i = 0; i < ARRAY_SIZE(junk); i++) {
         assert_int_equal(file_write_atomic(path, junk[i], strlen(junk[i]), 0644, NULL), 0);
         const struct table_view *v = table_current(w->reader, TABLE_ROUTES);
