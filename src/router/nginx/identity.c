@@ -16,7 +16,7 @@ enum { CACHE_SIZE = 2048, UID_MAX = 96 };
 
 struct cached {
     u_char digest[SHA256_DIGEST_LENGTH];
-    int64_t expires_s, issued_s;
+    int64_t expires_s, issued_us;
     uint64_t keys; /* number of the set of keys that verified it; 0 = empty */
     char uid[UID_MAX + 1];
 };
@@ -145,7 +145,7 @@ static const struct cached *verify(ngx_http_request_t *r, const ngx_str_t *token
     }
     memcpy(c->digest, digest, sizeof(digest));
     c->expires_s = jwt.expires_s;
-    c->issued_s = jwt.issued_s;
+    c->issued_us = jwt.issued_us;
     c->keys = g_keys_number;
     memcpy(c->uid, uid, strlen(uid) + 1);
     return c;
@@ -162,7 +162,7 @@ static const struct policy_row *user_row(const struct table_view *policy, const 
 
 static bool counts(const struct policy_row *row, const struct cached *c)
 {
-    return row && (!row->revoked_before_us || c->issued_s * 1000000 >= row->revoked_before_us);
+    return row && (!row->revoked_before_us || c->issued_us >= row->revoked_before_us);
 }
 
 ngx_int_t identity_check(ngx_http_request_t *r, struct router_request *ctx)

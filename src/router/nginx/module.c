@@ -1,3 +1,5 @@
+#include <sys/prctl.h>
+
 #include "router/nginx/module.h"
 
 /* Directives, variables and the access handler. */
@@ -339,6 +341,13 @@ static ngx_http_module_t module_context = {
     .merge_loc_conf = merge_location,
 };
 
+/* Workers whose master was killed would go on to hold its ports, so that no other could start. */
+static ngx_int_t init_process(ngx_cycle_t *cycle)
+{
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* cannot fail with a valid signal */
+    return NGX_OK;
+}
+
 ngx_module_t ngx_http_dcos_module = {
     NGX_MODULE_V1,
     &module_context,
@@ -346,7 +355,7 @@ ngx_module_t ngx_http_dcos_module = {
     NGX_HTTP_MODULE,
     NULL,
     NULL,
-    NULL,
+    init_process,
     NULL,
     NULL,
     NULL,

@@ -142,6 +142,11 @@ def test_permissions(front):
 def test_revoked_tokens_and_deleted_users(front):
     token = front.iam.user("leaver", "dcos:adminrouter:ops:mesos")
     wait_until(lambda: front.ask(AUTHED, token=token).status_code == 200, "the permission")
+    front.iam.call("DELETE", "/users/leaver/tokens")
+    wait_until(lambda: front.ask(AUTHED, token=token).status_code == 401, "the end of the token", 5)
+    fresh = front.iam.login("leaver", PASSWORD)
+    assert front.ask(AUTHED, token=fresh).status_code == 200
+    token = fresh
     begin = time.monotonic()
     front.iam.call("DELETE", "/users/leaver")
     wait_until(lambda: front.ask(AUTHED, token=token).status_code == 401, "the end of the user", 5)
