@@ -33,7 +33,8 @@ struct mesos_follower {
     struct zk_detector *detector;
     struct host_port masters[ROUTER_MASTERS_MAX];
     size_t n_masters, at;
-    struct host_port leader; /* port 0: not known */
+    struct host_port detected; /* what ZooKeeper says; port 0: nothing */
+    struct host_port leader;   /* port 0: not known */
     struct http_call *call;
     struct recordio_decoder decoder;
     struct map frameworks, agents;
@@ -258,9 +259,12 @@ static void begin(struct timer *t)
     struct mesos_follower *f = container_of(t, struct mesos_follower, retry.timer);
     struct router *r = f->router;
     if (!f->leader.port) {
-        if (f->detector || !f->n_masters)
-            return; /* ZooKeeper tells */
-        f->leader = f->masters[f->at];
+        if (f->detector)
+            f->leader = f->detected;
+        else if (f->n_masters)
+            f->leader = f->masters[f->at];
+        if (!f->leader.port)
+            return; /* ZooKeeper will tell */
     }
     recordio_decoder_done(&f->decoder);
     recordio_decoder_init(&f->decoder, ROUTER_RECORD_MAX);
@@ -295,14 +299,15 @@ static void on_leader(const struct zk_master *leader, void *userdata)
     if (f->call)
         http_call_cancel(f->call);
     f->call = NULL;
-    f->leader.port = 0;
+    f->detected = (struct host_port){0};
     timer_stop(&f->retry.timer);
     if (leader) {
-        snprintf(f->leader.host, sizeof(f->leader.host), "%s", zk_master_host(leader));
-        f->leader.port = leader->port;
-        f->leader.tls = f->router->options.mesos_tls;
+        snprintf(f->detected.host, sizeof(f->detected.host), "%s", zk_master_host(leader));
+        f->detected.port = leader->port;
+        f->detected.tls = f->router->options.mesos_tls;
         timer_start(&f->retry.timer, 0);
     }
+    f->leader = f->detected;
     router_routes_changed(f->router);
 }
 

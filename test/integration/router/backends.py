@@ -191,10 +191,15 @@ class Master(Streaming):
         self.agents = list(agents)
         self.frameworks = list(frameworks)
         self.redirect = redirect
+        self.not_ready = 0  # subscriptions to answer with 503 first
         super().__init__("mesos", **options)
 
     def respond(self, handler, seen):
         if seen["path"] == "/api/v1" and "SUBSCRIBE" in seen["body"]:
+            if self.not_ready > 0:
+                self.not_ready -= 1
+                handler.answer(503, b"Master has not finished recovery")
+                return
             if self.redirect:
                 handler.answer(307, b"", [("Location", f"//{self.redirect}/api/v1")])
                 return
