@@ -47,8 +47,6 @@ static void on_interrupt(int signum)
 int prompt_line(const char *question, bool hidden, char **ret, struct error *err)
 {
     struct buf line = BUF_INIT;
-    fputs(question, stdout);
-    fflush(stdout);
     bool silent = hidden && tcgetattr(STDIN_FILENO, &terminal) == 0;
     void (*before)(int) = SIG_DFL;
     if (silent) {
@@ -57,6 +55,9 @@ int prompt_line(const char *question, bool hidden, char **ret, struct error *err
         before = signal(SIGINT, on_interrupt);
         (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
     }
+    /* Asked only now: an answer that comes at once is neither echoed nor thrown away. */
+    fputs(question, stdout);
+    fflush(stdout);
     int r = read_line(&line, err);
     if (silent) {
         (void)tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
