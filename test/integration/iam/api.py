@@ -66,7 +66,7 @@ class Iam:
         return response
 
     def refused(self, method, path, status, code, text="", **options):
-        """An error has the reference's three members, and changes nothing that the caller looks at afterwards."""
+        """An error has the three members of the API, and changes nothing that the caller looks at afterwards."""
         response = self.ok(method, path, status, **options)
         error = response.json()
         assert set(error) == {"title", "description", "code"}, error

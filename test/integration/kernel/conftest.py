@@ -12,7 +12,7 @@ RESOURCES = "cpus:8;mem:4096;disk:2048;ports:[31000-31999];cpus(dev):1;mem(dev):
 
 
 def pytest_terminal_summary(terminalreporter):
-    terminalreporter.write_line("API tables: " + counts())
+    terminalreporter.write_line("API tables: " + counts("kernel"))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
 
 
 def rows(section, n=1):
-    """Says how many rows of the reference's section the test covers."""
+    """Says how many rows of a section of the API tables the test covers."""
     COVERED[section] = COVERED.get(section, 0) + n
     return lambda test: test
 

@@ -1,6 +1,7 @@
 """What attackers send, and what happens when a part of the router or something behind it dies."""
 
 import os
+import pwd
 import signal
 import socket
 import time
@@ -252,6 +253,19 @@ def test_nginx_killed(alone):
     worker = int(open(f"/proc/{alone.nginx_pid()}/task/{alone.nginx_pid()}/children", encoding="utf-8").read().split()[0])
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: alone.ask("/service/web/").status_code == 200, "another worker")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_workers_are_nobody(alone):
+    nginx = alone.nginx_pid()
+    with open(f"/proc/{nginx}/task/{nginx}/children", encoding="utf-8") as f:
+        children = f.read().split()
+    nobody = str(pwd.getpwnam("nobody").pw_uid)
+    assert children
+    for pid in children:
+        with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+            uids = next(line for line in f if line.startswith("Uid:")).split()[1:]
+        assert uids == [nobody] * 4
 
 
 def test_a_refused_configuration_leaves_the_last_good_one(alone):

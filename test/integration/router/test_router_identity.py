@@ -153,6 +153,18 @@ def test_revoked_tokens_and_deleted_users(front):
     assert time.monotonic() - begin < 5
 
 
+def test_new_signing_keys(front):
+    def keys():
+        return [k["kid"] for k in front.ask("/acs/api/v1/auth/jwks", token=False).json()["keys"]]
+
+    known, before = keys(), front.iam.login("admin", PASSWORD)
+    front.iam.call("POST", "/internal/rotate-key")
+    wait_until(lambda: keys()[0] not in known, "another key to sign")
+    token = front.iam.login("admin", PASSWORD)
+    wait_until(lambda: front.ask(AUTHED, token=token).status_code == 200, "the new key to count")
+    assert front.ask(AUTHED, token=before).status_code == 200
+
+
 def test_login_through_the_router(front):
     answer = front.ask("/acs/api/v1/auth/login", token=False, method="POST", json={"uid": "admin", "password": PASSWORD})
     assert answer.status_code == 200 and "dcos-acs-auth-cookie" in answer.headers["Set-Cookie"]

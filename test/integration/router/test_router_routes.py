@@ -1,4 +1,4 @@
-"""Every route of the reference's tables 1.2, 1.3 and 1.7: where it goes, with which headers, and what comes back."""
+"""Every route of the API tables 1.2, 1.3 and 1.7: where it goes, with which headers, and what comes back."""
 
 import gzip
 import os
@@ -112,6 +112,9 @@ def test_headers_of_answers(routed):
     assert "Pragma" not in routed.ask("/system/checks/v1/node").headers
     for path in ("/", "/mesos/version", "/service/web/", "/service/none/", "/net/v1"):
         assert routed.ask(path).headers["Server"] == "dcos", path
+        # No page of another origin may read an answer.
+        answer = routed.ask(path, headers={"Origin": "https://other.example"})
+        assert not [name for name in answer.headers if name.lower().startswith("access-control-")], path
     assert routed.ask("/").headers["X-Frame-Options"] == "DENY"
     assert routed.ask("/dcos-metadata/dcos-version.json").headers["Cache-Control"] == "no-cache"
 
@@ -326,6 +329,10 @@ def test_tls_and_http2(front, cluster):
         done = subprocess.run(["openssl", "s_client", version, "-cipher", "ALL:@SECLEVEL=0", "-connect", f"localhost:{port}"],
                               input="", capture_output=True, text=True, check=False)
         assert (done.returncode == 0) == ok, version
+    for ciphers, ok in (("ECDHE+AESGCM", True), ("ECDHE+SHA1:kRSA:3DES@SECLEVEL=0", False)):
+        done = subprocess.run(["openssl", "s_client", "-tls1_2", "-cipher", ciphers, "-connect", f"localhost:{port}"],
+                              input="", capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) == ok, done.stderr
     assert os.stat(f"{router.run_dir}/tls.key").st_mode & 0o777 == 0o600
 
 

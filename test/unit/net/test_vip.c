@@ -224,7 +224,16 @@ static void named(void **state)
         net_core_names(w.core), STR("mygroupmyapp.marathon.l4lb.thisdcos.directory"));
     assert_non_null(name);
     assert_int_equal(dns_u32(name->records.items[0].ip), v->ip);
+    /* Another port of the same name has its address, and keeps it. */
+    event(w.core, ADDED(TASK("b", "app", "TASK_RUNNING",
+                      PORT("2", "tcp", LABEL("VIP_0", "/mygroup/myapp:81")))));
+    v = map_get(vips_all(w.vips), "tcp/mygroupmyapp.marathon:81");
+    assert_int_equal(v->ip, VIP_BASE + 13013060);
     event(w.core, UPDATE("a", "TASK_FINISHED", ""));
+    assert_string_equal(shown(&w, KEY), "absent");
+    assert_non_null(
+        names_get(net_core_names(w.core), STR("mygroupmyapp.marathon.l4lb.thisdcos.directory")));
+    event(w.core, UPDATE("b", "TASK_FINISHED", ""));
     assert_null(
         names_get(net_core_names(w.core), STR("mygroupmyapp.marathon.l4lb.thisdcos.directory")));
     world_done(&w);
