@@ -1,10 +1,13 @@
 """Who may: tokens, cookies, refusals, permissions. Checklist 10.1 'Authentication' and table 1.4."""
 
+import json
+import subprocess
 import time
 
 import pytest
 
 from api_rows import rows
+from backends import Backend
 from cluster import wait_until
 from frontdoor import AGENT, PASSWORD, Router, claims_of
 
@@ -62,6 +65,42 @@ def test_tokens_of_others(front, signer):
     for token in (f"{head}.{changed}.{signature}", f"{none}.{body}.", f"{head}.{body}.", good + "x" * 9000, good[:-4]):
         assert front.ask(AUTHED, token=token).status_code == 401
     assert "Invalid token. Reason:" in front.router.log()
+
+
+@pytest.fixture(scope="module")
+def trusting(front, shared_cluster, signer):
+    """A router that trusts the signer's key, by a fake identity service; its only user is the superuser "ann"."""
+    pem = subprocess.run(["openssl", "rsa", "-in", signer.path, "-pubout"], check=True, capture_output=True, text=True).stdout
+    fake = Backend("iam")
+    records = ({"key": "keys/" + "a" * 64, "value": {"kid": "a" * 64, "public_key": pem}},
+               {"key": "users/ann", "value": {}},
+               {"key": "acls/dcos:superuser", "value": {"users": {"ann": 16}}},
+               {"synced": True})
+    texts = [json.dumps(r).encode() for r in records]
+    fake.answers["/acs/api/v1/internal/policy"] = (200, [], b"".join(b"%d\n%s" % (len(t), t) for t in texts))
+    router = Router(shared_cluster, name="router-trusting", iam=fake.address, master=front.mesos.address, workers=1)
+    yield router
+    router.daemon.kill(15)
+    fake.close()
+
+
+@pytest.mark.parametrize("claims, status", [
+    ({"uid": "ann", "exp": 4102444800}, 200),
+    ({"uid": "ann"}, 200),
+    ({"uid": "ann", "exp": 1700000000}, 401),
+    ({"uid": None, "exp": 4102444800}, 401),
+    ({"exp": 4102444800}, 401),
+    ({"uid": "", "exp": 4102444800}, 401),
+    ({"uid": 7, "exp": 4102444800}, 401),
+    ({"uid": "bob", "exp": 4102444800}, 401),
+])
+def test_claims_of_well_signed_tokens(trusting, signer, claims, status):
+    good = signer.token({"uid": "ann"})
+    wait_until(lambda: trusting.ask(AUTHED, token=good).status_code == 200, "the policy")
+    token = signer.token(claims)
+    assert trusting.ask(AUTHED, token=token).status_code == status
+    cookie = {"Cookie": f"dcos-acs-auth-cookie={token}"}
+    assert trusting.ask(AUTHED, token=False, headers=cookie).status_code == status
 
 
 @rows("10.1 authentication")
