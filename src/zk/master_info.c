@@ -16,7 +16,8 @@ static bool set_text(char ret[ZK_MASTER_HOST_MAX], struct str text)
     for (size_t i = 0; i < text.n; i++)
         if ((unsigned char)text.p[i] <= ' ' || (unsigned char)text.p[i] == 0x7f)
             return false;
-    memcpy(ret, text.p, text.n);
+    if (text.n > 0) /* a field of another kind has no bytes at all */
+        memcpy(ret, text.p, text.n);
     ret[text.n] = '\0';
     return true;
 }
