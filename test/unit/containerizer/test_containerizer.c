@@ -224,12 +224,20 @@ static int64_t marker_processes(const char *marker)
     return count;
 }
 
+static char g_marker[64]; /* in the arguments of the processes of check_destroy() */
+
+static bool markers_gone(struct fixture *f)
+{
+    (void)f;
+    return marker_processes(g_marker) == 0;
+}
+
 static void check_destroy(bool plain, bool ns)
 {
     struct fixture f;
     setup(&f, plain);
-    char marker[64], script[256];
-    snprintf(marker, sizeof marker, "%d.%d9137", 3600 + (int)getpid(), plain * 2 + ns);
+    char *marker = g_marker, script[256];
+    snprintf(marker, sizeof g_marker, "%d.%d9137", 3600 + (int)getpid(), plain * 2 + ns);
     /* A grandchild in another session that ignores what can be ignored. */
     snprintf(script, sizeof script,
         "trap '' TERM HUP; setsid sh -c 'trap \"\" TERM HUP; echo up > grandchild; sleep %s; :' & "
@@ -246,6 +254,9 @@ static void check_destroy(bool plain, bool ns)
     assert_true(f.exit.destroyed);
     assert_true(WIFSIGNALED(f.exit.status));
     assert_int_equal(WTERMSIG(f.exit.status), SIGKILL);
+    /* Plain processes have been sent SIGKILL by now; no group tells when the last one is gone. */
+    if (plain)
+        wait_until(&f, markers_gone);
     assert_int_equal(marker_processes(marker), 0);
     assert_int_equal(containerizer_destroy(f.c, "many"), -ENOENT);
     close_all(&f);
