@@ -23,9 +23,11 @@ static int enter(int dir, const char *name, const struct stat *owner)
     int fd = openat(dir, name, flags);
     if (fd >= 0 || errno != ENOENT)
         return fd < 0 ? -errno : fd;
-    if (mkdirat(dir, name, FOLDER_MODE) < 0)
+    /* Tasks of a pod may make a folder that they share at the same moment. */
+    bool made = mkdirat(dir, name, FOLDER_MODE) == 0;
+    if (!made && errno != EEXIST)
         return -errno;
-    if (fchownat(dir, name, owner->st_uid, owner->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+    if (made && fchownat(dir, name, owner->st_uid, owner->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     fd = openat(dir, name, flags);
     return fd < 0 ? -errno : fd;

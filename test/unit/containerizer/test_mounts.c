@@ -185,12 +185,46 @@ static void mounts_in_a_namespace(void **state)
     assert_false(path_exists(in_sandbox));
 }
 
+/* Tasks of a pod that share a folder are started at once. */
+static void folders_made_by_several(void **state)
+{
+    enum { CHILDREN = 8, ROUNDS = 40 };
+    struct world *w = *state;
+    for (int round = 0; round < ROUNDS; round++) {
+        int gate[2];
+        pid_t children[CHILDREN];
+        assert_int_equal(pipe(gate), 0);
+        for (int i = 0; i < CHILDREN; i++) {
+            children[i] = fork();
+            assert_true(children[i] >= 0);
+            if (children[i] == 0) {
+                char source[64], target[64], byte;
+                snprintf(source, sizeof source, "shared%d/deep/er", round);
+                snprintf(target, sizeof target, "task%d-%d/there", round, i);
+                const struct spawn_mount m = {.source = source, .target = target};
+                close(gate[1]);
+                (void)!read(gate[0], &byte, 1); /* until all are let go */
+                _exit(spawn_mount(&m, w->sandbox, false) == 0 ? 0 : 1);
+            }
+        }
+        close(gate[0]);
+        close(gate[1]);
+        for (int i = 0; i < CHILDREN; i++) {
+            int status;
+            assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+            assert_true(WIFEXITED(status));
+            assert_int_equal(WEXITSTATUS(status), 0);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_round_trip),
         cmocka_unit_test_setup_teardown(links_without_namespaces, setup, teardown),
         cmocka_unit_test_setup_teardown(no_link_leads_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(folders_made_by_several, setup, teardown),
         cmocka_unit_test_setup_teardown(mounts_in_a_namespace, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
