@@ -240,6 +240,13 @@ static void send_subscribed(struct master_core *core, struct framework *f)
     id.value = f->id->text;
     Mesos__V1__MasterInfo info;
     master_info_init(core, &arena, &info);
+    /* Quotas are the operators' business, and clients in use refuse the whole event for a name that
+     * they do not know (the JSON codec of mesos-go). */
+    size_t n = 0;
+    for (size_t i = 0; i < info.n_capabilities; i++)
+        if (info.capabilities[i]->type != MESOS__V1__MASTER_INFO__CAPABILITY__TYPE__QUOTA_V2)
+            info.capabilities[n++] = info.capabilities[i];
+    info.n_capabilities = n;
     Mesos__V1__Scheduler__Event__Subscribed subscribed =
         MESOS__V1__SCHEDULER__EVENT__SUBSCRIBED__INIT;
     subscribed.framework_id = &id;

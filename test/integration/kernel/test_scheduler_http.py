@@ -233,6 +233,8 @@ def test_stream_byte_by_byte(master):
         assert list(event) == ["type", "subscribed"]
         assert list(event["subscribed"]) == ["framework_id", "heartbeat_interval_seconds", "master_info"]
         info = event["subscribed"]["master_info"]
+        # Clients in use refuse names that they do not know; operators are told of QUOTA_V2 as well.
+        assert info["capabilities"] == [{"type": "AGENT_UPDATE"}, {"type": "AGENT_DRAINING"}]
         assert list(info)[:6] == ["id", "ip", "port", "pid", "hostname", "version"]
         assert info["ip"] == 16777343 and info["port"] == master.port
         assert info["pid"] == f"master@127.0.0.1:{master.port}"
