@@ -155,11 +155,16 @@ def test_killed_launcher_is_replaced(world):
 
 def test_killed_task_and_killed_executor_are_replaced(world):
     first = world.sleepers()
+    usual = len(world.daemon_pids("dcos-executor"))
     os.kill(first[0], signal.SIGKILL)
     wait_until(lambda: len(world.sleepers()) == 3 and first[0] not in world.sleepers(), "a new task process")
     world.running(3)
 
-    executors = world.daemon_pids("dcos-executor")
+    def executors_of_three():
+        pids = world.daemon_pids("dcos-executor")  # without that of the task that ended
+        return pids if len(pids) == usual else None
+
+    executors = wait_until(executors_of_three, "the executor of the ended task to be gone")
     before = world.sleepers()
     os.kill(executors[0], signal.SIGKILL)
     # The task must not outlive its executor, and only one task is replaced.
