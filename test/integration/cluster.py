@@ -13,7 +13,7 @@ import requests
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("DCOS_BUILD", os.path.join(ROOT, "build", "debug"))
-DEADLINE = float(os.environ.get("DCOS_TEST_DEADLINE", "30"))
+DEADLINE = float(os.environ.get("DCOS_TEST_DEADLINE", "60"))
 
 
 def binary(name):

@@ -92,7 +92,7 @@ class Scheduler:
         subscribed = threading.Event()
         self.thread = threading.Thread(target=self._read, args=(self.response, subscribed), daemon=True)
         self.thread.start()
-        assert subscribed.wait(30), "no SUBSCRIBED"
+        assert subscribed.wait(60), "no SUBSCRIBED"
         return self
 
     def close(self, teardown=False):
@@ -111,7 +111,7 @@ class Scheduler:
                     sock.shutdown(2)
                 except OSError:
                     pass
-            self.thread.join(10)
+            self.thread.join(60)
             self.response.close()
             self.response = None
 
@@ -154,7 +154,7 @@ class Scheduler:
         message = {"framework_id": {"value": self.framework_id}, "type": kind, **body}
         response = requests.post(
             self.url + "/api/v1/scheduler", json=message, headers={"Mesos-Stream-Id": self.stream_id, **self.shown},
-            timeout=30
+            timeout=60
         )
         response.raise_for_status()
         return response
@@ -197,7 +197,7 @@ class Scheduler:
 
     # ---- waiting ----
 
-    def wait(self, condition, what, timeout=30):
+    def wait(self, condition, what, timeout=60):
         end = time.monotonic() + timeout
         with self.lock:
             while True:
@@ -208,7 +208,7 @@ class Scheduler:
                 assert left > 0, f"timed out waiting for {what}; updates: {self.updates}, errors: {self.errors}"
                 self.lock.wait(min(left, 0.5))
 
-    def offer(self, cpus=0.1, mem=32, timeout=30):
+    def offer(self, cpus=0.1, mem=32, timeout=60):
         """Takes an offer that holds so much."""
 
         def enough():
@@ -226,7 +226,7 @@ class Scheduler:
     def of(self, task):
         return [u for u in self.updates if u["task_id"]["value"] == task]
 
-    def wait_state(self, task, state, timeout=30):
+    def wait_state(self, task, state, timeout=60):
         """The first status of the task with the state."""
         return self.wait(
             lambda: next((u for u in self.of(task) if u["state"] == state), None), f"{state} of {task}", timeout

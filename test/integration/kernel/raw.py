@@ -5,6 +5,7 @@ import base64
 import json
 import socket
 import struct
+import time
 import uuid
 
 import requests
@@ -16,7 +17,7 @@ JSON = {"Content-Type": "application/json"}
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 CAPABILITIES = ("MULTI_ROLE", "RESERVATION_REFINEMENT", "PARTITION_AWARE")
 UUID = base64.b64encode(bytes(range(16))).decode()
-TIMEOUT = 10
+TIMEOUT = 60
 
 def ids(**values):
     return {key: {"value": value} for key, value in values.items()}
@@ -51,12 +52,17 @@ class Stream:
     def next(self):
         return next(self.events)
 
+    def next_before(self, end, what):
+        """Heartbeats keep a stream alive: who waits for something among its events needs a limit of their own."""
+        assert time.monotonic() < end, f"timed out waiting for {what}"
+        return self.next()
+
     def until(self, condition, what="the event"):
         """Events up to and with the first that fits."""
-        seen = []
+        seen, end = [], time.monotonic() + TIMEOUT
         while True:
             try:
-                event = self.next()
+                event = self.next_before(end, f"{what} after {seen}")
             except (StopIteration, requests.RequestException) as e:
                 raise AssertionError(f"no {what} after {seen}: {e!r}") from e
             seen.append(event)
@@ -160,11 +166,12 @@ class Scheduler(Stream):
                     have[r["name"]] = have.get(r["name"], 0) + r["scalar"]["value"]
             return have.get("cpus", 0) >= cpus and have.get("mem", 0) >= mem
 
+        end = time.monotonic() + TIMEOUT
         while True:
             for key, offer in list(self.offers.items()):
                 if fits(offer):
                     return self.offers.pop(key)
-            self.next()
+            self.next_before(end, f"an offer, have {self.offers}")
 
     def update(self, task_id, acknowledge=True):
         """The task's next update."""

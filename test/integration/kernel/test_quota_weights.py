@@ -382,8 +382,10 @@ def test_rate_limits(cluster, tmp_path):
             headers={**JSON, "Mesos-Stream-Id": slow.stream_id},
             timeout=0.3,
         )
-    m = get(master, "/metrics/snapshot").json()
-    assert m["frameworks/slow/messages_received"] == 2.0 and m["frameworks/slow/messages_processed"] == 1.0
+    wait_until(
+        lambda: get(master, "/metrics/snapshot").json()["frameworks/slow/messages_received"] == 2.0, "the second to be seen"
+    )
+    assert get(master, "/metrics/snapshot").json()["frameworks/slow/messages_processed"] == 1.0
     refused = slow.raw_call("REVIVE")
     assert refused.status_code == 429 and "capacity(1)" in refused.text and "slow" in refused.text
     slow.cut()

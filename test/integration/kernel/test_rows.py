@@ -140,9 +140,14 @@ def test_updates_wait_for_the_framework(master, agent):
     executor.until(lambda e: e["type"] == "LAUNCH")
     s.cut()
     wait_until(lambda: s.raw_call("REVIVE").status_code == 403, "the end of the stream to be seen")
-    uuid = executor.update(task, "TASK_RUNNING")
     assert executor.call("MESSAGE", message={"data": "eA=="}).status_code == 202
+    uuid = executor.update(task, "TASK_RUNNING")
     executor.until(lambda e: e["type"] == "ACKNOWLEDGED")
+    # The agent's link keeps the order: with the update the message has reached the master, too.
+    wait_until(
+        lambda: [t for t in get(master, "/tasks", task_id=task).json()["tasks"] if t["state"] == "TASK_RUNNING"],
+        "the update to reach the master",
+    )
     with Scheduler(master, framework_id=s.framework_id) as again:
         agent.restart()  # it repeats at once when it has registered
         executor = Executor(agent, s.framework_id, "e", unacknowledged_tasks=[event_task(task)])
