@@ -22,6 +22,7 @@ LIBRARIES = {
     "console": ["base", "io", "http", "json"],
     "transfer": ["base", "json"],
     "pkgpanda": ["base", "io", "http", "json", "transfer"],
+    "gen": ["base", "json", "transfer", "pkgpanda"],
 }
 COMPONENTS = ["master", "agent", "executor", "fetcher", "marathon", "cli", "minidcos", "iam", "router", "net", "mkpanda"]
 LAYERS = dict(LIBRARIES)
