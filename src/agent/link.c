@@ -36,7 +36,8 @@ struct agent_link_shell {
     struct http_call *call;
     struct recordio_decoder decoder;
     struct zk_detector *detector; /* NULL: --master is a list */
-    char *masters;                /* what --master says, out of its file */
+    struct login_watch login;
+    char *masters; /* what --master says, out of its file */
     int64_t backoff_us;
     unsigned masters_tried; /* position in --master's list */
     unsigned redirects;
@@ -208,6 +209,8 @@ static void on_response(struct http_call *call, const struct http_response *res,
         return;
     }
     l->redirects = 0;
+    if (res->status == 401)
+        login_refused(l->agent->security.login);
     if (!l->complained)
         log_warn("the master does not take the agent yet master=%s:%u status=%d, trying again",
             l->host, l->port, res->status);
@@ -252,6 +255,8 @@ static void dial(struct timer *t)
     struct agent_link_shell *l = container_of(t, struct agent_link_shell, timer);
     if (l->finishing)
         return stop_agent(l->agent);
+    if (!login_ready(l->agent->security.login))
+        return; /* on_login() dials */
     if (!l->redirected && !choose_master(l)) {
         if (l->detector)
             return; /* on_leader() dials */
@@ -284,6 +289,13 @@ static void dial(struct timer *t)
     agent_now(&now);
     agent_core_link_up(l->agent->core, &now);
     agent_pump(l->agent);
+}
+
+static void on_login(struct login_watch *w)
+{
+    struct agent_link_shell *l = container_of(w, struct agent_link_shell, login);
+    if (!l->call && !l->finishing)
+        timer_start(&l->timer, 0);
 }
 
 /* After a random part of the pause; the pause doubles up to --registration_backoff_factor. */
@@ -323,6 +335,7 @@ int agent_link_start(struct agent *a, struct error *err)
         r = start_detector(l, err);
     if (r < 0)
         return error_prefix(err, r, "--master");
+    login_watch(a->security.login, &l->login, on_login);
     timer_start(&l->timer, 0);
     return 0;
 }
@@ -332,6 +345,7 @@ void agent_link_stop(struct agent *a)
     struct agent_link_shell *l = a->link;
     if (!l)
         return;
+    login_unwatch(&l->login);
     timer_stop(&l->timer);
     if (l->call) {
         http_call_cancel(l->call);

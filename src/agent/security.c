@@ -13,7 +13,8 @@ size_t agent_security_flags(struct agent_security_settings *s, struct flag *out)
     size_t n = gate_flags(&s->gate, "http_credentials", out);
     const struct flag flags[AGENT_SECURITY_FLAGS - GATE_FLAGS] = {
         {"credential", FLAG_STRING, &s->credential, NULL, "PATH",
-            "name and secret to show to the master: JSON, or \"principal secret\""},
+            "name and secret to show to the master: JSON, or \"principal secret\"; in place of the "
+            "token of --service_account"},
         {"credential_token", FLAG_STRING, &s->credential_token, NULL, "PATH",
             "bearer token to show to the master instead; read anew for each connection"},
         {"authenticate_http_executors", FLAG_BOOL, &s->authenticate_executors, "false", NULL,
@@ -39,7 +40,8 @@ int agent_security_open(struct agent_security *x, const struct agent_security_se
     bool exposed = false;
     int r = gate_open(&x->gate, &s->gate, loop, "dcos-agent", "/slave(1)", "agent", err);
     if (r == 0 && (s->credential || s->credential_token))
-        r = login_new(s->credential, s->credential_token, &x->login, &exposed, err);
+        r = login_new(s->credential, s->credential_token, &x->own, &exposed, err);
+    x->login = x->own ? x->own : x->gate.service;
     if (r == 0 && s->authenticate_executors)
         r = open_executors(x, err);
     if (r == 0 && exposed)
@@ -53,7 +55,7 @@ void agent_security_close(struct agent_security *x)
 {
     authenticator_free(x->executors);
     jwt_keys_free(x->executor_keys);
-    login_free(x->login);
+    login_free(x->own);
     gate_close(&x->gate);
     *x = (struct agent_security){0};
 }

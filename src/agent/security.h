@@ -22,7 +22,8 @@ size_t agent_security_flags(struct agent_security_settings *s, struct flag *out)
 
 struct agent_security {
     struct gate gate;
-    struct login *login;             /* towards the master; NULL: nothing is shown */
+    struct login *login;             /* towards the master: `own` or the gate's; NULL: none */
+    struct login *own;               /* of --credential or --credential_token */
     struct authenticator *executors; /* NULL: executors show no token */
     struct jwt_keys *executor_keys;
 };

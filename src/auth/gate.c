@@ -27,6 +27,7 @@ size_t gate_flags(struct gate_settings *s, const char *credentials, struct flag 
             "bearer tokens here"},
         {"iam_token_file", FLAG_STRING, &s->iam_token_file, NULL, "PATH",
             "token to show to it; the unix socket needs none"},
+        SERVICE_ACCOUNT_FLAG(&s->service_account),
         {"security_mode", FLAG_STRING, &s->security_mode, "permissive", "MODE",
             "strict: everybody says who they are, and the identity service's permissions "
             "dcos:mesos decide; permissive: they do not"},
@@ -99,6 +100,22 @@ int gate_authenticator(
     return authenticator_new(&options, ret, err);
 }
 
+static int open_service(
+    struct gate *g, const struct gate_settings *s, struct loop *loop, struct error *err)
+{
+    bool exposed = false;
+    if (s->iam_token_file)
+        return error_set(err, -EINVAL, "--service_account and --iam_token_file: give one");
+    int r = login_new_service(
+        loop, s->service_account, g->transport.client, &g->service, &exposed, err);
+    if (r < 0)
+        return error_prefix(err, r, "--service_account");
+    if (exposed)
+        buf_printf(
+            &g->warnings, "--service_account=%s can be read by everybody\n", s->service_account);
+    return 0;
+}
+
 static int open_iam(struct gate *g, const struct gate_settings *s, struct loop *loop,
     const char *component, struct error *err)
 {
@@ -113,6 +130,7 @@ static int open_iam(struct gate *g, const struct gate_settings *s, struct loop *
     const struct policy_follow_options options = {.loop = loop,
         .url = s->iam_url,
         .token_file = s->iam_token_file,
+        .login = g->service,
         .tls = g->transport.client,
         .keys = g->keys};
     int r = policy_follow_new(&options, &g->follow, err);
@@ -184,6 +202,8 @@ static int open_parts(struct gate *g, const struct gate_settings *s, struct loop
         r = open_secret_key(g, s->jwt_secret_key, err);
     if (r == 0 && s->jwt_public_keys)
         r = open_public_keys(g, s->jwt_public_keys, err);
+    if (r == 0 && s->service_account)
+        r = open_service(g, s, loop, err);
     if (r == 0)
         r = open_iam(g, s, loop, component, err);
     if (r == 0 && (g->readonly || g->readwrite || s->authenticators)) {
@@ -220,6 +240,7 @@ void gate_close(struct gate *g)
     authorizer_free(g->authorizer);
     authenticator_free(g->http);
     policy_follow_free(g->follow);
+    login_free(g->service);
     credentials_free(g->credentials);
     jwt_keys_free(g->keys);
     secret_buf_done(&g->jwt_secret);

@@ -8,17 +8,18 @@
 
 #include "auth/audit.h"
 #include "auth/authenticator.h"
+#include "auth/login.h"
 #include "auth/policy_follow.h"
 #include "auth/transport.h"
 
 struct gate_settings {
     const char *credentials, *acls, *authenticators, *jwt_secret_key, *jwt_public_keys, *audit_log,
         *firewall_rules;
-    const char *iam_url, *iam_token_file, *security_mode;
+    const char *iam_url, *iam_token_file, *security_mode, *service_account;
     bool readonly, readwrite; /* whether endpoints that read, and the others, ask who calls */
     struct transport_settings transport;
 };
-enum { GATE_FLAGS = 12 + TRANSPORT_FLAGS, GATE_FIREWALL_MAX = 1000 };
+enum { GATE_FLAGS = 13 + TRANSPORT_FLAGS, GATE_FIREWALL_MAX = 1000 };
 /* `credentials` is the name of the flag with the file of names and secrets. */
 size_t gate_flags(struct gate_settings *s, const char *credentials, struct flag *out);
 
@@ -28,6 +29,7 @@ struct gate {
     struct credentials *credentials;
     struct jwt_keys *keys;
     struct buf jwt_secret;        /* of --jwt_secret_key, for whoever makes tokens */
+    struct login *service;        /* of --service_account; or NULL */
     struct policy_follow *follow; /* of the identity service; NULL without --iam_url */
     bool strict;                  /* its permissions decide, and everybody is asked who they are */
     struct authenticator *http;

@@ -3,13 +3,23 @@
 #include <errno.h>
 
 #include "auth/credentials.h"
+#include "auth/service_account.h"
 #include "base/alloc.h"
 
 struct login {
     char *principal;
     struct buf header;
     char *token_file;
+    struct service_account *account;
+    struct list watches;
 };
+
+static struct login *new_login(void)
+{
+    struct login *l = xnew(struct login);
+    list_init(&l->watches);
+    return l;
+}
 
 static int use_credential(struct login *l, const struct credential *c)
 {
@@ -39,7 +49,7 @@ int login_new(const char *credential_file, const char *token_file, struct login 
     *ret_exposed = false;
     if (credential_file && token_file)
         return error_set(err, -EINVAL, "either a credential or a token");
-    struct login *l = xnew(struct login);
+    struct login *l = new_login();
     int r = 0;
     if (credential_file)
         r = read_credential(l, credential_file, ret_exposed, err);
@@ -68,7 +78,7 @@ int login_new_secret(const char *principal, const char *secret_file, struct logi
         secret.n--;
     if (!*principal || strchr(principal, ':'))
         return error_set(err, -EINVAL, "a principal is not empty and has no colon");
-    struct login *l = xnew(struct login);
+    struct login *l = new_login();
     struct credential c = {xstrdup(principal), xstrndup(secret.p, secret.n)};
     r = use_credential(l, &c);
     credential_done(&c);
@@ -76,10 +86,49 @@ int login_new_secret(const char *principal, const char *secret_file, struct logi
     return r;
 }
 
+static void on_token(void *userdata)
+{
+    struct login *l = userdata;
+    LIST_FOREACH (w, &l->watches, struct login_watch, node)
+        w->fn(w);
+}
+
+int login_new_service(struct loop *loop, const char *file, struct tls_context *tls,
+    struct login **ret, bool *ret_exposed, struct error *err)
+{
+    struct login *l = new_login();
+    const struct service_account_options options = {
+        .loop = loop, .file = file, .tls = tls, .on_token = on_token, .userdata = l};
+    int r = service_account_new(&options, &l->account, ret_exposed, err);
+    if (r < 0) {
+        login_free(l);
+        return r;
+    }
+    l->principal = xstrdup(service_account_uid(l->account));
+    *ret = l;
+    return 0;
+}
+
+int login_open(struct loop *loop, const struct login_files *files, struct tls_context *tls,
+    struct login **ret, bool *ret_exposed, struct error *err)
+{
+    if (!files->service_account)
+        return login_new(files->credential, files->token, ret, ret_exposed, err);
+    if (files->credential || files->token)
+        return error_set(
+            err, -EINVAL, "--service_account: a credential or a token is given too: give one");
+    int r = login_new_service(loop, files->service_account, tls, ret, ret_exposed, err);
+    return r < 0 ? error_prefix(err, r, "--service_account") : 0;
+}
+
 void login_free(struct login *l)
 {
     if (!l)
         return;
+    struct login_watch *w;
+    while ((w = list_first(&l->watches, struct login_watch, node)))
+        list_remove(&w->node);
+    service_account_free(l->account);
     free(l->principal);
     secret_buf_done(&l->header);
     free(l->token_file);
@@ -96,6 +145,8 @@ void login_header(const struct login *l, struct buf *out)
     if (!l)
         return;
     buf_append(out, l->header.p, l->header.n);
+    if (l->account && service_account_token(l->account))
+        buf_printf(out, "Bearer %s", service_account_token(l->account));
     if (!l->token_file)
         return;
     _cleanup_secret_ struct buf text = BUF_INIT;
@@ -105,4 +156,29 @@ void login_header(const struct login *l, struct buf *out)
     struct str token = str_trim(buf_str(&text));
     buf_puts(out, "Bearer ");
     buf_append(out, token.p, token.n);
+}
+
+bool login_ready(const struct login *l)
+{
+    return !l || !l->account || service_account_token(l->account);
+}
+
+void login_refused(struct login *l)
+{
+    if (l && l->account)
+        service_account_refused(l->account);
+}
+
+void login_watch(struct login *l, struct login_watch *w, void (*fn)(struct login_watch *w))
+{
+    w->fn = fn;
+    list_init(&w->node);
+    if (l)
+        list_push(&l->watches, &w->node);
+}
+
+void login_unwatch(struct login_watch *w)
+{
+    if (w->node.next)
+        list_remove(&w->node);
 }

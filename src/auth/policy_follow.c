@@ -20,7 +20,8 @@
 struct policy_follow {
     struct loop *loop;
     struct http_client *client;
-    struct login *login;
+    struct login *login, *own; /* `own`: of the file, to be freed */
+    struct login_watch watch;
     char *host, *unix_path;
     uint16_t port;
     bool tls;
@@ -145,6 +146,8 @@ static void on_response(struct http_call *call, const struct http_response *res,
     struct policy_follow *f = userdata;
     if (res->status == 200)
         return;
+    if (res->status == 401)
+        login_refused(f->login);
     http_call_cancel(call);
     later(f, res->status == 401 || res->status == 403
                  ? "it refuses: it wants a token of a user with dcos:superuser, or with read on "
@@ -163,12 +166,14 @@ static void dial(struct timer *t)
     static const struct http_call_handlers handlers = {
         .on_response = on_response, .on_data = on_data, .on_done = on_done};
     struct policy_follow *f = container_of(t, struct policy_follow, timer);
+    if (!f->unix_path && !login_ready(f->login))
+        return; /* on_login() dials */
     recordio_decoder_done(&f->decoder);
     recordio_decoder_init(&f->decoder, POLICY_RECORD_MAX);
     policy_done(&f->incoming);
     f->incoming = (struct policy)POLICY_INIT;
     _cleanup_buf_ struct buf shown = BUF_INIT;
-    if (f->login)
+    if (!f->unix_path)
         login_header(f->login, &shown);
     const struct http_header header = {STR("Authorization"), buf_str(&shown)};
     const struct http_call_options options = {
@@ -185,6 +190,13 @@ static void dial(struct timer *t)
         .fresh = true,
     };
     f->call = http_call_start(f->client, &options, &handlers, f);
+}
+
+static void on_login(struct login_watch *w)
+{
+    struct policy_follow *f = container_of(w, struct policy_follow, watch);
+    if (!f->call)
+        timer_start(&f->timer, 0);
 }
 
 static void on_stale(struct timer *t)
@@ -230,7 +242,7 @@ int policy_follow_new(
     bool exposed = false;
     int r = read_url(f, options->url, err);
     if (r == 0 && options->token_file)
-        r = login_new(NULL, options->token_file, &f->login, &exposed, err);
+        r = login_new(NULL, options->token_file, &f->own, &exposed, err);
     if (r < 0) {
         policy_follow_free(f);
         return r;
@@ -239,6 +251,8 @@ int policy_follow_new(
         log_warn("the token for the identity service can be read by everybody path=%s",
             options->token_file);
     f->client = http_client_new(f->loop, &(struct http_client_options){.tls = options->tls});
+    f->login = f->own ? f->own : options->login;
+    login_watch(f->login, &f->watch, on_login);
     timer_start(&f->timer, 0);
     *ret = f;
     return 0;
@@ -254,7 +268,8 @@ void policy_follow_free(struct policy_follow *f)
         http_call_cancel(f->call);
     if (f->client)
         http_client_free(f->client);
-    login_free(f->login);
+    login_unwatch(&f->watch);
+    login_free(f->own);
     recordio_decoder_done(&f->decoder);
     policy_done(&f->policy);
     policy_done(&f->incoming);

@@ -13,6 +13,7 @@
  */
 
 #include "auth/jwt.h"
+#include "auth/login.h"
 #include "auth/policy.h"
 #include "io/loop.h"
 #include "io/stream.h"
@@ -23,9 +24,11 @@ struct policy_follow_options {
     struct loop *loop;
     /* "unix:/path/of/iam.sock", "http://host:port" or "https://host:port". */
     const char *url;
-    /* File with the token to show, read for each connection; NULL: none, which the unix socket
-     * does not need. The user needs dcos:superuser or `read` on dcos:iam:policy. */
+    /* File with the token to show, read for each connection, or who is logged in (borrowed); both
+     * NULL: nothing, which the unix socket does not need. The user needs dcos:superuser or `read`
+     * on dcos:iam:policy. */
     const char *token_file;
+    struct login *login;
     struct tls_context *tls; /* for https; NULL: system CAs. It outlives the follower */
     int64_t stale_us;        /* silence that is worth a warning; 0 = 5 minutes */
     struct jwt_keys *keys;   /* gets the keys that sign tokens, as its set; NULL: nobody asks */

@@ -6,13 +6,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "auth/jwt.h"
+#include "auth/service_account.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "console/prompt.h"
 #include "json/writer.h"
 
-enum { SECRET_MAX = 64 * 1024, SERVICE_TOKEN_LIFE_S = 300 };
+enum { SECRET_MAX = 64 * 1024 };
 
 static const char WELL_KNOWN[] = "/pkgpanda/active.buildinfo.full.json";
 static const char LOGIN_PATH[] = "/acs/api/v1/auth/login";
@@ -294,19 +294,6 @@ static int by_password(struct cli *c, const char *url, const struct login_flags 
     }
 }
 
-int service_token(
-    struct str pem, const char *uid, int64_t now_s, struct buf *out, struct error *err)
-{
-    _cleanup_buf_ struct buf claims = BUF_INIT;
-    struct json_writer w;
-    jw_init(&w, &claims);
-    jw_begin_object(&w);
-    jw_field_string(&w, "uid", uid);
-    jw_field_i64(&w, "exp", now_s + SERVICE_TOKEN_LIFE_S);
-    jw_end_object(&w);
-    return jwt_make_rs256(pem, NULL, buf_str(&claims), out, err);
-}
-
 static int by_service_key(struct cli *c, const char *url, const struct login_flags *f,
     char **ret_token, struct error *err)
 {
@@ -318,7 +305,7 @@ static int by_service_key(struct cli *c, const char *url, const struct login_fla
     if (r == 0 && !f->username)
         r = prompt_line("Username: ", false, &asked, err);
     if (r == 0)
-        r = service_token(
+        r = service_token_make(
             buf_str(&pem), f->username ?: asked, clock_realtime_us() / USEC_PER_SEC, &token, err);
     if (pem.n)
         explicit_bzero(pem.p, pem.n);

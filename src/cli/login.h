@@ -42,9 +42,6 @@ int login(struct cli *c, const char *url, const struct login_flags *flags, char 
 
 /* The text of a secret file, which nobody but its owner may read: -EACCES otherwise. */
 int private_file_read(const char *path, struct buf *out, struct error *err);
-/* Login token of a service account: RS256, valid for five minutes from `now_s`. */
-int service_token(
-    struct str pem, const char *uid, int64_t now_s, struct buf *out, struct error *err);
 /* Shows a URL to the person, in a browser when there is one. -ENOENT without xdg-open. */
 int browser_open(const char *url, struct error *err);
 

@@ -25,7 +25,7 @@ struct flags_out {
     const char *superuser, *superuser_hash, *superuser_hash_file, *superuser_password_file,
         *service_uid, *service_key;
     uint16_t port;
-    int64_t token_days, cookie_days, info_days;
+    int64_t token_days, cookie_days, info_days, token_life_us;
     struct iam_options options;
 };
 
@@ -326,6 +326,8 @@ static int parse(struct flags_out *f, struct flag *flags, size_t n, int argc, ch
     else if (f->token_days < 1 || f->cookie_days < 1 || f->info_days < 1 || f->token_days > 3650 ||
              f->cookie_days > 3650 || f->info_days > 3650)
         wrong = "lives of tokens and cookies are 1 to 3650 days";
+    else if (f->token_life_us && f->token_life_us < USEC_PER_SEC)
+        wrong = "--auth_token_life is at least 1secs";
     else if (f->options.login_failures < 1 || f->options.key_life_us < 0)
         wrong = "limits must be positive";
     if (wrong) {
@@ -333,7 +335,7 @@ static int parse(struct flags_out *f, struct flag *flags, size_t n, int argc, ch
         return -EINVAL;
     }
     static const int64_t DAY_US = 86400 * USEC_PER_SEC;
-    f->options.token_life_us = f->token_days * DAY_US;
+    f->options.token_life_us = f->token_life_us ? f->token_life_us : f->token_days * DAY_US;
     f->options.cookie_life_us = f->cookie_days * DAY_US;
     f->options.info_cookie_life_us = f->info_days * DAY_US;
     return 0;
@@ -365,6 +367,8 @@ int main(int argc, char **argv)
         {"superuser_service_account_public_key_file", FLAG_STRING, &f.service_key, NULL, "PATH",
             "its public key (PEM)"},
         {"expiration_auth_token_days", FLAG_I64, &f.token_days, "5", "DAYS", "life of tokens"},
+        {"auth_token_life", FLAG_DURATION, &f.token_life_us, NULL, "DURATION",
+            "the same, where days are too long: 1secs or more"},
         {"expiration_auth_cookie_days", FLAG_I64, &f.cookie_days, "5", "DAYS",
             "life of the cookie with the token"},
         {"expiration_info_cookie_days", FLAG_I64, &f.info_days, "5", "DAYS",

@@ -23,7 +23,7 @@ struct flags_out {
     const char *master, *http_address, *hostname, *work_dir, *store, *framework_name, *mesos_role,
         *mesos_user, *ready_file, *accepted, *enforce, *executor, *env_prefix, *bridge,
         *default_network, *webui_url, *logging_level, *features;
-    const char *principal, *secret_file, *token_file, *iam_url, *iam_token_file;
+    const char *principal, *secret_file, *token_file, *iam_url, *iam_token_file, *service_account;
     struct transport_settings transport;
     uint16_t http_port;
     int64_t failover_s, reconcile_delay, reconcile_interval, scale_delay, scale_interval, decline,
@@ -34,7 +34,9 @@ struct flags_out {
 struct running {
     struct shell shell;
     struct transport transport;
-    struct login *login;
+    struct login *login;   /* towards the master: one of these two */
+    struct login *own;     /* of a secret or a token */
+    struct login *service; /* of --service_account */
     const char *ready_file, *ip;
 };
 
@@ -203,13 +205,24 @@ static int open_security(struct running *r, const struct flags_out *o, struct er
             "--mesos_authentication_secret_file needs --mesos_authentication_principal");
     if (o->secret_file && o->token_file)
         return error_set(err, -EINVAL, "either a secret or a token");
+    if (o->service_account && o->iam_token_file)
+        return error_set(err, -EINVAL, "--service_account and --iam_token_file: give one");
     if (o->secret_file)
-        rc = login_new_secret(o->principal, o->secret_file, &r->login, &exposed, err);
+        rc = login_new_secret(o->principal, o->secret_file, &r->own, &exposed, err);
     else if (o->token_file)
-        rc = login_new(NULL, o->token_file, &r->login, &exposed, err);
+        rc = login_new(NULL, o->token_file, &r->own, &exposed, err);
     if (rc == 0 && exposed)
         log_warn("the file with what is shown to the master can be read by everybody");
-    r->shell.options.principal = o->principal;
+    if (rc == 0 && o->service_account) {
+        rc = login_new_service(
+            r->shell.loop, o->service_account, r->transport.client, &r->service, &exposed, err);
+        if (rc < 0)
+            return error_prefix(err, rc, "--service_account");
+        if (exposed)
+            log_warn("the secret of the service account can be read by everybody");
+    }
+    r->login = r->own ? r->own : r->service;
+    r->shell.options.principal = o->principal ? o->principal : login_principal(r->login);
     r->shell.info.tls = r->transport.server;
     return rc;
 }
@@ -224,6 +237,7 @@ static int open_access(struct running *r, const struct flags_out *o, struct erro
     const struct policy_follow_options options = {.loop = s->loop,
         .url = o->iam_url,
         .token_file = o->iam_token_file,
+        .login = r->service,
         .tls = r->transport.client,
         .keys = s->keys};
     int rc = policy_follow_new(&options, &s->follow, err);
@@ -395,6 +409,7 @@ int main(int argc, char **argv)
             "secret of the principal"},
         {"mesos_authentication_token_file", FLAG_STRING, &o.token_file, NULL, "PATH",
             "bearer token to show instead; read anew for each call"},
+        SERVICE_ACCOUNT_FLAG(&o.service_account),
         {"logging_level", FLAG_STRING, &o.logging_level, "info", "LEVEL",
             "error, warn, info or debug"},
         {"ready_file", FLAG_STRING, &o.ready_file, NULL, "PATH",
@@ -444,7 +459,8 @@ int main(int argc, char **argv)
         loop_run(s->loop);
     }
     stop(s);
-    login_free(running.login);
+    login_free(running.own);
+    login_free(running.service);
     transport_close(&running.transport);
     loop_signal_free(term);
     loop_signal_free(intr);

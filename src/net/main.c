@@ -21,7 +21,7 @@ struct options {
     const char *master, *ip, *http_ip, *dns_listen, *masters, *public_ips, *upstreams,
         *forward_zones;
     const char *networks, *ip_sources, *aliases, *crypto_id, *hostname, *ready_file, *logging_level;
-    const char *credential, *token_file, *ca_file;
+    const char *credential, *token_file, *ca_file, *service_account;
     bool strict, rotate, vips;
     uint16_t port, mesos_port;
     int64_t mesos_ttl_us;
@@ -349,10 +349,11 @@ static int start(struct running *r, struct options *o, struct error *err)
     struct net *n = &r->net;
     bool exposed = false;
     int status = configure(r, err);
-    if (status == 0)
-        status = login_new(o->credential, o->token_file, &r->login, &exposed, err);
     if (status == 0 && o->ca_file)
         status = tls_context_new_client(o->ca_file, true, &r->tls, err);
+    const struct login_files files = {o->credential, o->token_file, o->service_account};
+    if (status == 0)
+        status = login_open(n->loop, &files, r->tls, &r->login, &exposed, err);
     if (status < 0)
         return status;
     if (exposed)
@@ -450,6 +451,7 @@ int main(int argc, char **argv)
         {"credential", FLAG_STRING, &o.credential, NULL, "PATH",
             "principal and secret for the master"},
         {"token_file", FLAG_STRING, &o.token_file, NULL, "PATH", "token for the master"},
+        SERVICE_ACCOUNT_FLAG(&o.service_account),
         {"ca_file", FLAG_STRING, &o.ca_file, NULL, "PATH",
             "authorities of a master that speaks TLS; also: speak it"},
         {"logging_level", FLAG_STRING, &o.logging_level, "INFO", "LEVEL",

@@ -111,7 +111,8 @@ void router_ready(struct router *r)
 struct flags_out {
     struct router_options o;
     const char *role, *cluster_id_file, *ca_dir, *tls_names, *dcos_version;
-    const char *buildinfo_file, *token_file, *credential_file, *ready_file, *logging_level;
+    const char *buildinfo_file, *token_file, *credential_file, *service_account, *ready_file,
+        *logging_level;
     bool cache_open;
 };
 
@@ -283,10 +284,11 @@ static int start(struct router *r, struct flags_out *f, struct error *err)
         status = write_documents(o, f, err);
     if (status == 0)
         status = make_certificate(o, f, err);
-    if (status == 0)
-        status = login_new(f->credential_file, f->token_file, &r->login, &exposed, err);
     if (status == 0 && o->upstream_ca)
         status = tls_context_new_client(o->upstream_ca, true, &r->tls, err);
+    const struct login_files files = {f->credential_file, f->token_file, f->service_account};
+    if (status == 0)
+        status = login_open(r->loop, &files, r->tls, &r->login, &exposed, err);
     if (status < 0)
         return status;
     if (exposed)
@@ -458,6 +460,7 @@ int main(int argc, char **argv)
             "token of the router's own, shown to master, Marathon and dcos-iam"},
         {"credential", FLAG_STRING, &f.credential_file, NULL, "PATH",
             "credential, shown to the master"},
+        SERVICE_ACCOUNT_FLAG(&f.service_account),
         {"cosmos", FLAG_STRING, &o->backends[BACKEND_COSMOS], NULL, "HOST:PORT", "packages"},
         {"mesos_dns", FLAG_STRING, &o->backends[BACKEND_NAMES], NULL, "HOST:PORT",
             "names over HTTP (8123)"},

@@ -30,6 +30,7 @@ struct marathon_follower {
     char leader[300];
     bool known, tried, leader_known;
     struct timer expiry;
+    struct login_watch login;
 };
 
 static void next_fetch(struct marathon_follower *f);
@@ -270,6 +271,8 @@ static void on_response(struct http_call *call, const struct http_response *res,
     if (res->status != 200) {
         char text[64];
         snprintf(text, sizeof(text), "its event stream answers with status %d", res->status);
+        if (res->status == 401)
+            login_refused(f->router->login);
         http_call_cancel(call);
         lost(f, text);
         return;
@@ -291,9 +294,18 @@ static void begin(struct timer *t)
     struct marathon_follower *f = container_of(t, struct marathon_follower, retry.timer);
     static const struct http_call_handlers handlers = {
         .on_response = on_response, .on_data = on_data, .on_done = on_done};
+    if (!login_ready(f->router->login))
+        return; /* on_login() begins */
     sse_decoder_done(&f->decoder);
     sse_decoder_init(&f->decoder, EVENT_MAX);
     get(f, "/v2/events", "text/event-stream", 0, true, &handlers, &f->stream);
+}
+
+static void on_login(struct login_watch *w)
+{
+    struct marathon_follower *f = container_of(w, struct marathon_follower, login);
+    if (!f->stream)
+        timer_start(&f->retry.timer, 0);
 }
 
 int marathon_follower_new(struct router *r, struct marathon_follower **ret, struct error *err)
@@ -307,6 +319,7 @@ int marathon_follower_new(struct router *r, struct marathon_follower **ret, stru
     sse_decoder_init(&f->decoder, EVENT_MAX);
     timer_init(&f->expiry, r->loop, expired);
     retry_init(&f->retry, r, begin);
+    login_watch(r->login, &f->login, on_login);
     timer_start(&f->retry.timer, 0);
     *ret = f;
     return 0;
@@ -316,6 +329,7 @@ void marathon_follower_free(struct marathon_follower *f)
 {
     if (!f)
         return;
+    login_unwatch(&f->login);
     timer_stop(&f->retry.timer);
     timer_stop(&f->expiry);
     if (f->stream)

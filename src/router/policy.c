@@ -20,6 +20,7 @@ struct policy_follower {
     struct router *router;
     struct retry retry;
     struct http_call *call;
+    struct login_watch login;
     struct recordio_decoder decoder;
     struct policy policy;
     struct deferred publish;
@@ -166,9 +167,11 @@ static void on_response(struct http_call *call, const struct http_response *res,
         return;
     if (!f->retry.told)
         log_warn("identity service refuses to be followed status=%d; it wants a superuser's token "
-                 "(--token_file) or its unix socket (--iam_socket)",
+                 "(--token_file, --service_account) or its unix socket (--iam_socket)",
             res->status);
     f->retry.told = true;
+    if (res->status == 401)
+        login_refused(f->router->login);
     http_call_cancel(call);
     f->call = NULL;
     retry_later(&f->retry);
@@ -191,6 +194,8 @@ static void begin(struct timer *t)
     struct policy_follower *f = container_of(t, struct policy_follower, retry.timer);
     struct router *r = f->router;
     struct host_port to;
+    if (!r->options.iam_socket && !login_ready(r->login))
+        return; /* on_login() begins */
     recordio_decoder_done(&f->decoder);
     recordio_decoder_init(&f->decoder, ROUTER_POLICY_RECORD_MAX);
     policy_done(&f->policy);
@@ -221,6 +226,13 @@ static void begin(struct timer *t)
     f->call = http_call_start(r->http, &o, &handlers, f);
 }
 
+static void on_login(struct login_watch *w)
+{
+    struct policy_follower *f = container_of(w, struct policy_follower, login);
+    if (!f->call)
+        timer_start(&f->retry.timer, 0);
+}
+
 struct policy_follower *policy_follower_new(struct router *r)
 {
     struct policy_follower *f = xnew(struct policy_follower);
@@ -228,6 +240,7 @@ struct policy_follower *policy_follower_new(struct router *r)
     deferred_init(&f->publish, publish);
     recordio_decoder_init(&f->decoder, ROUTER_POLICY_RECORD_MAX);
     retry_init(&f->retry, r, begin);
+    login_watch(r->login, &f->login, on_login);
     timer_start(&f->retry.timer, 0);
     return f;
 }
@@ -236,6 +249,7 @@ void policy_follower_free(struct policy_follower *f)
 {
     if (!f)
         return;
+    login_unwatch(&f->login);
     timer_stop(&f->retry.timer);
     deferred_cancel(&f->publish);
     if (f->call)

@@ -51,32 +51,6 @@ static void urls(void **state)
 
 /* ---- tokens ---- */
 
-static void service_tokens(void **state)
-{
-    char *public_pem, *private_pem, kid[RSA_KID_SIZE];
-    assert_int_equal(rsa_generate(&public_pem, &private_pem, kid, NULL), 0);
-    _cleanup_buf_ struct buf token = BUF_INIT;
-    assert_int_equal(service_token(str_of(private_pem), "robot", 1000, &token, NULL), 0);
-
-    struct arena arena = ARENA_INIT;
-    struct jwt_keys *keys = jwt_keys_new();
-    struct jwt jwt;
-    assert_int_equal(jwt_keys_add_pem(keys, public_pem, strlen(public_pem), NULL), 0);
-    assert_int_equal(jwt_verify(keys, buf_str(&token), 1000, &arena, &jwt, NULL), 0);
-    assert_true(jwt.asymmetric);
-    assert_int_equal(jwt.expires_s, 1300);
-    assert_string_equal(jwt.payload, "{\"uid\":\"robot\",\"exp\":1300}");
-    assert_int_equal(jwt_verify(keys, buf_str(&token), 1300, &arena, &jwt, NULL), -EACCES);
-
-    struct error err = ERROR_INIT;
-    assert_true(service_token(str_of(public_pem), "robot", 1000, &token, &err) < 0);
-    assert_null(strstr(err.msg, "BEGIN"));
-    jwt_keys_free(keys);
-    arena_done(&arena);
-    rsa_wipe(private_pem);
-    free(public_pem);
-}
-
 static void secret_files(void **state)
 {
     char path[] = "/tmp/dcos-unit-XXXXXX";
@@ -218,8 +192,8 @@ static void durations(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(urls), cmocka_unit_test(service_tokens),
-        cmocka_unit_test(secret_files), cmocka_unit_test(choosing), cmocka_unit_test(authorities),
-        cmocka_unit_test(paths), cmocka_unit_test(durations)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(urls), cmocka_unit_test(secret_files),
+        cmocka_unit_test(choosing), cmocka_unit_test(authorities), cmocka_unit_test(paths),
+        cmocka_unit_test(durations)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
