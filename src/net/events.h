@@ -2,9 +2,8 @@
 #define DCOS_NET_EVENTS_H
 
 /*
- * Client of the master's operator event stream (SUBSCRIBE), in protobuf. Follows redirects to the
- * leader, or ZooKeeper; subscribes again after a growing pause when the stream breaks or is silent
- * for too long. Each subscription begins with a snapshot.
+ * Client of the master's operator event stream (SUBSCRIBE), in protobuf, held for good by a
+ * leader_stream. Each subscription begins with a snapshot.
  */
 
 #include "auth/login.h"
@@ -15,9 +14,9 @@ enum { EVENTS_RECORD_MAX = 1024 * 1024 * 1024 }; /* bytes: a snapshot of a large
 
 struct events;
 struct events_options {
-    const char *masters; /* as scheduler_options.masters in scheduler/client.h */
+    const char *masters; /* as in scheduler/leader_stream.h; TLS is meant when there is a context */
     struct tls_context *tls;
-    const struct login *login; /* or NULL; borrowed */
+    struct login *login; /* or NULL; borrowed */
 };
 struct events_handlers {
     void (*on_event)(const Mesos__V1__Master__Event *e, void *userdata); /* but heartbeats */

@@ -1,12 +1,11 @@
-#include <errno.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "http/recordio.h"
 #include "router/router.h"
 #include "router/service.h"
+#include "scheduler/leader_stream.h"
 
 /*
  * Follows the leading master: frameworks and agents from its operator event stream. Which master
@@ -29,16 +28,10 @@ struct agent {
 
 struct mesos_follower {
     struct router *router;
-    struct retry retry;
-    struct zk_detector *detector;
-    struct host_port masters[ROUTER_MASTERS_MAX];
-    size_t n_masters, at;
-    struct host_port detected; /* what ZooKeeper says; port 0: nothing */
-    struct host_port leader;   /* port 0: not known */
-    struct http_call *call;
-    struct recordio_decoder decoder;
+    struct leader_stream *stream;
+    struct host_port leader; /* port 0: not known */
     struct map frameworks, agents;
-    bool known, tried, broken;
+    bool known, tried, told;
 };
 
 /* ---- what is known ---- */
@@ -116,7 +109,8 @@ static void subscribed(struct mesos_follower *f, const json_t *event)
         put_framework(f, item);
     json_array_foreach(json_at(json_at(state, "get_agents"), "agents"), i, item) put_agent(f, item);
     f->known = true;
-    retry_worked(&f->retry);
+    f->told = false;
+    leader_stream_works(f->stream, SILENCE_US);
     log_info("following the master address=%s:%u frameworks=%zu agents=%zu", f->leader.host,
         f->leader.port, map_size(&f->frameworks), map_size(&f->agents));
 }
@@ -155,199 +149,91 @@ static bool concerns_us(const char *p, size_t n)
     return false;
 }
 
-static bool on_record(const char *p, size_t n, void *userdata)
+static void on_record(const char *p, size_t n, void *userdata)
 {
     struct mesos_follower *f = userdata;
     if (!concerns_us(p, n))
-        return true;
+        return;
     _cleanup_json_ json_t *event = NULL;
     struct error err = ERROR_INIT;
     if (json_parse(p, n, &event, &err) < 0) {
         log_warn("master: an event is not JSON error=%s", err.msg);
-        f->broken = true;
-        return false;
+        leader_stream_again(f->stream, "an event is not JSON");
+        return;
     }
     if (apply(f, event))
         router_routes_changed(f->router);
-    return true;
 }
 
 /* ---- the stream ---- */
 
-static void begin(struct timer *t);
-
-static void lost(struct mesos_follower *f, const char *why)
+static void fill(struct buf *body, void *userdata)
 {
-    f->call = NULL;
-    if (!f->tried) {
-        f->tried = true;
-        router_routes_changed(f->router);
-    }
-    if (!f->retry.told)
-        log_warn("master is not followed, what is known stays error=%s", why);
-    f->retry.told = true;
-    if (f->n_masters)
-        f->at = (f->at + 1) % f->n_masters;
-    retry_later(&f->retry);
+    buf_puts(body, "{\"type\":\"SUBSCRIBE\"}");
 }
 
-static void on_data(struct http_call *call, const char *p, size_t n, void *userdata)
+static void on_open(const struct http_response *res, void *userdata)
 {
     struct mesos_follower *f = userdata;
-    struct error err = ERROR_INIT;
-    if (recordio_decode(&f->decoder, p, n, on_record, f, &err) < 0 || f->broken) {
-        http_call_cancel(call);
-        lost(f, f->broken ? "an event is not JSON" : err.msg);
-    }
+    const struct leader_address *at = leader_stream_address(f->stream);
+    snprintf(f->leader.host, sizeof(f->leader.host), "%s", at->host);
+    f->leader.port = at->port;
+    f->leader.tls = at->tls;
+    router_routes_changed(f->router);
 }
 
-/* A follower names the leader: "//host:port/api/v1". */
-static bool redirected(struct mesos_follower *f, const struct http_response *res)
-{
-    struct str where = http_headers_get(&res->headers, "Location");
-    struct host_port to;
-    const bool tls = f->leader.tls;
-    const ptrdiff_t slashes = where.n ? str_index(where, '/') : -1;
-    if (slashes < 0 || where.n < (size_t)slashes + 2 || where.p[slashes + 1] != '/')
-        return false;
-    struct str rest = {where.p + slashes + 2, where.n - (size_t)slashes - 2}, authority;
-    if (!str_split(&rest, '/', &authority) || host_port_parse(authority, &to) < 0)
-        return false;
-    to.tls = tls || str_has_prefix(where, STR("https:"));
-    f->leader = to;
-    return true;
-}
-
-static void on_response(struct http_call *call, const struct http_response *res, void *userdata)
+static void on_end(bool worked, int status, const char *why, void *userdata)
 {
     struct mesos_follower *f = userdata;
-    if (res->status == 200) {
-        router_routes_changed(f->router);
-        return;
-    }
     char text[64];
-    snprintf(text, sizeof(text), "it answered with status %d", res->status);
-    const bool go = (res->status == 307 || res->status == 302) && redirected(f, res);
-    http_call_cancel(call);
-    f->call = NULL;
-    if (go && f->retry.pause_us < USEC_PER_SEC) {
-        /* Followed at once, but not forever. */
-        f->retry.pause_us = MAX(f->retry.pause_us, USEC_PER_MSEC) * 2;
-        f->retry.timer.fn = begin;
-        timer_start(&f->retry.timer, 0);
-        return;
-    }
-    /* A leader that ZooKeeper named is asked again: it says nothing new about one that only starts.
-     */
-    if (!f->detector)
-        f->leader.port = 0;
-    lost(f, text);
-}
-
-static void on_done(struct http_call *call, int status, const char *error,
-    const struct http_response *res, void *userdata)
-{
-    struct mesos_follower *f = userdata;
-    if (!f->detector)
+    if (status)
+        snprintf(text, sizeof(text), "it answered with status %d", status);
+    f->tried = true;
+    if (!f->told)
+        log_warn("master is not followed, what is known stays error=%s", status ? text : why);
+    f->told = true;
+    /* Only ZooKeeper knows who leads when the stream does not tell. */
+    if (!leader_stream_detects(f->stream))
         f->leader.port = 0;
     router_routes_changed(f->router);
-    lost(f, error ? error : "the stream ended");
-}
-
-static void begin(struct timer *t)
-{
-    struct mesos_follower *f = container_of(t, struct mesos_follower, retry.timer);
-    struct router *r = f->router;
-    if (!f->leader.port) {
-        if (f->detector)
-            f->leader = f->detected;
-        else if (f->n_masters)
-            f->leader = f->masters[f->at];
-        if (!f->leader.port)
-            return; /* ZooKeeper will tell */
-    }
-    recordio_decoder_done(&f->decoder);
-    recordio_decoder_init(&f->decoder, ROUTER_RECORD_MAX);
-    f->broken = false;
-    _cleanup_buf_ struct buf shown = BUF_INIT;
-    login_header(r->login, &shown);
-    static const char body[] = "{\"type\":\"SUBSCRIBE\"}";
-    const struct http_header headers[] = {{STR("User-Agent"), STR("Master Admin Router")},
-        {STR("Content-Type"), STR("application/json")}, {STR("Accept"), STR("application/json")},
-        {STR("Authorization"), buf_str(&shown)}};
-    const struct http_call_options o = {.method = "POST",
-        .host = f->leader.host,
-        .port = f->leader.port,
-        .tls = f->leader.tls,
-        .target = "/api/v1",
-        .headers = headers,
-        .n_headers = shown.n ? 4 : 3,
-        .body = body,
-        .body_n = sizeof(body) - 1,
-        .idle_timeout_us = SILENCE_US,
-        .fresh = true};
-    static const struct http_call_handlers handlers = {
-        .on_response = on_response, .on_data = on_data, .on_done = on_done};
-    f->call = http_call_start(r->http, &o, &handlers, f);
 }
 
 static void on_leader(const struct zk_master *leader, void *userdata)
 {
     struct mesos_follower *f = userdata;
-    if (leader && f->call && zk_master_is(leader, f->leader.host, f->leader.port))
-        return;
-    if (f->call)
-        http_call_cancel(f->call);
-    f->call = NULL;
-    f->detected = (struct host_port){0};
-    timer_stop(&f->retry.timer);
+    f->leader = (struct host_port){0};
     if (leader) {
-        snprintf(f->detected.host, sizeof(f->detected.host), "%s", zk_master_host(leader));
-        f->detected.port = leader->port;
-        f->detected.tls = f->router->options.mesos_tls;
-        timer_start(&f->retry.timer, 0);
+        snprintf(f->leader.host, sizeof(f->leader.host), "%s", zk_master_host(leader));
+        f->leader.port = leader->port;
+        f->leader.tls = f->router->options.mesos_tls;
     }
-    f->leader = f->detected;
     router_routes_changed(f->router);
-}
-
-static int read_masters(struct mesos_follower *f, struct error *err)
-{
-    _cleanup_free_ char *text = NULL;
-    int r = zk_flag_load(f->router->options.master, &text, err);
-    if (r < 0)
-        return r;
-    if (zk_is_url(text)) {
-        _cleanup_zk_url_ struct zk_url url = {0};
-        r = zk_url_parse(text, &url, err);
-        return r < 0 ? r
-                     : zk_detector_new(f->router->loop, &url, 0, on_leader, f, &f->detector, err);
-    }
-    struct str rest = str_of(text), part;
-    while (str_split(&rest, ',', &part)) {
-        if (f->n_masters == ROUTER_MASTERS_MAX)
-            return error_set(err, -EINVAL, "--master names more than %d", ROUTER_MASTERS_MAX);
-        struct host_port *m = &f->masters[f->n_masters++];
-        if (host_port_parse(str_trim(part), m) < 0)
-            return error_set(
-                err, -EINVAL, "--master: '" STR_FMT "' is not HOST:PORT", STR_ARG(part));
-        m->tls = m->tls || f->router->options.mesos_tls;
-    }
-    timer_start(&f->retry.timer, 0);
-    return 0;
 }
 
 int mesos_follower_new(struct router *r, struct mesos_follower **ret, struct error *err)
 {
+    static const struct leader_stream_handlers handlers = {.fill = fill,
+        .on_open = on_open,
+        .on_record = on_record,
+        .on_end = on_end,
+        .on_leader = on_leader};
     struct mesos_follower *f = xnew(struct mesos_follower);
     f->router = r;
-    recordio_decoder_init(&f->decoder, ROUTER_RECORD_MAX);
-    retry_init(&f->retry, r, begin);
-    int status = read_masters(f, err);
+    const struct leader_stream_options options = {.masters = r->options.master,
+        .tls = r->options.mesos_tls,
+        .http = r->http,
+        .login = r->login,
+        .target = "/api/v1",
+        .type = "application/json",
+        .agent = "Master Admin Router",
+        .record_max = ROUTER_RECORD_MAX,
+        .silence_us = SILENCE_US};
+    int status = leader_stream_new(r->loop, &options, &handlers, f, &f->stream, err);
     if (status < 0) {
         mesos_follower_free(f);
-        return status;
+        return error_prefix(err, status, "--master");
     }
+    leader_stream_start(f->stream);
     *ret = f;
     return 0;
 }
@@ -356,14 +242,10 @@ void mesos_follower_free(struct mesos_follower *f)
 {
     if (!f)
         return;
-    timer_stop(&f->retry.timer);
-    zk_detector_free(f->detector);
-    if (f->call)
-        http_call_cancel(f->call);
+    leader_stream_free(f->stream);
     forget(f);
     map_done(&f->frameworks);
     map_done(&f->agents);
-    recordio_decoder_done(&f->decoder);
     free(f);
 }
 

@@ -17,13 +17,11 @@
 #include "io/loop.h"
 #include "router/config.h"
 #include "router/table.h"
-#include "zk/detector.h"
 
 enum {
     ROUTER_RECORD_MAX = 1024 * 1024 * 1024, /* the master's first record holds its state */
     ROUTER_APPS_MAX = 256 * 1024 * 1024,    /* bytes of Marathon's answer */
     ROUTER_POLICY_RECORD_MAX = 4 * 1024 * 1024,
-    ROUTER_MASTERS_MAX = 16,
     ROUTER_HOSTS_MAX = 10000, /* names that are resolved */
 };
 

@@ -36,13 +36,9 @@ struct scheduler_handlers {
 };
 
 struct scheduler_options {
-    /* "host:port[,host:port...]". "https://" or "http://" in front says whether to speak TLS;
-     * without it TLS is spoken when there is a context. Redirects keep what the address had.
-     * Or "zk://host:port,.../path": the leader is found by ZooKeeper, and followed at once when it
-     * changes. Or "file:///path" of a file that holds one of these. */
-    const char *masters;
+    const char *masters; /* as in scheduler/leader_stream.h; TLS is meant when there is a context */
     struct tls_context *tls;                /* borrowed; NULL: the system's authorities for https */
-    const struct login *login;              /* borrowed; NULL: nothing is shown */
+    struct login *login;                    /* borrowed; NULL: nothing is shown */
     int64_t min_backoff_us, max_backoff_us; /* 0 = 100 ms, 5 s */
     unsigned missed_heartbeats;             /* 0 = 5 */
 };
