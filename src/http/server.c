@@ -453,6 +453,16 @@ int http_server_listen_unix(
     return 0;
 }
 
+int http_server_listen_fd(struct http_server *s, int fd, struct error *err)
+{
+    struct listener *l;
+    int r = listener_fd(s->loop, fd, s->options.max_connections, on_accept, s, &l, err);
+    if (r < 0)
+        return r;
+    add_listener(s, l);
+    return 0;
+}
+
 unsigned http_server_connections(const struct http_server *s)
 {
     return s->n_conns;

@@ -43,6 +43,8 @@ int http_server_listen(struct http_server *s, const char *host, uint16_t port,
     struct tls_context *tls, uint16_t *ret_port, struct error *err);
 int http_server_listen_unix(
     struct http_server *s, const char *path, unsigned mode, struct error *err);
+/* On a socket that was handed over (systemd); see listener_fd(). */
+int http_server_listen_fd(struct http_server *s, int fd, struct error *err);
 unsigned http_server_connections(const struct http_server *s);
 /* Stops listening and closes every connection (answers in progress are cut). Memory goes later. */
 void http_server_free(struct http_server *s);

@@ -1,6 +1,7 @@
 /* Listening sockets, with a bound on how many accepted streams are open at a time. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -192,6 +193,35 @@ int listener_unix(struct loop *loop, const char *path, unsigned mode, unsigned m
     if (r < 0) {
         listener_close(l);
         return error_errno(err, r, "listen on %s", path);
+    }
+    *ret = l;
+    return 0;
+}
+
+int listener_fd(struct loop *loop, int fd, unsigned max_connections, listener_cb cb, void *userdata,
+    struct listener **ret, struct error *err)
+{
+    struct sockaddr_storage sa;
+    socklen_t n = sizeof(sa);
+    int type = 0;
+    socklen_t type_n = sizeof(type);
+    if (getsockname(fd, (struct sockaddr *)&sa, &n) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_n) < 0 ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        return error_errno(err, -errno, "listen on descriptor %d", fd);
+    if (type != SOCK_STREAM ||
+        (sa.ss_family != AF_UNIX && sa.ss_family != AF_INET && sa.ss_family != AF_INET6))
+        return error_set(err, -EINVAL, "descriptor %d is not a stream socket", fd);
+    struct listener *l = listener_new(loop, max_connections, cb, userdata);
+    l->is_unix = sa.ss_family == AF_UNIX;
+    int r = l->is_unix ? uv_pipe_init(&loop->uv, &l->uv.pipe, 0)
+                       : uv_tcp_init(&loop->uv, &l->uv.tcp);
+    l->uv.handle.data = l;
+    r = r ? r : (l->is_unix ? uv_pipe_open(&l->uv.pipe, fd) : uv_tcp_open(&l->uv.tcp, fd));
+    r = r ? r : uv_listen(&l->uv.stream, LISTEN_BACKLOG, on_connection);
+    if (r < 0) {
+        listener_close(l);
+        return error_errno(err, r, "listen on descriptor %d", fd);
     }
     *ret = l;
     return 0;

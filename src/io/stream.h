@@ -96,6 +96,10 @@ int listener_tcp(struct loop *l, const char *host, uint16_t port, struct tls_con
 /* Replaces a stale socket file. Mode is that of the file. */
 int listener_unix(struct loop *l, const char *path, unsigned mode, unsigned max_connections,
     listener_cb cb, void *userdata, struct listener **ret, struct error *err);
+/* A socket that somebody else made and that may listen already, as systemd hands over; TCP or unix.
+ * It is the listener's when that was made; a unix socket's file stays. */
+int listener_fd(struct loop *l, int fd, unsigned max_connections, listener_cb cb, void *userdata,
+    struct listener **ret, struct error *err);
 uint16_t listener_port(const struct listener *l);
 void listener_close(struct listener *l); /* open streams stay */
 
