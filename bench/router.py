@@ -42,7 +42,8 @@ class Plain:
         with open(path, "w", encoding="utf-8") as f:
             f.write(NGINX.format(folder=cluster.folder, name=name, body=body))
         self.pid_file = os.path.join(cluster.folder, name + ".pid")
-        self.process = subprocess.Popen(["nginx", "-p", cluster.folder, "-c", path])
+        # A session of its own, as the router's nginx has: the kernel shares processors out by session.
+        self.process = subprocess.Popen(["nginx", "-p", cluster.folder, "-c", path], start_new_session=True)
 
     def worker(self):
         with open(self.pid_file, encoding="utf-8") as f:

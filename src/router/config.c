@@ -29,19 +29,16 @@ static void put_auth(struct writer *w, const struct route *r)
         buf_puts(w->out, "            dcos_auth full;\n");
 }
 
+/* One variable holds them all (nginx/headers.c); names with an empty value are the client's that
+ * go no further. */
 static void put_headers(struct writer *w, unsigned flags, bool upgrade)
 {
-    buf_puts(w->out, "            proxy_set_header Host $http_host;\n"
-                     "            proxy_set_header X-Real-IP $remote_addr;\n"
-                     "            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n"
-                     "            proxy_set_header X-Forwarded-Proto $scheme;\n"
-                     "            proxy_set_header Cookie $dcos_cookie;\n");
-    buf_puts(w->out, flags & ROUTE_NO_AUTHORIZATION
-                         ? "            proxy_set_header Authorization \"\";\n"
-                         : "            proxy_set_header Authorization $dcos_authorization;\n");
-    buf_puts(w->out, upgrade ? "            proxy_set_header Upgrade $http_upgrade;\n"
-                               "            proxy_set_header Connection upgrade;\n"
-                             : "            proxy_set_header Connection \"\";\n");
+    static const char *const names[] = {"Host", "X-Forwarded-For", "X-Forwarded-Proto", "Cookie",
+        "Authorization", "Upgrade", "Connection"};
+    const char *kind = upgrade ? "_upgrade" : flags & ROUTE_NO_AUTHORIZATION ? "_no_token" : "";
+    buf_printf(w->out, "            proxy_set_header X-Real-IP $dcos_headers%s;\n", kind);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        buf_printf(w->out, "            proxy_set_header %s \"\";\n", names[i]);
     if (flags & ROUTE_NO_ENCODING)
         buf_puts(w->out, "            proxy_set_header Accept-Encoding \"\";\n");
 }
@@ -65,7 +62,7 @@ static void put_proxy_settings(struct writer *w, unsigned flags)
 static void put_location_head(struct writer *w, const struct route *r)
 {
     static const char *const marks[] = {
-        [MATCH_EXACT] = "= ", [MATCH_PREFIX] = "", [MATCH_REGEX] = "~ "};
+        [MATCH_EXACT] = "= ", [MATCH_PREFIX] = "^~ ", [MATCH_OUTER] = "", [MATCH_REGEX] = "~ "};
     buf_printf(w->out, "        location %s\"%s\" {\n", marks[r->match], r->path);
 }
 
@@ -164,19 +161,14 @@ static void put_services(struct writer *w)
         {"@dcos_http_raw", "http://dcos_plain", true},
         {"@dcos_https_raw", "https://dcos_tls", true},
     };
-    const struct route service = {
-        MATCH_REGEX, "^/service/.+/|^/service/.*/.", ON_MASTER, .target = "service"};
-    const struct route alias = {MATCH_PREFIX, "/marathon/", ON_MASTER, .target = "service"};
-    buf_puts(w->out, "        location = /marathon { return 307 /marathon/$is_args$args; }\n"
-                     "        location ~ \"^/service/([0-9a-zA-Z-.]+)$\" {\n"
-                     "            return 301 /service/$1/$is_args$args;\n        }\n");
-    const struct route *both[] = {&service, &alias};
+    static const struct route both[] = {
+        {MATCH_PREFIX, "/service/", ON_MASTER, .target = "service"},
+        {MATCH_PREFIX, "/marathon/", ON_MASTER, .target = "service"},
+    };
+    buf_puts(w->out, "        location = /marathon { return 307 /marathon/$is_args$args; }\n");
     for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
-        if (both[i]->match == MATCH_REGEX)
-            buf_puts(w->out, "        location /service/ {\n");
-        else
-            put_location_head(w, both[i]);
-        put_auth(w, both[i]);
+        put_location_head(w, &both[i]);
+        put_auth(w, &both[i]);
         buf_puts(w->out, "            client_max_body_size 32768m;\n"
                          "            dcos_target service;\n        }\n");
     }

@@ -50,7 +50,12 @@ struct router_options {
     bool detached; /* nginx is somebody else's to start */
 };
 
-enum route_match { MATCH_EXACT, MATCH_PREFIX, MATCH_REGEX };
+enum route_match {
+    MATCH_EXACT,
+    MATCH_PREFIX, /* nothing inside it is matched by a regex: those are not even tried */
+    MATCH_OUTER,  /* a prefix with paths inside it that belong to a regex */
+    MATCH_REGEX,
+};
 
 enum {
     ON_MASTER = 1u << 0,

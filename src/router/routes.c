@@ -14,7 +14,7 @@ const struct route routes[] = {
     /* identity */
     {MATCH_PREFIX, "/acs/api/v1/auth/", ON_MASTER | ROUTE_OPEN_TO_ALL | ROUTE_SLASH, BACKEND_IAM,
         .tag = "IAM"},
-    {MATCH_PREFIX, "/acs/api/v1", ON_MASTER | ROUTE_NO_CACHE, BACKEND_IAM, .rid = "acs",
+    {MATCH_OUTER, "/acs/api/v1", ON_MASTER | ROUTE_NO_CACHE, BACKEND_IAM, .rid = "acs",
         .tag = "IAM"},
     {MATCH_REGEX, "^/acs/api/v1/users/[^/]+/permissions/?$",
         ON_MASTER | ROUTE_NO_CACHE | ROUTE_TOKEN_ONLY, BACKEND_IAM, .tag = "IAM"},
@@ -65,7 +65,7 @@ const struct route routes[] = {
     {MATCH_PREFIX, "/navstar/lashup/key", ON_MASTER, BACKEND_NET, .prefix = "/navstar",
         .rid = "ops:networking", .tag = "DCOSNet"},
     /* packages */
-    {MATCH_REGEX, "^/package/", ON_MASTER | ROUTE_STREAMS | ROUTE_STREAMS_REQUEST | ROUTE_LONG,
+    {MATCH_PREFIX, "/package/", ON_MASTER | ROUTE_STREAMS | ROUTE_STREAMS_REQUEST | ROUTE_LONG,
         BACKEND_COSMOS, .rid = "package", .tag = "Cosmos"},
     {MATCH_PREFIX, "/cosmos/service/", ON_MASTER | ROUTE_SLASH, BACKEND_COSMOS, .prefix = "/cosmos",
         .rid = "package", .tag = "Cosmos"},

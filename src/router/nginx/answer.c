@@ -34,6 +34,27 @@ ngx_int_t answer_text(ngx_http_request_t *r, ngx_uint_t status, const char *fmt,
     return send_body(r, status, "text/plain; charset=UTF-8", &body);
 }
 
+ngx_int_t answer_slash(ngx_http_request_t *r)
+{
+    ngx_table_elt_t *h = ngx_list_push(&r->headers_out.headers);
+    u_char *to = ngx_pnalloc(r->pool, r->uri.len + r->args.len + 2);
+    if (!h || !to)
+        return NGX_ERROR;
+    memset(h, 0, sizeof(*h));
+    h->hash = 1;
+    ngx_str_set(&h->key, "Location");
+    h->value.data = to;
+    to = ngx_cpymem(to, r->uri.data, r->uri.len);
+    *to++ = '/';
+    if (r->args.len) {
+        *to++ = '?';
+        to = ngx_cpymem(to, r->args.data, r->args.len);
+    }
+    h->value.len = (size_t)(to - h->value.data);
+    r->headers_out.location = h;
+    return NGX_HTTP_MOVED_PERMANENTLY;
+}
+
 ngx_int_t answer_unauthorized(ngx_http_request_t *r)
 {
     struct router_main *main = ngx_http_get_module_main_conf(r, ngx_http_dcos_module);

@@ -22,8 +22,8 @@ struct series {
 struct metrics {
     ngx_atomic_t lock; /* of adding a tag */
     ngx_atomic_t n_tags;
-    struct series all;
-    struct {
+    struct series rest; /* requests that no tag counts */
+    struct tag {
         char name[TAG_SIZE];
         struct series series;
     } tags[TAGS_MAX];
@@ -69,6 +69,8 @@ static struct series *find_series(struct metrics *m, const ngx_str_t *tag)
         if (strcmp(m->tags[i].name, name) == 0)
             return &m->tags[i].series;
     }
+    if (have == TAGS_MAX)
+        return NULL;
     struct series *found = NULL;
     ngx_spinlock(&m->lock, (ngx_atomic_int_t)ngx_pid, 1024);
     for (ngx_uint_t i = have; i < m->n_tags; i++) {
@@ -99,6 +101,28 @@ static void count(struct series *s, ngx_http_request_t *r, ngx_msec_t ms)
     ngx_atomic_fetch_add(&s->total_ms, (ngx_atomic_int_t)ms);
 }
 
+/* Looking through all tags is for the first request only: which one a service has, the worker
+ * keeps by the name's hash. */
+static struct series *service_series(struct metrics *m, const ngx_str_t *service)
+{
+    static const char prefix[] = "service:=";
+    enum { PREFIX = sizeof(prefix) - 1, PLACES = 2 * TAGS_MAX };
+    static struct tag *places[PLACES];
+    u_char text[TAG_SIZE];
+    const size_t n = ngx_min(service->len, (size_t)TAG_SIZE - 1 - PREFIX);
+    struct tag **place = &places[str_hash(service->data, n) % PLACES];
+    if (*place && ngx_strncmp((*place)->name + PREFIX, service->data, n) == 0 &&
+        (*place)->name[PREFIX + n] == '\0')
+        return &(*place)->series;
+    memcpy(text, prefix, PREFIX);
+    memcpy(text + PREFIX, service->data, n);
+    const ngx_str_t tag = {PREFIX + n, text};
+    struct series *s = find_series(m, &tag);
+    if (s)
+        *place = container_of(s, struct tag, series);
+    return s;
+}
+
 ngx_int_t metrics_log(ngx_http_request_t *r)
 {
     const struct router_main *main = ngx_http_get_module_main_conf(r, ngx_http_dcos_module);
@@ -108,20 +132,17 @@ ngx_int_t metrics_log(ngx_http_request_t *r)
     const ngx_time_t *now = ngx_timeofday();
     const ngx_msec_int_t passed = (now->sec - r->start_sec) * 1000 +
                                   ((ngx_msec_int_t)now->msec - (ngx_msec_int_t)r->start_msec);
-    const ngx_msec_t ms = passed > 0 ? (ngx_msec_t)passed : 0;
-    count(&m->all, r, ms);
     const struct router_request *ctx = ngx_http_get_module_ctx(r, ngx_http_dcos_module);
-    if (!ctx)
-        return NGX_OK;
-    ngx_str_t tag = ctx->tag;
-    u_char text[TAG_SIZE];
-    if (ctx->service.len) {
-        tag.data = text;
-        tag.len = (size_t)(ngx_snprintf(text, sizeof(text), "service:=%V", &ctx->service) - text);
+    struct router_location *l = ctx ? ctx->counted : NULL;
+    struct series *s = NULL;
+    if (ctx && ctx->service.len) {
+        s = service_series(m, &ctx->service);
+    } else if (l && l->tag.len) {
+        if (!l->series)
+            l->series = find_series(m, &l->tag);
+        s = l->series;
     }
-    struct series *s = tag.len ? find_series(m, &tag) : NULL;
-    if (s)
-        count(s, r, ms);
+    count(s ? s : &m->rest, r, passed > 0 ? (ngx_msec_t)passed : 0);
     return NGX_OK;
 }
 
@@ -158,6 +179,24 @@ static void put(struct text *t, const char *fmt, ...)
     va_end(ap);
     t->n += end - b->last;
     b->last = end;
+}
+
+static void add_series(struct series *sum, const struct series *s)
+{
+    for (int c = 0; c < CODES; c++)
+        sum->requests[c] += s->requests[c];
+    sum->bytes_in += s->bytes_in;
+    sum->bytes_out += s->bytes_out;
+}
+
+/* Of all requests; without durations. */
+static struct series sum_of(const struct metrics *m)
+{
+    struct series sum = {0};
+    add_series(&sum, &m->rest);
+    for (ngx_uint_t i = 0; i < m->n_tags; i++)
+        add_series(&sum, &m->tags[i].series);
+    return sum;
 }
 
 /* A label's value: backslash, quote and newline are escaped. */
@@ -233,6 +272,7 @@ ngx_int_t metrics_show(ngx_http_request_t *r)
 {
     const struct router_main *main = ngx_http_get_module_main_conf(r, ngx_http_dcos_module);
     const struct metrics *m = main->metrics;
+    const struct series all = sum_of(m);
     struct text t = {.pool = r->pool};
     t.last = &t.first;
     put_family(&t, "nginx_vts_info", "gauge", "Program and version");
@@ -241,10 +281,10 @@ ngx_int_t metrics_show(ngx_http_request_t *r)
     put_family(&t, "nginx_vts_server_requests_total", "counter", "Requests by class of status");
     for (ngx_uint_t c = 0; c < CODES; c++)
         put(&t, "nginx_vts_server_requests_total{host=\"*\",code=\"%uixx\"} %uA\n", c + 1,
-            m->all.requests[c]);
+            all.requests[c]);
     put_family(&t, "nginx_vts_server_bytes_total", "counter", "Bytes of requests and answers");
-    put(&t, "nginx_vts_server_bytes_total{host=\"*\",direction=\"in\"} %uA\n", m->all.bytes_in);
-    put(&t, "nginx_vts_server_bytes_total{host=\"*\",direction=\"out\"} %uA\n", m->all.bytes_out);
+    put(&t, "nginx_vts_server_bytes_total{host=\"*\",direction=\"in\"} %uA\n", all.bytes_in);
+    put(&t, "nginx_vts_server_bytes_total{host=\"*\",direction=\"out\"} %uA\n", all.bytes_out);
     put_family(&t, "nginx_vts_filter_requests_total", "counter", "Requests by upstream");
     for (ngx_uint_t i = 0; i < m->n_tags; i++) {
         for (ngx_uint_t c = 0; c < CODES; c++) {
@@ -273,13 +313,14 @@ ngx_int_t metrics_show_status(ngx_http_request_t *r)
 {
     const struct router_main *main = ngx_http_get_module_main_conf(r, ngx_http_dcos_module);
     const struct metrics *m = main->metrics;
+    const struct series all = sum_of(m);
     struct text t = {.pool = r->pool};
     t.last = &t.first;
     put(&t, "<!DOCTYPE html>\n<html><head><title>Router status</title></head><body>\n"
             "<table><tr><th>upstream</th><th>1xx</th><th>2xx</th><th>3xx</th><th>4xx</th><th>5xx</"
             "th></tr>\n");
     for (ngx_uint_t i = 0; i <= m->n_tags; i++) {
-        const struct series *s = i ? &m->tags[i - 1].series : &m->all;
+        const struct series *s = i ? &m->tags[i - 1].series : &all;
         u_char name[6 * TAG_SIZE];
         const char *plain = i ? m->tags[i - 1].name : "all";
         u_char *end = (u_char *)ngx_escape_html(name, (u_char *)(uintptr_t)plain, strlen(plain));

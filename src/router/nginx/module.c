@@ -2,7 +2,7 @@
 
 #include "router/nginx/module.h"
 
-/* Directives, variables and the access handler. */
+/* Directives and the access handler. */
 
 /* ---- requests ---- */
 
@@ -30,7 +30,7 @@ struct table_reader *router_tables(ngx_http_request_t *r)
 
 static ngx_int_t access_handler(ngx_http_request_t *r)
 {
-    const struct router_location *conf = ngx_http_get_module_loc_conf(r, ngx_http_dcos_module);
+    struct router_location *conf = ngx_http_get_module_loc_conf(r, ngx_http_dcos_module);
     if (!conf->here || r != r->main)
         return NGX_DECLINED;
     struct router_request *ctx = router_request(r);
@@ -38,6 +38,8 @@ static ngx_int_t access_handler(ngx_http_request_t *r)
         return NGX_ERROR;
     if (ctx->decided)
         return NGX_DECLINED;
+    if (conf->target == ROUTE_SERVICE && route_lacks_slash(&r->uri))
+        return answer_slash(r);
     if (conf->auth != ROUTE_OPEN && !ctx->uid.len) {
         ngx_int_t rc = identity_check(r, ctx);
         if (rc == NGX_HTTP_UNAUTHORIZED)
@@ -60,79 +62,6 @@ static ngx_int_t access_handler(ngx_http_request_t *r)
         return rc;
     ctx->decided = true;
     return NGX_DECLINED;
-}
-
-/* ---- variables ---- */
-
-static ngx_int_t text_variable(ngx_http_variable_value_t *v, const ngx_str_t *text)
-{
-    v->data = text->data;
-    v->len = (unsigned)text->len;
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-    return NGX_OK;
-}
-
-static ngx_int_t variable_uid(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
-{
-    static const ngx_str_t nobody = ngx_string("-");
-    const struct router_request *ctx = ngx_http_get_module_ctx(r, ngx_http_dcos_module);
-    return text_variable(v, ctx && ctx->uid.len ? &ctx->uid : &nobody);
-}
-
-static ngx_int_t variable_cookie(
-    ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_str_t text;
-    if (identity_cookie(r, &text) != NGX_OK)
-        return NGX_ERROR;
-    return text_variable(v, &text);
-}
-
-static ngx_int_t variable_forwarded(
-    ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
-{
-    static const ngx_str_t nothing = ngx_string("");
-    const struct router_request *ctx = ngx_http_get_module_ctx(r, ngx_http_dcos_module);
-    return text_variable(v, ctx ? &ctx->forwarded : &nothing);
-}
-
-static ngx_int_t variable_authorization(
-    ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
-{
-    static const ngx_str_t nothing = ngx_string("");
-    const struct router_request *ctx = ngx_http_get_module_ctx(r, ngx_http_dcos_module);
-    if (r->headers_in.authorization)
-        return text_variable(v, &r->headers_in.authorization->value);
-    if (!ctx || !ctx->from_cookie)
-        return text_variable(v, &nothing);
-    ngx_str_t text;
-    text.len = ctx->token.len + 6;
-    text.data = ngx_pnalloc(r->pool, text.len);
-    if (!text.data)
-        return NGX_ERROR;
-    memcpy(text.data, "token=", 6);
-    memcpy(text.data + 6, ctx->token.data, ctx->token.len);
-    return text_variable(v, &text);
-}
-
-static ngx_http_variable_t variables[] = {
-    {ngx_string("dcos_uid"), NULL, variable_uid, 0, 0, 0},
-    {ngx_string("dcos_cookie"), NULL, variable_cookie, 0, 0, 0},
-    {ngx_string("dcos_authorization"), NULL, variable_authorization, 0, 0, 0},
-    {ngx_string("dcos_forwarded"), NULL, variable_forwarded, 0, 0, 0},
-};
-
-static ngx_int_t preconfiguration(ngx_conf_t *cf)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(variables); i++) {
-        ngx_http_variable_t *v = ngx_http_add_variable(cf, &variables[i].name, variables[i].flags);
-        if (!v)
-            return NGX_ERROR;
-        v->get_handler = variables[i].get_handler;
-    }
-    return NGX_OK;
 }
 
 /* ---- configuration ---- */
@@ -334,7 +263,7 @@ static ngx_int_t postconfiguration(ngx_conf_t *cf)
 }
 
 static ngx_http_module_t module_context = {
-    .preconfiguration = preconfiguration,
+    .preconfiguration = headers_preconfiguration,
     .postconfiguration = postconfiguration,
     .create_main_conf = create_main,
     .create_loc_conf = create_location,

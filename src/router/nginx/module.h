@@ -21,7 +21,8 @@
  *                dcos_show metrics|status;         answers with them
  *     upstream:  dcos_peer;                        connects to where the target is
  *
- * Variables: $dcos_uid, $dcos_cookie (without the router's cookies), $dcos_authorization.
+ * Variables: $dcos_uid, $dcos_cookie (without the router's cookies), $dcos_authorization,
+ * $dcos_forwarded; $dcos_headers, $dcos_headers_no_token, $dcos_headers_upgrade (headers.c).
  *
  * The path is what nginx matched locations with, never another reading of the same bytes: a raw
  * path is passed on as it came only when it has nothing in it that two readers could take
@@ -59,8 +60,21 @@ struct router_main {
 struct router_location {
     ngx_uint_t auth, target, show, port;
     ngx_str_t rid, prefix, replacement, location, tag, absent;
-    ngx_flag_t here; /* any directive of ours */
+    ngx_flag_t here;       /* any directive of ours */
+    struct series *series; /* of `tag`, once this worker has counted one; see metrics.c */
 };
+
+/* A request's headers of one name. Before 1.23 nginx kept them in an array. */
+#if nginx_version >= 1023000
+#define HEADER_FOREACH(r, list, array, h)                                                          \
+    for (ngx_table_elt_t *h = (r)->headers_in.list; h; h = h->next)
+#else
+#define HEADER_FOREACH(r, list, array, h)                                                          \
+    for (ngx_uint_t h##_i = 0; h##_i < (r)->headers_in.array.nelts; h##_i++)                       \
+        for (ngx_table_elt_t *h = ((ngx_table_elt_t **)(r)->headers_in.array.elts)[h##_i],         \
+                             *h##_once = h;                                                        \
+             h##_once; h##_once = NULL)
+#endif
 
 enum names { NAMES_UNASKED, NAMES_ASKED, NAMES_FOUND, NAMES_NOTHING, NAMES_FAILED };
 
@@ -71,14 +85,15 @@ struct router_request {
     struct {
         struct sockaddr_storage address;
         socklen_t length;
-        ngx_str_t name;
+        ngx_str_t name; /* as text, for logs; in `text` */
+        u_char text[NGX_SOCKADDR_STRLEN];
         bool tls;
     } upstream;
-    ngx_str_t location; /* prefix for Location headers; empty: they are left alone */
-    ngx_str_t service;  /* name as in the path */
-    ngx_str_t tag;
-    ngx_str_t forwarded; /* "true" on a hop to another master */
-    enum names names;    /* what names.c knows of the candidate */
+    ngx_str_t location;              /* prefix for Location headers; empty: they are left alone */
+    ngx_str_t service;               /* name as in the path */
+    struct router_location *counted; /* whose tag counts it */
+    ngx_str_t forwarded;             /* "true" on a hop to another master */
+    enum names names;                /* what names.c knows of the candidate */
     ngx_uint_t named_candidate;
     struct target named;
     ngx_event_t wait;
@@ -97,8 +112,10 @@ struct table_reader *router_tables(ngx_http_request_t *r);
 /* Whose token it is: NGX_OK with ctx->uid and ctx->token, or NGX_HTTP_UNAUTHORIZED. */
 ngx_int_t identity_check(ngx_http_request_t *r, struct router_request *ctx);
 bool identity_may(ngx_http_request_t *r, const ngx_str_t *uid, const char *rid, size_t n);
-/* The Cookie header without the router's own; empty when nothing is left. */
-ngx_int_t identity_cookie(ngx_http_request_t *r, ngx_str_t *out);
+
+/* ---- headers.c ---- */
+
+ngx_int_t headers_preconfiguration(ngx_conf_t *cf); /* adds the variables */
 
 /* ---- path.c ---- */
 
@@ -109,7 +126,9 @@ ngx_int_t path_map(ngx_http_request_t *r, const ngx_str_t *prefix, const ngx_str
 
 /* Finds the upstream. NGX_OK; NGX_AGAIN when it must wait; NGX_DONE when it was answered. */
 ngx_int_t route_find(
-    ngx_http_request_t *r, const struct router_location *conf, struct router_request *ctx);
+    ngx_http_request_t *r, struct router_location *conf, struct router_request *ctx);
+/* "/service/<name>" with nothing behind it, where the name is one segment of plain letters. */
+bool route_lacks_slash(const ngx_str_t *uri);
 char *route_peer_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* ---- names.c ---- */
@@ -121,6 +140,8 @@ ngx_int_t names_ask(ngx_http_request_t *r, struct router_request *ctx, const cha
 
 /* Answers and finalizes: returns NGX_DONE. */
 ngx_int_t answer_text(ngx_http_request_t *r, ngx_uint_t status, const char *fmt, ...);
+/* Redirects to the same path with a slash behind it: returns the status to end the phase with. */
+ngx_int_t answer_slash(ngx_http_request_t *r);
 ngx_int_t answer_unauthorized(ngx_http_request_t *r);
 ngx_int_t answer_forbidden(ngx_http_request_t *r);
 ngx_int_t answer_init(ngx_conf_t *cf); /* header filter */
