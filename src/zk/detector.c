@@ -3,19 +3,26 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/vec.h"
 #include "zk/member.h"
 
 #define RETRY_US (500 * USEC_PER_MSEC) /* after an answer that makes no sense */
+
+struct masters {
+    VEC(struct zk_master) items;
+};
 
 struct zk_detector {
     struct zk_session *session;
     char *folder;
     struct loop_wakeup *wakeup;
     void (*fn)(const struct zk_master *leader, void *userdata);
+    void (*on_masters)(const struct zk_master *masters, size_t n, void *userdata); /* or NULL */
     void *userdata;
     pthread_t thread;
 
@@ -26,6 +33,8 @@ struct zk_detector {
     pthread_mutex_t mutex;
     bool stop, known, found_leader; /* what the thread found */
     struct zk_master found;
+    struct masters masters; /* since the loop looked last */
+    bool new_masters;
 };
 
 static bool same(const struct zk_master *a, const struct zk_master *b)
@@ -40,15 +49,22 @@ static void on_wakeup(void *userdata)
     pthread_mutex_lock(&d->mutex);
     bool known = d->known, has_leader = d->found_leader;
     struct zk_master found = d->found;
+    struct masters masters = d->masters;
+    bool new_masters = d->new_masters;
+    d->masters = (struct masters){0};
+    d->new_masters = false;
     pthread_mutex_unlock(&d->mutex);
     bool news = known && (!d->told || d->has_leader != has_leader ||
                              (has_leader && !same(&d->leader, &found)));
-    if (!news)
-        return;
-    d->told = true;
-    d->has_leader = has_leader;
-    d->leader = found;
-    d->fn(has_leader ? &d->leader : NULL, d->userdata);
+    if (news) {
+        d->told = true;
+        d->has_leader = has_leader;
+        d->leader = found;
+        d->fn(has_leader ? &d->leader : NULL, d->userdata);
+    }
+    if (new_masters)
+        d->on_masters(masters.items.items, masters.items.n, d->userdata);
+    vec_done(&masters.items);
 }
 
 /* ---- the thread ---- */
@@ -81,11 +97,96 @@ static int look(struct zk_detector *d, struct zk_master *ret)
     return r;
 }
 
+/* ---- all candidates ---- */
+
+struct reading {
+    struct zk_master *masters;
+    bool *good;
+};
+
+static void on_member(
+    size_t i, int status, const char *p, size_t n, const struct zk_info *info, void *userdata)
+{
+    struct reading *r = userdata;
+    r->good[i] = status == 0 && zk_master_read(p, n, &r->masters[i], NULL) == 0;
+}
+
+struct candidate {
+    uint32_t sequence;
+    char *path;
+};
+
+static int by_sequence(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+    return (x->sequence > y->sequence) - (x->sequence < y->sequence);
+}
+
+/* Whoever goes while they are read is left out: that he goes is an event. */
+static int read_masters(struct zk_detector *d, char *const *paths, size_t n, struct masters *ret)
+{
+    _cleanup_free_ struct zk_master *masters = xnew_array(struct zk_master, n + 1);
+    _cleanup_free_ bool *good = xnew_array(bool, n + 1);
+    struct reading reading = {.masters = masters, .good = good};
+    int r = zk_get_many(d->session, paths, n, on_member, &reading);
+    for (size_t i = 0; r == 0 && i < n; i++)
+        if (good[i])
+            vec_push(&ret->items, masters[i]);
+    return r;
+}
+
+/* The folder is watched: look() has done that. */
+static int look_at_all(struct zk_detector *d, struct masters *ret)
+{
+    _cleanup_zk_names_ struct zk_names names = {0};
+    VEC(struct candidate) all = {0};
+    VEC(char *) paths = {0};
+    int r = zk_children(d->session, d->folder, false, &names);
+    for (size_t i = 0; r == 0 && i < names.n; i++) {
+        struct zk_member m;
+        if (zk_member_parse(names.items[i], ZK_MASTER_LABEL, &m))
+            vec_push(&all, (struct candidate){m.sequence, zk_join(d->folder, names.items[i])});
+    }
+    if (all.n > 0)
+        qsort(all.items, all.n, sizeof(all.items[0]), by_sequence);
+    VEC_FOREACH (c, &all) {
+        if (paths.n < ZK_MASTERS_MAX)
+            vec_push(&paths, c->path);
+        else
+            free(c->path);
+    }
+    if (r == 0)
+        r = read_masters(d, paths.items, paths.n, ret);
+    VEC_FOREACH (path, &paths)
+        free(*path);
+    vec_done(&paths);
+    vec_done(&all);
+    return r;
+}
+
+static void publish_all(struct zk_detector *d)
+{
+    struct masters found = {0};
+    if (look_at_all(d, &found) < 0) {
+        vec_done(&found.items);
+        return;
+    }
+    pthread_mutex_lock(&d->mutex);
+    struct masters old = d->masters;
+    d->masters = found;
+    d->new_masters = true;
+    pthread_mutex_unlock(&d->mutex);
+    vec_done(&old.items);
+    loop_wakeup_send(d->wakeup);
+}
+
 /* How long to wait for an event. */
 static int64_t detect(struct zk_detector *d)
 {
     struct zk_master leader;
     int r = look(d, &leader);
+    if (d->on_masters && (r == 0 || r == -EBADMSG))
+        publish_all(d);
     if (r == 0)
         publish(d, &leader);
     else if (r == -ENOENT || r == -EBADMSG || r == -ESTALE)
@@ -122,12 +223,14 @@ static void destroy(struct zk_detector *d)
     zk_session_free(d->session);
     loop_wakeup_free(d->wakeup);
     pthread_mutex_destroy(&d->mutex);
+    vec_done(&d->masters.items);
     free(d->folder);
     free(d);
 }
 
-int zk_detector_new(struct loop *l, const struct zk_url *url, int64_t timeout_us,
-    void (*fn)(const struct zk_master *leader, void *userdata), void *userdata,
+int zk_detector_new_all(struct loop *l, const struct zk_url *url, int64_t timeout_us,
+    void (*fn)(const struct zk_master *leader, void *userdata),
+    void (*on_masters)(const struct zk_master *masters, size_t n, void *userdata), void *userdata,
     struct zk_detector **ret, struct error *err)
 {
     struct zk_session *session;
@@ -138,6 +241,7 @@ int zk_detector_new(struct loop *l, const struct zk_url *url, int64_t timeout_us
     d->session = session;
     d->folder = xstrdup(url->path);
     d->fn = fn;
+    d->on_masters = on_masters;
     d->userdata = userdata;
     pthread_mutex_init(&d->mutex, NULL);
     d->wakeup = loop_wakeup_new(l, on_wakeup, d);
@@ -152,6 +256,13 @@ int zk_detector_new(struct loop *l, const struct zk_url *url, int64_t timeout_us
     }
     *ret = d;
     return 0;
+}
+
+int zk_detector_new(struct loop *l, const struct zk_url *url, int64_t timeout_us,
+    void (*fn)(const struct zk_master *leader, void *userdata), void *userdata,
+    struct zk_detector **ret, struct error *err)
+{
+    return zk_detector_new_all(l, url, timeout_us, fn, NULL, userdata, ret, err);
 }
 
 void zk_detector_free(struct zk_detector *d)
