@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/parse.h"
@@ -69,8 +70,10 @@ static void master_names(struct net_core *c)
         gifts_ip(g, &c->names, STR("master.dcos.thisdcos.directory"), &all.items[i]);
         numbered(c, g, "master", i, ".mesos", &all.items[i]);
     }
-    for (size_t i = 0; i < ZK_NAMES && all.n > 0; i++)
-        numbered(c, g, "zk-", i + 1, ".zk", &all.items[i % all.n]);
+    const struct address *zk = c->config.zk.n > 0 ? c->config.zk.items : all.items;
+    size_t n_zk = c->config.zk.n > 0 ? c->config.zk.n : all.n;
+    for (size_t i = 0; i < ZK_NAMES && n_zk > 0; i++)
+        numbered(c, g, "zk-", i + 1, ".zk", &zk[i % n_zk]);
     if (c->has_leader) {
         gifts_ip(g, &c->names, STR("leader.mesos"), &c->leader);
         gifts_ip(g, &c->names, STR("leader.dcos.thisdcos.directory"), &c->leader);
@@ -102,6 +105,30 @@ void net_core_leader(struct net_core *c, const struct address *ip, uint16_t port
     c->leader = *ip;
     c->leader_port = port;
     master_names(c);
+}
+
+static int by_address(const void *a, const void *b)
+{
+    const struct address *x = a, *y = b;
+    return x->v6 != y->v6 ? x->v6 - y->v6 : memcmp(x->bytes, y->bytes, sizeof(x->bytes));
+}
+
+void net_core_masters(struct net_core *c, const struct address *masters, size_t n)
+{
+    VEC(struct address) list = {0};
+    for (size_t i = 0; i < n; i++)
+        vec_push(&list, masters[i]);
+    if (n > 0)
+        qsort(list.items, n, sizeof(list.items[0]), by_address);
+    bool same = c->config.masters.n == n;
+    for (size_t i = 0; same && i < n; i++)
+        same = address_eq(&list.items[i], &c->config.masters.items[i]);
+    vec_clear(&c->config.masters);
+    VEC_FOREACH (a, &list)
+        vec_push(&c->config.masters, *a);
+    vec_done(&list);
+    if (!same)
+        master_names(c);
 }
 
 int net_core_alias(struct net_core *c, const char *name, const char *target, struct error *err)
@@ -563,6 +590,7 @@ void net_core_free(struct net_core *c)
     map_done(&c->aliases);
     vec_done(&c->config.public);
     vec_done(&c->config.masters);
+    vec_done(&c->config.zk);
     vec_done(&c->config.listeners);
     names_done(&c->names);
     free(c);

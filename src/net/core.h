@@ -28,6 +28,7 @@ struct net_config {
     struct address node;        /* thisnode */
     VEC(struct address) public; /* public.thisnode */
     VEC(struct address) masters;
+    VEC(struct address) zk;        /* zk-N.zk; none: the masters */
     VEC(struct address) listeners; /* ns1.mesos; IPv4 and IPv6 addresses that are listened on */
 };
 
@@ -96,6 +97,9 @@ DEFINE_CLEANUP(struct net_core *, net_core_free)
 void net_core_event(struct net_core *c, const Mesos__V1__Master__Event *e);
 /* The leading master; NULL: none is known, and the last one is kept. */
 void net_core_leader(struct net_core *c, const struct address *ip, uint16_t port);
+/* All masters, in place of those of the configuration; in order of their addresses, so that who
+ * leads does not change master0.mesos and so on. */
+void net_core_masters(struct net_core *c, const struct address *masters, size_t n);
 /* Answer to a host name that net_core_unresolved() gave. */
 void net_core_resolved(struct net_core *c, const char *host, const struct address *ip);
 /* Host of a scheduler that is a name whose address is not known, or NULL. */

@@ -64,11 +64,19 @@ static void on_end(bool worked, int status, const char *why, void *userdata)
     e->handlers.on_disconnected(status ? text : why, e->userdata);
 }
 
+static void on_masters(const struct zk_master *masters, size_t n, void *userdata)
+{
+    struct events *e = userdata;
+    e->handlers.on_masters(masters, n, e->userdata);
+}
+
 int events_new(struct loop *l, const struct events_options *o,
     const struct events_handlers *handlers, void *userdata, struct events **ret, struct error *err)
 {
-    static const struct leader_stream_handlers stream_handlers = {
-        .fill = fill, .on_record = on_record, .on_end = on_end};
+    const struct leader_stream_handlers stream_handlers = {.fill = fill,
+        .on_record = on_record,
+        .on_end = on_end,
+        .on_masters = handlers->on_masters ? on_masters : NULL};
     struct events *e = xnew(struct events);
     e->handlers = *handlers;
     e->userdata = userdata;

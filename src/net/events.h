@@ -9,6 +9,7 @@
 #include "auth/login.h"
 #include "io/stream.h"
 #include "wire/master.pb-c.h"
+#include "zk/detector.h"
 
 enum { EVENTS_RECORD_MAX = 1024 * 1024 * 1024 }; /* bytes: a snapshot of a large cluster */
 
@@ -23,6 +24,9 @@ struct events_handlers {
     /* A subscription to this master began: it leads. Numeric address or a name. */
     void (*on_leader)(const char *host, uint16_t port, void *userdata);
     void (*on_disconnected)(const char *reason, void *userdata); /* may be told again and again */
+    /* Or NULL. All masters, as zk_detector_new_all() tells them; never when there is no ZooKeeper.
+     */
+    void (*on_masters)(const struct zk_master *masters, size_t n, void *userdata);
 };
 struct events_counts {
     uint64_t messages, bytes, failures;

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdalign.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,9 +26,16 @@ union socket_address {
     struct sockaddr_in6 in6;
 };
 
+/* The address that a datagram came to, as the kernel takes it for where the answer leaves from. */
+struct ancillary {
+    size_t n; /* bytes of data; 0: the socket has one address only */
+    alignas(struct cmsghdr) char data[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+};
+
 struct udp {
     struct dns_server *server;
     int fd;
+    bool any; /* bound to a wildcard */
     struct loop_fd *watch;
     struct listener *tcp;
 };
@@ -55,6 +63,7 @@ struct waiting {
     int fd;
     union socket_address to;
     socklen_t to_n;
+    struct ancillary from;
     struct dns_query q;
     size_t n;
     uint8_t query[];
@@ -78,17 +87,25 @@ static bool trusted(const struct dns_server *s, const struct address *a)
     return false;
 }
 
+/* An IPv4 address that came through a socket for both families. */
+static void unmap(struct address *a)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    if (!a->v6 || memcmp(a->bytes, mapped, sizeof(mapped)) != 0)
+        return;
+    struct address four = {0};
+    memcpy(four.bytes, a->bytes + sizeof(mapped), 4);
+    *a = four;
+}
+
 static void of_socket(const union socket_address *from, struct address *ret)
 {
-    memset(ret, 0, sizeof(*ret));
-    if (from->sa.sa_family == AF_INET) {
-        memcpy(ret->bytes, &from->in.sin_addr, 4);
-    } else if (IN6_IS_ADDR_V4MAPPED(&from->in6.sin6_addr)) {
-        memcpy(ret->bytes, from->in6.sin6_addr.s6_addr + 12, 4);
-    } else {
-        ret->v6 = true;
+    *ret = (struct address){.v6 = from->sa.sa_family == AF_INET6};
+    if (ret->v6)
         memcpy(ret->bytes, &from->in6.sin6_addr, 16);
-    }
+    else
+        memcpy(ret->bytes, &from->in.sin_addr, 4);
+    unmap(ret);
 }
 
 static void tcp_send(struct connection *c, const void *p, size_t n)
@@ -121,7 +138,14 @@ static void on_forwarded(const void *reply, size_t n, void *userdata)
         c->n_waiting--;
         tcp_send(c, out, n);
     } else if (w->fd >= 0) {
-        (void)sendto(w->fd, out, n, MSG_DONTWAIT, &w->to.sa, w->to_n);
+        struct iovec v = {out, n};
+        const struct msghdr m = {.msg_name = &w->to,
+            .msg_namelen = w->to_n,
+            .msg_iov = &v,
+            .msg_iovlen = 1,
+            .msg_control = w->from.n > 0 ? w->from.data : NULL,
+            .msg_controllen = w->from.n};
+        (void)sendmsg(w->fd, &m, MSG_DONTWAIT);
     }
     free(w);
 }
@@ -173,7 +197,33 @@ static size_t answer(struct dns_server *s, const uint8_t *p, size_t n, bool tcp,
 
 /* ---- UDP ---- */
 
-static size_t answer_udp(struct udp *u, const struct mmsghdr *m, uint8_t *out)
+/* Makes of what came with a datagram what goes with its answer: the same address, and whatever
+ * interface leads to the sender. */
+static void answer_from(const struct msghdr *m, struct ancillary *ret)
+{
+    ret->n = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR((struct msghdr *)m, c)) {
+        struct in6_pktinfo six;
+        struct in_pktinfo four;
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            memcpy(&four, CMSG_DATA(c), sizeof(four));
+            four.ipi_ifindex = 0;
+            memcpy(CMSG_DATA(c), &four, sizeof(four));
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            memcpy(&six, CMSG_DATA(c), sizeof(six));
+            if (!IN6_IS_ADDR_LINKLOCAL(&six.ipi6_addr))
+                six.ipi6_ifindex = 0;
+            memcpy(CMSG_DATA(c), &six, sizeof(six));
+        } else {
+            continue;
+        }
+        ret->n = MIN(m->msg_controllen, sizeof(ret->data));
+        return;
+    }
+}
+
+static size_t answer_udp(
+    struct udp *u, const struct mmsghdr *m, const struct ancillary *at, uint8_t *out)
 {
     struct dns_server *s = u->server;
     struct address from;
@@ -181,7 +231,8 @@ static size_t answer_udp(struct udp *u, const struct mmsghdr *m, uint8_t *out)
     of_socket(name, &from);
     bool trust = trusted(s, &from);
     s->counts.udp++;
-    struct waiting w = {.server = s, .fd = u->fd, .to = *name, .to_n = m->msg_hdr.msg_namelen};
+    struct waiting w = {
+        .server = s, .fd = u->fd, .to = *name, .to_n = m->msg_hdr.msg_namelen, .from = *at};
     enum limit_verdict v = trust ? LIMIT_ANSWER
                                  : limit_check(&s->limit, &from, loop_now_us(s->loop));
     if (v != LIMIT_ANSWER)
@@ -204,27 +255,35 @@ static void on_udp(void *userdata, unsigned events)
     for (size_t turn = 0; turn < BATCHES_PER_TURN; turn++) {
         struct mmsghdr in[BATCH] = {0}, out[BATCH] = {0};
         struct iovec in_v[BATCH], out_v[BATCH];
+        struct ancillary at[BATCH];
         union socket_address from[BATCH];
         for (size_t i = 0; i < BATCH; i++) {
             in_v[i] = (struct iovec){s->in[i], sizeof(s->in[i])};
             in[i].msg_hdr = (struct msghdr){.msg_name = &from[i],
                 .msg_namelen = sizeof(from[i]),
                 .msg_iov = &in_v[i],
-                .msg_iovlen = 1};
+                .msg_iovlen = 1,
+                .msg_control = u->any ? at[i].data : NULL,
+                .msg_controllen = u->any ? sizeof(at[i].data) : 0};
         }
         int n = recvmmsg(u->fd, in, BATCH, MSG_DONTWAIT, NULL);
         if (n <= 0)
             return;
         unsigned n_out = 0;
         for (int i = 0; i < n; i++) {
-            size_t size = answer_udp(u, &in[i], s->out[n_out]);
+            at[i].n = 0;
+            if (u->any)
+                answer_from(&in[i].msg_hdr, &at[i]);
+            size_t size = answer_udp(u, &in[i], &at[i], s->out[n_out]);
             if (size == 0)
                 continue;
             out_v[n_out] = (struct iovec){s->out[n_out], size};
             out[n_out].msg_hdr = (struct msghdr){.msg_name = &from[i],
                 .msg_namelen = in[i].msg_hdr.msg_namelen,
                 .msg_iov = &out_v[n_out],
-                .msg_iovlen = 1};
+                .msg_iovlen = 1,
+                .msg_control = at[i].n > 0 ? at[i].data : NULL,
+                .msg_controllen = at[i].n};
             n_out++;
         }
         for (unsigned sent = 0; sent < n_out;) {
@@ -316,7 +375,10 @@ static void on_accept(struct stream *stream, void *userdata)
     list_init(&c->node);
     list_init(&c->waiting);
     stream_peer(stream, &peer);
-    c->trusted = address_parse(peer.host, &a) == 0 && trusted(s, &a);
+    if (address_parse(peer.host, &a) == 0) {
+        unmap(&a);
+        c->trusted = trusted(s, &a);
+    }
     list_push(&s->connections, &c->node);
     timer_init(&c->idle, s->loop, on_idle);
     timer_start(&c->idle, TCP_IDLE_US);
@@ -325,6 +387,12 @@ static void on_accept(struct stream *stream, void *userdata)
 }
 
 /* ---- life ---- */
+
+static bool is_any(const struct address *a)
+{
+    static const struct address none;
+    return memcmp(a->bytes, none.bytes, sizeof(none.bytes)) == 0;
+}
 
 static int bind_udp(const struct address *a, uint16_t port, uint16_t *ret_port)
 {
@@ -336,13 +404,19 @@ static int bind_udp(const struct address *a, uint16_t port, uint16_t *ret_port)
     if (a->v6) {
         name.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(port)};
         memcpy(&name.in6.sin6_addr, a->bytes, 16);
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){1}, sizeof(int));
+        /* [::] is IPv4 as well, as it is for TCP. */
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){!is_any(a)}, sizeof(int));
     } else {
         name.in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
         memcpy(&name.in.sin_addr, a->bytes, 4);
     }
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){UDP_BUFFER}, sizeof(int));
-    if (bind(fd, &name.sa, size) < 0 || getsockname(fd, &name.sa, &size) < 0) {
+    int status = 0;
+    if (is_any(a) && a->v6)
+        status = setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &(int){1}, sizeof(int));
+    else if (is_any(a))
+        status = setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &(int){1}, sizeof(int));
+    if (status < 0 || bind(fd, &name.sa, size) < 0 || getsockname(fd, &name.sa, &size) < 0) {
         int r = -errno;
         close(fd);
         return r;
@@ -364,7 +438,7 @@ int dns_server_listen(
         int fd = bind_udp(&a, port, &got);
         if (fd < 0)
             return error_errno(err, fd, "cannot listen on UDP %s:%u", host, port);
-        *u = (struct udp){.server = s, .fd = fd};
+        *u = (struct udp){.server = s, .fd = fd, .any = is_any(&a)};
         r = listener_tcp(
             s->loop, host, got, NULL, SERVER_CONNECTIONS_MAX, on_accept, s, &u->tcp, err);
         if (r == 0)

@@ -20,7 +20,8 @@ struct server_counts {
 struct dns_server;
 struct dns_server *dns_server_new(struct loop *l, const struct resolver *r, struct forwarder *f);
 void dns_server_free(struct dns_server *s);
-/* UDP and TCP on one port; 0 picks one that is free in both. */
+/* UDP and TCP on one port; 0 picks one that is free in both. 0.0.0.0 and :: (which is both
+ * families) answer from the address that was asked. */
 int dns_server_listen(
     struct dns_server *s, const char *host, uint16_t port, uint16_t *ret_port, struct error *err);
 /* Whose questions are forwarded and not limited in rate. */

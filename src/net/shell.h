@@ -8,6 +8,17 @@
 #include "net/events.h"
 #include "net/nft.h"
 #include "net/server.h"
+#include "net/spartan.h"
+
+struct net_options {
+    const char *master, *ip, *http_ip, *dns_listen, *masters, *public_ips, *upstreams,
+        *forward_zones;
+    const char *networks, *ip_sources, *aliases, *crypto_id, *hostname, *ready_file, *logging_level;
+    const char *credential, *token_file, *ca_file, *service_account;
+    bool strict, rotate, vips, spartan;
+    uint16_t port, mesos_port;
+    int64_t mesos_ttl_us;
+};
 
 struct net {
     struct loop *loop;
@@ -17,6 +28,9 @@ struct net {
     struct dns_server *dns;
     struct events *events;
     struct http_server *http, *mesos_http; /* 62080, 8123 */
+    struct zk_detector *masters;           /* of a ZooKeeper of its own, or NULL */
+    bool masters_of_events;                /* they are told by the one that finds the leader */
+    struct spartan spartan;
     struct vips *vips;
     struct nft *nft;        /* or NULL: --no-vips */
     struct process *asking; /* for counters, or NULL */
@@ -28,6 +42,22 @@ struct net {
     char leader[300]; /* "host:port" */
     int64_t changed_us;
 };
+
+/* ---- configure.c ---- */
+/* Makes core, virtual addresses, zones and aliases. */
+int net_configure(struct net *n, const struct net_options *o, struct error *err);
+/* Sets the node's addresses up where that is asked for, trusts the networks, and serves DNS. */
+int net_listen(struct net *n, const struct net_options *o, struct error *err);
+
+/* ---- masters.c ---- */
+/* --masters into `c`: a list, a file with one, or a ZooKeeper, which gives the addresses of its
+ * servers for now. */
+int net_masters_read(
+    struct net *n, const struct net_options *o, struct net_config *c, struct error *err);
+/* Begins to follow a ZooKeeper of its own. */
+int net_masters_start(struct net *n, const struct net_options *o, struct error *err);
+/* As the detector tells them; userdata is struct net. */
+void net_masters_found(const struct zk_master *masters, size_t n, void *userdata);
 
 /* ---- http.c: 62080 ---- */
 void net_http_handle(struct http_request *req, void *userdata);

@@ -110,6 +110,12 @@ static void on_leader(const struct zk_master *leader, void *userdata)
     end(s, 0, "another master leads", true);
 }
 
+static void on_masters(const struct zk_master *masters, size_t n, void *userdata)
+{
+    struct leader_stream *s = userdata;
+    s->handlers.on_masters(masters, n, s->userdata);
+}
+
 /* The address of the next attempt; false while nobody is known to lead. */
 static bool choose(struct leader_stream *s)
 {
@@ -255,7 +261,9 @@ static int set_masters(struct leader_stream *s, struct error *err)
         return r;
     if (zk_is_url(text)) {
         r = zk_url_parse(text, &url, err);
-        return r < 0 ? r : zk_detector_new(s->loop, &url, 0, on_leader, s, &s->detector, err);
+        return r < 0 ? r
+                     : zk_detector_new_all(s->loop, &url, 0, on_leader,
+                           s->handlers.on_masters ? on_masters : NULL, s, &s->detector, err);
     }
     struct str rest = str_of(text), part;
     while (str_split(&rest, ',', &part)) {

@@ -52,6 +52,8 @@ struct leader_stream_handlers {
     void (*on_end)(bool worked, int status, const char *why, void *userdata);
     /* What ZooKeeper says, NULL: nobody leads. May be NULL. */
     void (*on_leader)(const struct zk_master *leader, void *userdata);
+    /* All masters, as zk_detector_new_all() tells them. May be NULL. */
+    void (*on_masters)(const struct zk_master *masters, size_t n, void *userdata);
 };
 
 struct leader_stream;

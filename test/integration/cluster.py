@@ -22,6 +22,7 @@ def binary(name):
         "dcos-agent": "agent",
         "dcos-marathon": "marathon",
         "dcos-net": "net",
+        "dcos-gen-resolvconf": "net",
         "dcos-iam": "iam",
         "dcos-router": "router",
         "dcos-launcher": "containerizer",

@@ -196,6 +196,21 @@ static void masters(void **state)
     HAS(c, "_leader._tcp.mesos", "leader.mesos:5055");
     net_core_leader(c, NULL, 0); /* the last one is kept */
     HAS(c, "leader.mesos", "192.0.2.3");
+    /* Others, told in any order; who leads is one of them even when it is not listed. */
+    struct address list[2];
+    assert_int_equal(address_parse("192.0.2.9", &list[0]), 0);
+    assert_int_equal(address_parse("192.0.2.7", &list[1]), 0);
+    net_core_masters(c, list, 2);
+    HAS(c, "master.mesos", "192.0.2.3 192.0.2.7 192.0.2.9");
+    HAS(c, "master0.mesos", "192.0.2.7");
+    HAS(c, "master1.mesos", "192.0.2.9");
+    HAS(c, "zk-1.zk", "192.0.2.7");
+    uint64_t version = net_core_names(c)->version;
+    net_core_masters(c, (struct address[]){list[1], list[0]}, 2);
+    assert_int_equal(net_core_names(c)->version, version); /* the same: nothing changed */
+    net_core_masters(c, list, 1);
+    HAS(c, "master.mesos", "192.0.2.3 192.0.2.9");
+    HAS(c, "master2.mesos", "");
     event(c, SNAPSHOT(AGENT, FRAMEWORK, ""));
     HAS(c, "slave.mesos", "192.0.2.21");
     HAS(c, "_slave._tcp.mesos", "slave.mesos:5052");
