@@ -3,8 +3,10 @@ ended. Nothing here sleeps for a fixed time: `wait_until` polls a condition up t
 
 import json
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -34,6 +36,35 @@ def binary(name):
         "minidcos": "minidcos",
     }
     return os.path.join(BUILD, "src", folders[name], name)
+
+
+def _ports():
+    """Ports for listeners below those that the system gives to connections: one of those may be taken by whoever connects
+    to anything while its daemon is restarted, even by a client of the daemon itself, which then is connected to itself."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="utf-8") as f:
+        above = min(int(f.read().split()[0]), 30500)  # tasks have theirs from 31000 on
+    # Test processes that run beside one another have parts of their own.
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    part = int(worker[2:]) % 16 if worker[2:].isdigit() else 0
+    size = (above - 12000) // 16
+    at = random.randrange(size)
+    while True:
+        at = (at + 1) % size
+        yield 12000 + part * size + at
+
+
+_ports = _ports()
+
+
+def free_port():
+    """A port on which nobody listens."""
+    for port in _ports:
+        with socket.socket() as s:
+            try:
+                s.bind(("", port))
+                return port
+            except OSError:
+                continue
 
 
 def wait_until(condition, what, timeout=None):
@@ -130,6 +161,11 @@ class Daemon:
         self.kill(signum)
         return self.start()
 
+    def said(self, text):
+        """How often the log has the text."""
+        with open(self.log_path, encoding="utf-8", errors="replace") as f:
+            return f.read().count(text)
+
     def tail(self, lines=40):
         if not os.path.exists(self.log_path):
             return ""
@@ -184,14 +220,14 @@ class Cluster:
         return daemon
 
     def master(self, name="master", start=True, **flags):
-        flags = {"ip": "127.0.0.1", "port": 0, "work_dir": os.path.join(self.folder, name), **flags}
+        flags = {"ip": "127.0.0.1", "port": free_port(), "work_dir": os.path.join(self.folder, name), **flags}
         return self._add(Daemon(name, "dcos-master", flags, self.folder), start)
 
     def agent(self, master, name="agent1", start=True, **flags):
         flags = {
             "master": getattr(master, "address", master),
             "ip": "127.0.0.1",
-            "port": 0,
+            "port": free_port(),
             "hostname": "127.0.0.1",
             "work_dir": os.path.join(self.folder, name),
             "launcher_dir": self.launcher_dir(),
@@ -205,7 +241,7 @@ class Cluster:
         flags = {
             "master": getattr(master, "address", master),
             "http_address": "127.0.0.1",
-            "http_port": 0,
+            "http_port": free_port(),
             "work_dir": os.path.join(self.folder, name),
             **flags,
         }
@@ -220,7 +256,7 @@ class Cluster:
             f.write(hashed)
         flags = {
             "ip": "127.0.0.1",
-            "port": 0,
+            "port": free_port(),
             "work_dir": os.path.join(self.folder, name),
             "superuser_username": superuser,
             "superuser_password_hash_file": path,

@@ -20,6 +20,14 @@ def scalar(name, value):
     return {"name": name, "type": "SCALAR", "scalar": {"value": value}}
 
 
+def holds(offer, cpus=0.1, mem=32):
+    have = {}
+    for r in offer["resources"]:
+        if r["type"] == "SCALAR":
+            have[r["name"]] = have.get(r["name"], 0) + r["scalar"]["value"]
+    return have.get("cpus", 0) >= cpus and have.get("mem", 0) >= mem
+
+
 def records(stream):
     """JSON messages of a RecordIO body."""
     pending = b""
@@ -166,12 +174,12 @@ class Scheduler:
                 acknowledge={"agent_id": status["agent_id"], "task_id": status["task_id"], "uuid": status["uuid"]},
             )
 
-    def decline_all(self):
+    def decline_all(self, refuse_seconds=5):
         """Gives back the offers at hand."""
         with self.lock:
             offers, self.offers = list(self.offers.values()), {}
         if offers:
-            self.call("DECLINE", decline={"offer_ids": [o["id"] for o in offers]})
+            self.call("DECLINE", decline={"offer_ids": [o["id"] for o in offers], "filters": {"refuse_seconds": refuse_seconds}})
 
     def kill(self, task, grace_us=None):
         kill = {"task_id": {"value": task}}
@@ -208,20 +216,26 @@ class Scheduler:
                 assert left > 0, f"timed out waiting for {what}; updates: {self.updates}, errors: {self.errors}"
                 self.lock.wait(min(left, 0.5))
 
+    def take_offer(self, fits, what="an offer", timeout=60):
+        """The first offer that fits. What ended comes back in pieces, which the master joins when they are given back."""
+        end = time.monotonic() + timeout
+        while True:
+            with self.lock:
+                for again in (False, True):
+                    for key, offer in self.offers.items():
+                        if fits(offer):
+                            return self.offers.pop(key)
+                    if not again:
+                        self.lock.wait(0.2)
+            assert time.monotonic() < end, f"timed out waiting for {what}; have: {self.offers}, errors: {self.errors}"
+            try:
+                self.decline_all(0)
+            except requests.RequestException:
+                pass  # between two masters, say
+
     def offer(self, cpus=0.1, mem=32, timeout=60):
         """Takes an offer that holds so much."""
-
-        def enough():
-            for key, offer in self.offers.items():
-                have = {r["name"]: 0 for r in offer["resources"]}
-                for r in offer["resources"]:
-                    if r["type"] == "SCALAR":
-                        have[r["name"]] += r["scalar"]["value"]
-                if have.get("cpus", 0) >= cpus and have.get("mem", 0) >= mem:
-                    return self.offers.pop(key)
-            return None
-
-        return self.wait(enough, "an offer", timeout)
+        return self.take_offer(lambda offer: holds(offer, cpus, mem), f"an offer of {cpus} cpus and {mem} MB", timeout)
 
     def of(self, task):
         return [u for u in self.updates if u["task_id"]["value"] == task]
@@ -233,6 +247,14 @@ class Scheduler:
         )
 
     # ---- launching ----
+
+    def launch_anew(self, *args, **options):
+        """Launches behind a restart of the agent: an offer may be from before without the word of that being here yet."""
+        while True:
+            task_id = self.launch(*args, **options)
+            self.wait(lambda: self.of(task_id), f"news of {task_id}")
+            if self.of(task_id)[0].get("reason") not in ("REASON_INVALID_OFFERS", "REASON_AGENT_DISCONNECTED"):
+                return task_id
 
     def launch(self, task=None, task_id=None, cpus=0.1, mem=32, refuse_seconds=0, resources=None):
         """Launches on the next offer that is large enough; returns the task's id."""

@@ -66,7 +66,7 @@ def test_two_tasks_in_one_executor(cluster):
 
 def test_survives_the_agent(cluster):
     master = cluster.master()
-    agent = cluster.agent(master, executor_reregistration_timeout="15secs")
+    agent = cluster.agent(master, executor_reregistration_timeout="60secs")
     with Scheduler(master.url) as s:
         task = launch(s)
         agent_id = s.wait_state(task, "TASK_RUNNING")["agent_id"]["value"]
@@ -128,4 +128,4 @@ def test_children_end_with_it(cluster):
             return True
 
         wait_until(gone, "its children to be gone")
-        assert not requests.get(agent.url + "/containers", timeout=10).json()
+        wait_until(lambda: requests.get(agent.url + "/containers", timeout=10).json() == [], "its container to be gone")

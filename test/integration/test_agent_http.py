@@ -21,16 +21,16 @@ def world(shared_cluster):
         task = s.launch({"command": {"value": script + "; mkfifo pipe; exec sleep 1000"}})
         s.wait_state(task, "TASK_RUNNING")
         executor = wait_until(
-            lambda: requests.get(agent.url + "/state", timeout=10).json()["frameworks"][0]["executors"][0],
+            lambda: requests.get(agent.url + "/state", timeout=60).json()["frameworks"][0]["executors"][0],
             "the executor in /state",
         )
         path = executor["directory"]
-        wait_until(lambda: os.path.exists(path + "/pipe"), "the script")
+        wait_until(lambda: os.path.exists(path + "/pipe") and os.path.getsize(path + "/stdout") == 10, "the script")
         yield agent, s, task, path
 
 
 def get(agent, target, **params):
-    return requests.get(agent.url + target, params=params, timeout=10)
+    return requests.get(agent.url + target, params=params, timeout=60)
 
 
 def test_browse(world):
@@ -105,7 +105,7 @@ def test_traversal(world):
             r = get(agent, "/files/" + endpoint, path=wrong, offset=0)
             assert r.status_code in (400, 403, 404), (endpoint, wrong, r.text)
             assert "root:" not in r.text
-    raw = requests.get(f"{agent.url}/files/read?path={path}/stdout%00x&offset=0", timeout=10)
+    raw = requests.get(f"{agent.url}/files/read?path={path}/stdout%00x&offset=0", timeout=60)
     assert raw.status_code in (400, 404)
 
 
@@ -144,12 +144,12 @@ def test_small_endpoints(world):
     assert statistics[0]["executor_id"] == task
     assert statistics[0]["statistics"]["timestamp"] > 0
     assert get(agent, "/nothing").status_code == 404
-    assert requests.post(agent.url + "/state", timeout=10).status_code == 405
+    assert requests.post(agent.url + "/state", timeout=60).status_code == 405
 
 
 def operator(agent, body, **headers):
     data = body if isinstance(body, (str, bytes)) else json.dumps(body)
-    return requests.post(agent.url + "/api/v1", data=data, headers={**JSON, **headers}, timeout=10)
+    return requests.post(agent.url + "/api/v1", data=data, headers={**JSON, **headers}, timeout=60)
 
 
 def test_operator_api(world):
@@ -176,15 +176,15 @@ def test_operator_api(world):
 def test_wrong_requests(world, path):
     agent = world[0]
     url = agent.url + path
-    r = requests.get(url, timeout=10)
+    r = requests.get(url, timeout=60)
     assert r.status_code == 405 and r.headers["Allow"] == "POST"
-    assert requests.post(url, data=b"{}", headers={"Content-Type": None}, timeout=10).status_code == 400
-    assert requests.post(url, data="{}", headers={"Content-Type": "text/plain"}, timeout=10).status_code == 415
-    assert requests.post(url, data="{", headers=JSON, timeout=10).status_code == 400
-    assert requests.post(url, data="[]", headers=JSON, timeout=10).status_code == 400
-    assert requests.post(url, data="{}", headers=JSON, timeout=10).status_code == 400
+    assert requests.post(url, data=b"{}", headers={"Content-Type": None}, timeout=60).status_code == 400
+    assert requests.post(url, data="{}", headers={"Content-Type": "text/plain"}, timeout=60).status_code == 415
+    assert requests.post(url, data="{", headers=JSON, timeout=60).status_code == 400
+    assert requests.post(url, data="[]", headers=JSON, timeout=60).status_code == 400
+    assert requests.post(url, data="{}", headers=JSON, timeout=60).status_code == 400
     protobuf = {"Content-Type": "application/x-protobuf"}
-    assert requests.post(url, data=b"\xff\xff\xff\xff", headers=protobuf, timeout=10).status_code == 400
+    assert requests.post(url, data=b"\xff\xff\xff\xff", headers=protobuf, timeout=60).status_code == 400
 
 
 def test_wrong_operator_calls(world):
@@ -203,7 +203,7 @@ def test_wrong_executor_calls(world):
 
     def call(body, **headers):
         return requests.post(
-            agent.url + "/api/v1/executor", json=body, headers={**JSON, **headers}, timeout=10
+            agent.url + "/api/v1/executor", json=body, headers={**JSON, **headers}, timeout=60
         ).status_code
 
     ids = {"executor_id": {"value": task}, "framework_id": {"value": s.framework_id}}

@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from cluster import wait_until
+from fake_agent import running
 from scheduler import Scheduler, scalar
 
 FENCED = {"labels": [{"key": "DCOS_FENCING", "value": "true"}]}
@@ -35,7 +36,7 @@ def identity(agent):
 
 
 def mark(cluster, name):
-    """A file that a task keeps touching while it lives."""
+    """A file that a task keeps touching while it lives, and whose name is in the command of what runs for it."""
     path = os.path.join(cluster.folder, name)
     return path, f"while true; do date +%s%N > {path}.new && mv {path}.new {path}; sleep 0.02; done"
 
@@ -49,15 +50,12 @@ def beats(path):
         with open(path, encoding="utf-8") as g:
             return g.read() != before
 
-    try:
-        return wait_until(again, "a sign of life", timeout=2)
-    except AssertionError:
-        return False
+    return wait_until(again, "a sign of life")
 
 
 def test_drain_takes_the_shorter_grace_and_survives_restarts(cluster):
     master = cluster.master()
-    agent = cluster.agent(master, executor_reregistration_timeout="15secs")
+    agent = cluster.agent(master, executor_reregistration_timeout="60secs")
     identity(agent)
     with Scheduler(master.url, capabilities=("PARTITION_AWARE", "TASK_KILLING_STATE")) as s:
         path, command = mark(cluster, "stubborn")
@@ -88,7 +86,7 @@ def test_drain_takes_the_shorter_grace_and_survives_restarts(cluster):
         assert shown["estimated_drain_start_time"]["nanoseconds"] // 10**9 == since
         status = s.wait_state(stubborn, "TASK_KILLED")
         assert status["reason"] == "REASON_AGENT_DRAINING"
-        assert time.monotonic() - begin < 30
+        assert time.monotonic() - begin < 50  # and not the minute that the task wanted
         operator(master, "REACTIVATE_AGENT", agent_id={"value": state(agent)["id"]})
         wait_until(lambda: "drain_config" not in state(agent), "the end of draining")
         task = s.launch({"command": {"value": "exit 0"}})
@@ -97,7 +95,7 @@ def test_drain_takes_the_shorter_grace_and_survives_restarts(cluster):
 
 def test_cut_off_and_started_again_it_still_ends_fenced_tasks(cluster):
     master = cluster.master(agent_ping_timeout="500ms", max_agent_ping_timeouts=8)
-    agent = cluster.agent(master, executor_reregistration_timeout="15secs")
+    agent = cluster.agent(master, executor_reregistration_timeout="60secs")
     with Scheduler(master.url) as s:
         files = {}
         for name, labels in (("fenced", FENCED), ("plain", {})):
@@ -109,7 +107,7 @@ def test_cut_off_and_started_again_it_still_ends_fenced_tasks(cluster):
         os.kill(master.pid, signal.SIGSTOP)
         try:
             agent.restart(signal.SIGKILL)
-            wait_until(lambda: not beats(files["fenced"]), "the fenced task's end")
+            wait_until(lambda: not running(files["fenced"] + ".new"), "the fenced task's end")
             assert beats(files["plain"])
         finally:
             os.kill(master.pid, signal.SIGCONT)
@@ -124,7 +122,7 @@ def start_fails(agent, **flags):
     """The last line of the log of an agent that does not start with these flags."""
     agent.flags.update(flags)
     agent.start(wait=False)
-    assert agent.process.wait(timeout=20) != 0
+    assert agent.process.wait(timeout=60) != 0
     return agent.tail(1)
 
 
@@ -203,7 +201,7 @@ def test_given_up_it_starts_anew_and_keeps_its_data(cluster):
             lambda: not agent.alive() or (registered(agent) and state(agent)["id"] != before and state(agent)["id"]),
             "the agent to give in",
         )
-        assert not beats(path)
+        wait_until(lambda: not running(path + ".new"), "the task's end")
         if not agent.alive():
             agent.start()
             after = identity(agent)

@@ -28,7 +28,7 @@ def registered(agent):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_task_goes_on(cluster, how):
     master = cluster.master()
-    agent = cluster.agent(master, executor_reregistration_timeout="15secs")
+    agent = cluster.agent(master, executor_reregistration_timeout="60secs")
     with Scheduler(master.url) as s:
         go = os.path.join(cluster.folder, "go")
         task = s.launch({"command": {"value": f"until test -e {go}; do sleep 0.05; done; exit 3"}})
@@ -52,7 +52,7 @@ def test_task_goes_on(cluster, how):
 
 def test_ends_while_the_agent_is_away(cluster):
     master = cluster.master()
-    agent = cluster.agent(master, executor_reregistration_timeout="15secs")
+    agent = cluster.agent(master, executor_reregistration_timeout="60secs")
     with Scheduler(master.url) as s:
         go = os.path.join(cluster.folder, "go")
         task = s.launch({"command": {"value": f"until test -e {go}; do sleep 0.05; done; exit 0"}})
@@ -88,7 +88,7 @@ def test_executor_dies_while_the_agent_is_away(cluster):
 def test_updates_wait_for_acknowledgement(cluster):
     """Unacknowledged updates survive the agent and come again, in order."""
     master = cluster.master()
-    agent = cluster.agent(master, executor_reregistration_timeout="15secs")
+    agent = cluster.agent(master, executor_reregistration_timeout="60secs")
     s = Scheduler(master.url, acknowledge=False).subscribe()
     try:
         task = s.launch({"command": {"value": "exit 0"}})

@@ -152,7 +152,8 @@ def test_memory_limit(world):
 def test_executor_dies(world):
     """kill -9 of the executor takes its task along and is told."""
     _, _, agent, s = world
-    task = s.launch({"command": {"value": "sleep 1000.25"}})
+    seconds = f"1000.{os.getpid()}"  # names this process among all of the machine
+    task = s.launch({"command": {"value": f"sleep {seconds}"}})
     s.wait_state(task, "TASK_RUNNING")
     containers = requests.get(agent.url + "/containers", timeout=10).json()
     container = next(c for c in containers if c["executor_id"] == task)
@@ -165,7 +166,7 @@ def test_executor_dies(world):
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 with open(f"/proc/{pid}/cmdline", "rb") as f:
-                    if b"1000.25" in f.read():
+                    if seconds.encode() in f.read():
                         return False
             except OSError:
                 pass

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from cluster import wait_until
-from scheduler import Scheduler, scalar
+from scheduler import Scheduler, holds, scalar
 
 ROLE = "db"
 RESERVATION = [{"type": "DYNAMIC", "role": ROLE}]
@@ -62,6 +62,10 @@ def persistence(resource):
     return resource.get("disk", {}).get("persistence", {}).get("id")
 
 
+def volumes_in(offer):
+    return {persistence(r): r for r in offer["resources"] if persistence(r)}
+
+
 def volumes_of(agent):
     full = agent_state(agent)["reserved_resources_full"]
     return sorted(persistence(r) for r in full.get(ROLE, []) if persistence(r))
@@ -89,14 +93,8 @@ def run(s, command, *wanted, user="root", **task):
 def launch(s, command, *wanted, user, **task):
     names = {w if isinstance(w, str) else persistence(w) for w in wanted}
 
-    def suitable():
-        for key, offer in s.offers.items():
-            have = {persistence(r): r for r in offer["resources"] if persistence(r)}
-            if names <= set(have):
-                return s.offers.pop(key), have
-        return None
-
-    offer, have = s.wait(suitable, f"an offer with {names}")
+    offer = s.take_offer(lambda o: names <= set(volumes_in(o)) and holds(o), f"an offer with {names}")
+    have = volumes_in(offer)
     resources = [scalar("cpus", 0.1), scalar("mem", 32)]
     for w in wanted:
         resource = dict(have[w if isinstance(w, str) else persistence(w)])
@@ -134,7 +132,7 @@ def outcome(s, task):
 @pytest.fixture
 def world(cluster):
     master = cluster.master()
-    agent = cluster.agent(master, executor_reregistration_timeout="15secs")
+    agent = cluster.agent(master, executor_reregistration_timeout="60secs")
     with Scheduler(master.url, role=ROLE, capabilities=("PARTITION_AWARE", "SHARED_RESOURCES")) as s:
         yield cluster, master, agent, s
 
@@ -218,12 +216,28 @@ def test_destroyed_while_the_agent_restarts(world):
     reserve(master, agent, disk(100))
     create(master, agent, volume(50, "v1"))
     wait_until(lambda: settled(agent), "the operations to be acknowledged")
-    for i in range(20000):
-        open(os.path.join(folder(agent, "v1"), f"file-{i}"), "w", encoding="utf-8").close()
-    destroy(master, agent, volume(50, "v1"))
-    wait_until(lambda: len(os.listdir(folder(agent, "v1"))) < 20000, "the removal to begin")
-    agent.kill()
-    assert os.path.exists(folder(agent, "v1")), "the agent was too fast to be killed in between"
+
+    def left():
+        try:
+            return len(os.listdir(folder(agent, "v1")))
+        except FileNotFoundError:
+            return 0
+
+    # How many files it takes to meet the agent in the middle depends on what else the machine does.
+    for n in (20000, 50000, 100000, 200000):
+        for i in range(n):
+            open(os.path.join(folder(agent, "v1"), f"file-{i}"), "w", encoding="utf-8").close()
+        destroy(master, agent, volume(50, "v1"))
+        wait_until(lambda: left() < n, "the removal to begin")
+        agent.kill()
+        if os.path.exists(folder(agent, "v1")):
+            break
+        agent.start()
+        wait_until(lambda: registered(agent) and settled(agent) and volumes_of(agent) == [], "the first one to be gone")
+        create(master, agent, volume(50, "v1"))
+        wait_until(lambda: settled(agent), "the operations to be acknowledged")
+    else:
+        raise AssertionError("the agent was too fast to be killed in between")
     agent.start()
     wait_until(lambda: registered(agent), "the agent to register again")
     wait_until(lambda: not os.path.exists(folder(agent, "v1")), "the data to be gone")

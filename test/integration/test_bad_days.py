@@ -9,7 +9,7 @@ import requests
 
 from cluster import Cluster, processes_under, wait_until
 
-AGENT_FLAGS = {"executor_reregistration_timeout": "10secs"}
+AGENT_FLAGS = {"executor_reregistration_timeout": "60secs"}
 
 
 class World:
@@ -192,7 +192,7 @@ def test_killed_during_a_deployment(cluster, who):
 
 
 def test_agent_host_gone_tasks_reappear_elsewhere(cluster):
-    world = World(cluster, agents=2, agent_ping_timeout="500ms", max_agent_ping_timeouts=2, agent_reregister_timeout="2secs")
+    world = World(cluster, agents=2, agent_ping_timeout="500ms", max_agent_ping_timeouts=4, agent_reregister_timeout="2secs")
     world.post(
         world.app(
             instances=4,

@@ -181,4 +181,4 @@ def test_custom_executor_that_ends_takes_its_processes_along(world):
     )
     status = s.wait_state(task, "TASK_FAILED")
     assert status["reason"] == "REASON_EXECUTOR_TERMINATED"
-    assert not running(m + "\0") and not running(f"sleep {m}")
+    wait_until(lambda: not running(m + "\0") and not running(f"sleep {m}"), "the end of what it left running")

@@ -112,7 +112,7 @@ def test_kill_tree(run):
     assert "TASK_KILLING" in e.agent.states()
     assert status["message"] == "Command terminated with signal Terminated"
     assert e.exit_code() == 0
-    assert running(f"sleep\0{m}") == []
+    wait_until(lambda: not running(f"sleep\0{m}"), "its processes to be gone")
 
 
 def test_kill_escalates_after_the_grace_period(run):
@@ -137,7 +137,7 @@ def test_kill_while_it_starts(run):
     e.agent.wait_state("TASK_KILLED")
     assert e.agent.states()[0] == "TASK_STARTING"
     assert e.exit_code() == 0
-    assert running(f"sleep\0{m}") == []
+    wait_until(lambda: not running(f"sleep\0{m}"), "its processes to be gone")
 
 
 def test_shutdown_kills_and_reports(run):
@@ -213,7 +213,7 @@ def test_without_checkpoint_it_ends_with_the_agent(run):
     e.agent.wait_state("TASK_RUNNING")
     e.agent.stop()
     assert e.exit_code() == 0
-    assert running(f"sleep\0{m}") == []
+    wait_until(lambda: not running(f"sleep\0{m}"), "its processes to be gone")
 
 
 def test_recovery_timeout(run):
@@ -223,7 +223,7 @@ def test_recovery_timeout(run):
     e.agent.wait_state("TASK_RUNNING")
     e.agent.stop()
     e.exit_code()
-    assert running(f"sleep\0{m}") == []
+    wait_until(lambda: not running(f"sleep\0{m}"), "its processes to be gone")
 
 
 def test_killed_executor_takes_the_task_along(run):
@@ -292,7 +292,8 @@ def test_nothing_leaks_into_the_task(run):
 def test_zombies_are_reaped_and_signals_are_normal(run):
     e = run()
     e.agent.launch(
-        "sh -c '(true &) ; exit 0'; sleep 0.2; ls -d /proc/[0-9]* | wc -l; "
+        "sh -c '(true &) ; exit 0'; i=0; "
+        "while grep -q '^State:.Z' /proc/[0-9]*/status 2>/dev/null && [ $i -lt 200 ]; do i=$((i + 1)); sleep 0.05; done; ls -d /proc/[0-9]* | wc -l; "
         "grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l; trap | wc -l"
     )
     e.agent.wait_state("TASK_FINISHED")

@@ -112,11 +112,11 @@ def test_killed_while_it_is_fetched(pod, tmp_path):
     os.symlink(binary("dcos-fetcher"), tmp_path / "dcos-fetcher")
     e = pod(f"--fetcher_cache_dir={tmp_path}/cache", f"--launcher_dir={tmp_path}")
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        silent.settimeout(10)
+        silent.settimeout(60)
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/file"
         e.agent.launch_group(a={"command": {"value": "true", "uris": [{"value": url}]}}, b=FOREVER)
         peer, _ = silent.accept()
-        peer.settimeout(10)
+        peer.settimeout(60)
         e.agent.kill(task="a")
         assert "before it was started" in e.agent.wait_state("TASK_KILLED", "a")["message"]
         e.agent.wait_state("TASK_KILLED", "b")
@@ -148,7 +148,7 @@ def test_without_namespaces(pod):
     e.agent.kill(task="b")
     e.agent.wait_state("TASK_KILLED", "b")
     assert e.exit_code() == 0
-    assert not running(f"sleep\0{marks[1]}")
+    wait_until(lambda: not running(f"sleep\0{marks[1]}"), "its processes to be gone")
 
 
 def test_output_is_rotated_in_the_tasks_own_sandbox(pod):
@@ -169,7 +169,7 @@ def test_without_checkpoint_it_ends_with_the_agent(pod):
     wait_until(lambda: len(running(f"sleep\0{m}")) == 2, "the tasks")
     e.agent.stop()
     e.exit_code()
-    assert not running(f"sleep\0{m}")
+    wait_until(lambda: not running(f"sleep\0{m}"), "their processes to be gone")
 
 
 def test_idle_it_is_small(pod):

@@ -97,7 +97,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"some")
             self.wfile.flush()
             server.stalled.set()
-            server.done.wait(30)
+            server.done.wait(60)
         elif self.path == "/short":
             self.send_response(200)
             self.send_header("Content-Length", "100")
@@ -152,7 +152,7 @@ def sandbox(tmp_path):
 
 def document(sandbox, *uris, **more):
     uris = [{"value": u} if isinstance(u, str) else u for u in uris]
-    return json.dumps({"sandbox": str(sandbox), "cache_dir": None, "stall_timeout_us": 5_000_000,
+    return json.dumps({"sandbox": str(sandbox), "cache_dir": None, "stall_timeout_us": 60_000_000,
                        "max_bytes": 1 << 30, "uris": uris, **more})
 
 
@@ -343,7 +343,7 @@ def test_bad_archives(server, sandbox):
 ])
 def test_bad_requests(text, says):
     p = start()
-    _, err = p.communicate(text, timeout=30)
+    _, err = p.communicate(text, timeout=60)
     assert p.returncode == 2
     assert says in err
 
@@ -407,7 +407,7 @@ def test_killed_download_is_never_used(server, tmp_path):
     p.stdin.write(document(box, {"value": f"{server.url}/stall", "cache": True},
                            cache_dir=str(cache), stall_timeout_us=60_000_000))
     p.stdin.close()
-    assert server.stalled.wait(30)
+    assert server.stalled.wait(60)
     p.kill()
     p.wait()
     p.stdout.close()

@@ -42,18 +42,18 @@ def disk(cluster):
 
 
 def agents(master):
-    return requests.get(master.url + "/slaves", timeout=10).json()["slaves"]
+    return requests.get(master.url + "/slaves", timeout=60).json()["slaves"]
 
 
 def test_master(cluster, disk):
     master = cluster.master(work_dir=os.path.join(disk.path, "master"))
     disk.fill()
     agent = cluster.agent(master)
-    wait_until(lambda: "the disk is full" in master.tail(), "the master to complain")
-    assert "registered with master" not in agent.tail()
+    wait_until(lambda: master.said("the disk is full"), "the master to complain")
+    assert not agent.said("registered with master")
     assert master.alive()
     disk.free()
-    wait_until(lambda: "registered with master" in agent.tail(), "the agent to be registered")
+    wait_until(lambda: agent.said("registered with master"), "the agent to be registered")
     known = agents(master)
     master.restart()
     again = wait_until(lambda: [a for a in agents(master) if a["active"]], "the agent to come back")
@@ -64,7 +64,7 @@ def test_start_is_refused_with_the_reason(cluster, disk):
     disk.fill()
     master = cluster.master(start=False, work_dir=disk.path)
     master.start(wait=False)
-    assert master.process.wait(timeout=30) != 0
+    assert master.process.wait(timeout=60) != 0
     assert "the disk is full; free some space" in master.tail()
     disk.free()
     master.start()
@@ -73,19 +73,19 @@ def test_start_is_refused_with_the_reason(cluster, disk):
 def test_marathon(cluster, disk):
     marathon = cluster.marathon(cluster.master(), work_dir=os.path.join(disk.path, "marathon"))
     app = {"id": "/app", "cmd": "true", "instances": 0, "cpus": 0.1, "mem": 16, "labels": {"big": "x" * 100000}}
-    wait_until(lambda: requests.get(marathon.url + "/v2/leader", timeout=10).status_code == 200, "Marathon to lead")
+    wait_until(lambda: requests.get(marathon.url + "/v2/leader", timeout=60).status_code == 200, "Marathon to lead")
     disk.fill()
     answers = []
     thread = threading.Thread(
         target=lambda: answers.append(requests.post(marathon.url + "/v2/apps", json=app, timeout=60)), daemon=True)
     thread.start()
-    wait_until(lambda: "the disk is full" in marathon.tail(), "Marathon to complain")
+    wait_until(lambda: marathon.said("the disk is full"), "Marathon to complain")
     assert answers == []
     disk.free()
-    thread.join(30)
+    thread.join(60)
     assert [a.status_code for a in answers] == [201]
     marathon.restart()
-    wait_until(lambda: requests.get(marathon.url + "/v2/apps//app", timeout=10).status_code == 200,
+    wait_until(lambda: requests.get(marathon.url + "/v2/apps//app", timeout=60).status_code == 200,
                "the app to be there again")
 
 
@@ -102,7 +102,7 @@ def test_agent(cluster, disk):
         s.wait_state(lives, "TASK_RUNNING")
         disk.fill()
         late = s.launch({"command": {"value": "exit 0"}})
-        wait_until(lambda: "the disk is full" in agent.tail(), "the agent to complain")
+        wait_until(lambda: agent.said("the disk is full"), "the agent to complain")
         assert agent.alive()
         disk.free()
         # Whether it was still to be started or had failed for want of space: its end is told, once, and the other lives on.
@@ -113,6 +113,6 @@ def test_agent(cluster, disk):
         assert end[0]["state"] == "TASK_FINISHED" or "space" in end[0]["message"]
         assert s.of(lives)[-1]["state"] == "TASK_RUNNING"
         agent.restart()
-        after = s.launch({"command": {"value": "exit 0"}})
+        after = s.launch_anew({"command": {"value": "exit 0"}})
         s.wait_state(after, "TASK_FINISHED")
         assert s.of(lives)[-1]["state"] == "TASK_RUNNING"

@@ -24,7 +24,7 @@ HEALTH = {"master": "/health", "agent": "/health", "marathon": "/ping"}
 
 def exchange(daemon, data, wait_close=True):
     """Sends raw bytes, returns what comes back until the peer closes (or the first answer)."""
-    with socket.create_connection((daemon.ip, daemon.port), timeout=20) as s:
+    with socket.create_connection((daemon.ip, daemon.port), timeout=60) as s:
         s.sendall(data)
         out = b""
         while True:
@@ -46,14 +46,15 @@ def status_of(answer):
 def memory_kb(daemon):
     with open(f"/proc/{daemon.pid}/smaps_rollup", encoding="utf-8") as f:
         for line in f:
-            if line.startswith("Pss:"):
+            # Its own: the share of what is mapped from files grows when others that have it mapped end.
+            if line.startswith("Anonymous:"):
                 return int(line.split()[1])
-    raise AssertionError("no Pss")
+    raise AssertionError("no Anonymous")
 
 
 def still_serves(name, daemon):
     assert daemon.alive(), daemon.tail()
-    assert requests.get(daemon.url + HEALTH[name], timeout=10).status_code == 200
+    assert requests.get(daemon.url + HEALTH[name], timeout=60).status_code == 200
 
 
 MALFORMED = {
@@ -115,7 +116,7 @@ BODIES = {
 @pytest.mark.parametrize("case", list(BODIES))
 def test_bad_bodies_get_a_client_error(daemons, name, case):
     path, content_type = TARGETS[name]
-    r = requests.post(daemons[name].url + path, data=BODIES[case], headers={"Content-Type": content_type}, timeout=20)
+    r = requests.post(daemons[name].url + path, data=BODIES[case], headers={"Content-Type": content_type}, timeout=60)
     assert r.status_code in (400, 422), (r.status_code, r.text[:200])
     still_serves(name, daemons[name])
 
@@ -124,7 +125,7 @@ def test_bad_bodies_get_a_client_error(daemons, name, case):
 @pytest.mark.parametrize("body", [b"\xff" * 100, b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x0a\x7f", b"\x12\xff\xff\xff\x7f"])
 def test_bad_protobuf_gets_400(daemons, name, body):
     path, _ = TARGETS[name]
-    r = requests.post(daemons[name].url + path, data=body, headers={"Content-Type": "application/x-protobuf"}, timeout=10)
+    r = requests.post(daemons[name].url + path, data=body, headers={"Content-Type": "application/x-protobuf"}, timeout=60)
     assert r.status_code == 400
     still_serves(name, daemons[name])
 
@@ -137,7 +138,7 @@ def test_ten_megabyte_bodies_are_refused_and_leave_no_memory(daemons, name):
 
     def send():
         try:
-            r = requests.post(d.url + path, data=body, headers={"Content-Type": content_type}, timeout=20)
+            r = requests.post(d.url + path, data=body, headers={"Content-Type": content_type}, timeout=60)
             assert r.status_code == 413, r.status_code
         except requests.ConnectionError:
             pass  # refused before the body was read whole
@@ -157,7 +158,7 @@ def test_thousands_of_connections_and_slow_clients(daemons, name):
     connections = []
     try:
         for i in range(5000 if name != "agent" else 1000):
-            s = socket.create_connection((d.ip, d.port), timeout=20)
+            s = socket.create_connection((d.ip, d.port), timeout=60)
             # Every other one is a slow client: half a request head.
             if i % 2:
                 s.sendall(b"GET /health HTTP/1.1\r\nHo")

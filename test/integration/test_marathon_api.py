@@ -22,7 +22,7 @@ class Api:
             more["data"] = body
         elif body is not None:
             more["json"] = body
-        return requests.request(method, self.daemon.url + path, timeout=10, allow_redirects=False, **more)
+        return requests.request(method, self.daemon.url + path, timeout=60, allow_redirects=False, **more)
 
     def ok(self, method, path, body=None):
         r = self(method, path, body)
@@ -302,7 +302,7 @@ def test_groups(api):
 
 
 def test_events(api):
-    stream = requests.get(api.daemon.url + "/v2/events", stream=True, timeout=10,
+    stream = requests.get(api.daemon.url + "/v2/events", stream=True, timeout=60,
                           headers={"Accept": "text/event-stream"})
     assert stream.headers["Content-Type"] == "text/event-stream;charset=utf-8"
     assert api("GET", "/v2/events", headers={"Accept": "application/json"}).status_code == 405

@@ -26,12 +26,12 @@ class Marathon:
         self.daemon = daemon
 
     def get(self, path):
-        r = requests.get(self.daemon.url + path, timeout=10)
+        r = requests.get(self.daemon.url + path, timeout=60)
         r.raise_for_status()
         return r.json()
 
     def send(self, method, path, body=None, status=None):
-        r = requests.request(method, self.daemon.url + path, json=body, timeout=10)
+        r = requests.request(method, self.daemon.url + path, json=body, timeout=60)
         if status is not None:
             assert r.status_code == status, r.text
         return r
@@ -64,7 +64,8 @@ class Marathon:
 def setup():
     c = Cluster()
     master = c.master()
-    agent = c.agent(master)
+    # Its tasks listen on their ports: they are not those of other tests' tasks, which may run at the same time.
+    agent = c.agent(master, resources="cpus:2;mem:1024;disk:1024;ports:[31000-31499]")
     c.the_master, c.the_agent = master, agent
     c.m = Marathon(c.marathon(master, kill_retry_timeout=1000, reconciliation_initial_delay=500))
     yield c
@@ -129,12 +130,12 @@ def test_environment_of_a_task(setup):
 
 
 def page(t):
-    return requests.get(f"http://{t['host']}:{t['ports'][0]}/", timeout=5).text
+    return requests.get(f"http://{t['host']}:{t['ports'][0]}/", timeout=60).text
 
 
 def web(**more):
     check = {"protocol": "HTTP", "path": "/", "portIndex": 0, "intervalSeconds": 1, "gracePeriodSeconds": 30,
-             "timeoutSeconds": 2, "maxConsecutiveFailures": 1}
+             "timeoutSeconds": 20, "maxConsecutiveFailures": 1}
     return {"id": "/web", "cmd": SERVER, "cpus": 0.05, "mem": 32, "instances": 2, "env": {"PAGE": "one "},
             "healthChecks": [check], **more}
 
@@ -253,7 +254,7 @@ def test_public_agent_by_role(setup):
 def test_group_starts_in_order_of_dependencies(setup):
     m = setup.m
     events = []
-    stream = requests.get(m.daemon.url + "/v2/events?event_type=status_update_event", stream=True, timeout=30,
+    stream = requests.get(m.daemon.url + "/v2/events?event_type=status_update_event", stream=True, timeout=120,
                           headers={"Accept": "text/event-stream"})
 
     def read():
@@ -302,7 +303,7 @@ def test_killed_in_the_middle_of_an_upgrade(setup, after):
     m.daemon.restart(signal.SIGKILL)
     new = m.settled("/a", 4)
     assert not set(old) & set(new)
-    state = requests.get(setup.the_master.url + "/state", timeout=10).json()
+    state = requests.get(setup.the_master.url + "/state", timeout=60).json()
     live = [t["id"] for f in state["frameworks"] for t in f["tasks"] if t["state"] == "TASK_RUNNING"]
     assert sorted(live) == new
 
@@ -317,7 +318,7 @@ def test_killed_while_starting_and_removing(setup):
     wait_until(m.idle, "the removal")
 
     def gone():
-        state = requests.get(setup.the_master.url + "/state", timeout=10).json()
+        state = requests.get(setup.the_master.url + "/state", timeout=60).json()
         return not [t for f in state["frameworks"] for t in f["tasks"]]
 
     wait_until(gone, "all tasks to end")

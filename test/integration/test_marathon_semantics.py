@@ -1,6 +1,7 @@
 """Marathon with a real task: the environment row by row, keys of every document, payloads of every event, kill parameters."""
 
 import json
+import os
 import re
 
 import pytest
@@ -18,7 +19,7 @@ class Events:
 
     def __init__(self, marathon, types=()):
         query = "&".join(f"event_type={t}" for t in types)
-        self.stream = requests.get(f"{marathon.daemon.url}/v2/events?{query}", stream=True, timeout=30,
+        self.stream = requests.get(f"{marathon.daemon.url}/v2/events?{query}", stream=True, timeout=120,
                                    headers={"Accept": "text/event-stream"})
         self.lines = (line for line in self.stream.iter_lines(chunk_size=1) if line.startswith(b"data: "))
         self.seen = []
@@ -61,7 +62,7 @@ def environment(marathon, app):
     folder = sandbox(marathon, task["id"])
 
     def read():
-        r = requests.get(agent + "/files/download", params={"path": folder + "/env.txt"}, timeout=10)
+        r = requests.get(agent + "/files/download", params={"path": folder + "/env.txt"}, timeout=60)
         return r.content if r.status_code == 200 and r.content else None
 
     text = wait_until(read, "the task to write its environment").decode()
@@ -195,12 +196,12 @@ def test_info(marathon):
 
 
 def capabilities(marathon):
-    state = requests.get(f"http://{marathon.master.address}/state", timeout=10).json()
+    state = requests.get(f"http://{marathon.master.address}/state", timeout=60).json()
     return next(f["capabilities"] for f in state["frameworks"] if f["name"] == "marathon")
 
 
 def sandbox(marathon, task_id):
-    frameworks = requests.get(f"http://{marathon.agent.address}/state", timeout=10).json()["frameworks"]
+    frameworks = requests.get(f"http://{marathon.agent.address}/state", timeout=60).json()["frameworks"]
     return next(e["directory"] for f in frameworks for e in f["executors"] if e["id"] == task_id)
 
 
@@ -215,7 +216,7 @@ def test_a_task_being_killed_says_so(marathon):
     old = marathon.deploy({"id": "/slow", "cpus": 0.1, "mem": 32, "taskKillGracePeriodSeconds": 60,
                            "cmd": "trap : TERM; echo $$ > up; while [ ! -e ended ]; do sleep 0.1; done"})[0]
     events = Events(marathon)
-    wait_until(lambda: marathon.app("/slow")["tasksRunning"] == 1, "the task")
+    wait_until(lambda: os.path.exists(sandbox(marathon, old) + "/up"), "the trap")
     r = marathon.send("DELETE", f"/v2/apps//slow/tasks/{old}", status=200)
     assert set(r.json()) == {"task"} and r.json()["task"]["id"] == old
     events.until(lambda e: e.get("taskStatus") == "TASK_KILLING")
@@ -227,6 +228,8 @@ def test_a_task_being_killed_says_so(marathon):
     again = re.sub(r"\.1$", ".2", old)
     assert marathon.running("/slow") == [again]
     events.close()
+    # Nothing is to come after it that would take its minute to end.
+    marathon.send("DELETE", "/v2/apps//slow", status=200)
     end(marathon, again)
 
 

@@ -30,7 +30,7 @@ class Mini:
 
     def run(self, program, *args, code=0, stdin=""):
         done = subprocess.run([binary(program), *args], env=self.env, input=stdin, text=True, capture_output=True,
-                              timeout=100)
+                              timeout=300)
         assert done.returncode == code, (args, done.returncode, done.stdout, done.stderr)
         return done.stdout if code == 0 else done.stderr
 
@@ -43,7 +43,7 @@ class Mini:
 
     def status(self, name="default", code=0):
         done = subprocess.run([binary("minidcos"), "status", name, "--json"], env=self.env, capture_output=True,
-                              timeout=30)
+                              timeout=60)
         assert done.returncode == code
         return json.loads(done.stdout)
 
@@ -104,6 +104,11 @@ def sleepers(home):
     return sorted(found)
 
 
+def two_sleepers(home):
+    """A task runs as soon as its shell does; that becomes the sleep a moment later."""
+    return wait_until(lambda: (lambda found: found if len(found) == 2 else None)(sleepers(home)), "the tasks' processes")
+
+
 def test_life(mini):
     out = mini("create", "--ports=auto", "--wait")
     assert "3 of 3 agents are registered" in out and "Marathon is registered" in out
@@ -122,8 +127,7 @@ def test_life(mini):
     assert nodes.count("agent (public)") == 1 and nodes.count("ACTIVE") == 3
 
     mini.deploy(SLEEPER)
-    tasks, processes = mini.pids(), sleepers(mini.home)
-    assert len(processes) == 2
+    tasks, processes = mini.pids(), two_sleepers(mini.home)
     # Every daemon dies in turn, then all at once: the tasks are the same processes afterwards.
     for word in ("agent-1", "agent_1", "master", "marathon", "all"):
         assert "it serves again as pid" in mini("kill", word)
@@ -147,7 +151,7 @@ def test_supervisor_and_daemons_killed(mini):
     mini("create", "--ports=auto", "--agents=1", "--public-agents=0", "--wait")
     mini.remember("default")
     mini.deploy(SLEEPER)
-    processes = sleepers(mini.home)
+    processes = two_sleepers(mini.home)
     before = mini.status()
     os.kill(before["supervisor"]["pid"], signal.SIGKILL)
     wait_until(lambda: subprocess.run([binary("minidcos"), "status"], env=mini.env, capture_output=True,
@@ -174,6 +178,7 @@ def test_two_clusters(mini):
     assert one["ip"] != two["ip"] and (one["ports_to"] < two["ports_from"] or two["ports_to"] < one["ports_from"])
     assert (one["cpus_milli"], one["mem_mb"]) == (500, 256)
     mini.deploy(SLEEPER, "one")
+    two_sleepers(mini.home)
     assert mini.dcos("task", "list", "-q", cluster="two") == ""
     mini("destroy", "two")
     assert len(sleepers(mini.home)) == 2  # the neighbour's end is not felt
@@ -297,7 +302,7 @@ def test_several_masters(mini):
 
 def test_a_daemon_that_cannot_run_is_told(mini):
     message = mini("create", "--ports=auto", "--agents=0", "--public-agents=0", "--marathon-flag=nonsense=1", "--wait",
-                   "--timeout=2", code=1)
+                   "--timeout=5", code=1)
     assert "marathon is " in message and "exited with status" in message and "marathon.log" in message
 
 
@@ -306,7 +311,7 @@ def test_up(mini):
     env = {**mini.env, "DCOS_BUILD": BUILD}
     for _ in range(2):
         done = subprocess.run([os.path.join(ROOT, "scripts", "up"), mini.home, "--ports=auto"], env=env, text=True,
-                              capture_output=True, timeout=150, check=False)
+                              capture_output=True, timeout=400, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.count("hello from web.") == 2 and "PONG" in done.stdout
     assert "running already" in done.stdout

@@ -332,7 +332,7 @@ def test_tree_errors(tree):
 
 
 def test_killed_build(tree):
-    tree.package("foo", {}, ": > $PKG_PATH/begun\n[ -e $PKG_BUILD/go ] || exec sleep 987.25\necho done > $PKG_PATH/end\n")
+    tree.package("foo", {}, ": > $PKG_PATH/begun\n[ -e $PKG_BUILD/go ] || exec sleep " + SECONDS + "\necho done > $PKG_PATH/end\n")
     builder = subprocess.Popen([MKPANDA], cwd=os.path.join(tree.path, "foo"), stderr=subprocess.DEVNULL)
     begun = os.path.join(tree.path, "cache", "packages", "foo", ".work", "result", "begun")
     try:
@@ -351,12 +351,15 @@ def test_killed_build(tree):
     assert sorted(os.listdir(os.path.dirname(path))) == sorted([os.path.basename(path), "latest"])
 
 
+SECONDS = f"987.{os.getpid()}"  # names the process among all of the machine
+
+
 def sleepers():
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as f:
-                if f.read() == b"sleep\x00987.25\x00":
+                if f.read() == f"sleep\0{SECONDS}\0".encode():
                     found.append(int(pid))
         except OSError:
             pass

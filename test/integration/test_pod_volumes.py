@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from cluster import wait_until
-from scheduler import scalar
+from scheduler import holds, scalar
 from test_agent_volumes import (  # noqa: F401: world is a fixture
     ROLE,
     create,
@@ -16,6 +16,7 @@ from test_agent_volumes import (  # noqa: F401: world is a fixture
     reserve,
     settled,
     volume,
+    volumes_in,
     world,
 )
 from test_pods import executor_of, sandbox_volume
@@ -25,14 +26,9 @@ def launch(s, tasks, executor_volumes=()):
     """Each task is its command, its container volumes and the persistent volumes that it uses."""
     wanted = {v for _, _, volumes in tasks for v in volumes} | {persistence(v) for v in executor_volumes}
 
-    def suitable():
-        for key, offer in s.offers.items():
-            have = {persistence(r): r for r in offer["resources"] if persistence(r)}
-            if wanted <= set(have):
-                return s.offers.pop(key), have
-        return None
-
-    offer, have = s.wait(suitable, f"an offer with {wanted}")
+    cpus, mem = 0.1 * (len(tasks) + 1), 32 * (len(tasks) + 1)
+    offer = s.take_offer(lambda o: wanted <= set(volumes_in(o)) and holds(o, cpus, mem), f"an offer with {wanted}")
+    have = volumes_in(offer)
     infos = []
     for command, volumes, persistent in tasks:
         task_id = "t-" + uuid.uuid4().hex[:8]

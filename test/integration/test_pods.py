@@ -34,7 +34,7 @@ def world(shared_cluster):
 @pytest.fixture
 def own_world(cluster):
     master = cluster.master()
-    agent = cluster.agent(master, executor_reregistration_timeout="15secs")
+    agent = cluster.agent(master, executor_reregistration_timeout="60secs")
     with Scheduler(master.url) as s:
         yield cluster, master, agent, s
 
@@ -56,29 +56,9 @@ def executor_info(s, name=None, **more):
     }
 
 
-def take_offer(s, cpus, mem):
-    """What ended comes back in pieces, which the master joins when they are given back."""
-
-    def take():
-        with s.lock:
-            offers, s.offers = dict(s.offers), {}
-        for key, offer in offers.items():
-            have = {r["name"]: r["scalar"]["value"] for r in offer["resources"] if r["type"] == "SCALAR"}
-            if have.get("cpus", 0) >= cpus and have.get("mem", 0) >= mem:
-                with s.lock:
-                    s.offers.update({k: o for k, o in offers.items() if k != key})
-                return offer
-        if offers:
-            ids = [o["id"] for o in offers.values()]
-            s.call("DECLINE", decline={"offer_ids": ids, "filters": {"refuse_seconds": 0}})
-        return None
-
-    return wait_until(take, "an offer")
-
-
 def launch(s, *tasks, executor=None, cpus=0.1, mem=32):
     """Launches a group of tasks, each a command or a dictionary; returns their ids and the executor's."""
-    offer = take_offer(s, 0.1 + cpus * len(tasks), 32 + mem * len(tasks))
+    offer = s.offer(0.1 + cpus * len(tasks), 32 + mem * len(tasks))
     executor = executor or executor_info(s)
     infos = []
     for task in tasks:
@@ -226,19 +206,20 @@ def test_finishing_leaves_the_rest_and_killing_one_kills_its_group_only(world):
 
 
 def test_kill_escalates_by_the_tasks_policy(world):
-    _, _, _, s = world
+    _, _, agent, s = world
     m = marker()
     policy = {"grace_period": {"nanoseconds": 200_000_000}}
-    one, two, _ = launch(
+    one, two, pod = launch(
         s,
         {"command": {"value": f"trap '' TERM; echo ready; while :; do sleep 0.1; done; sleep {m}"}, "kill_policy": policy},
         FOREVER,
     )
     s.wait_state(one, "TASK_RUNNING")
+    wait_until(lambda: output(agent, pod, one) == "ready\n", "the trap")
     s.kill(one)
     assert "Killed" in s.wait_state(one, "TASK_KILLED")["message"]
     s.wait_state(two, "TASK_KILLED")
-    assert not running(m)
+    wait_until(lambda: not running(m), "its processes to be gone")
 
 
 def test_everything_of_a_task_ends_with_it(world):
@@ -246,7 +227,7 @@ def test_everything_of_a_task_ends_with_it(world):
     m = marker()
     one, two, _ = launch(s, f"setsid sleep {m} & sleep {m} & exit 0", FOREVER)
     s.wait_state(one, "TASK_FINISHED")
-    assert not running(f"sleep\0{m}")
+    wait_until(lambda: not running(f"sleep\0{m}"), "its processes to be gone")
     assert states(s, two)[-1] == "TASK_RUNNING"
     s.kill(two)
     s.wait_state(two, "TASK_KILLED")
@@ -470,7 +451,7 @@ def test_executor_killed(world):
     os.kill(pid, signal.SIGKILL)
     for task in (one, two):
         assert s.wait_state(task, "TASK_FAILED")["reason"] == "REASON_EXECUTOR_TERMINATED"
-    assert not running(f"sleep\0{m}")
+    wait_until(lambda: not running(f"sleep\0{m}"), "its processes to be gone")
     s.wait(lambda: [f for f in s.failures if f["executor_id"]["value"] == pod], "FAILURE of the executor")
 
 
@@ -496,7 +477,7 @@ def test_a_tasks_init_killed(world):
     s.wait_state(one, "TASK_FAILED")
     s.wait_state(two, "TASK_KILLED")
     assert states(s, three)[-1] == "TASK_RUNNING"
-    assert not running(f"sleep\0{m}")
+    wait_until(lambda: not running(f"sleep\0{m}"), "its processes to be gone")
     s.kill(three)
     s.wait_state(three, "TASK_KILLED")
 
@@ -523,7 +504,7 @@ def test_custom_executor_gets_groups(own_world):
     one, two, name = launch(s, {"data": ""}, {"data": ""}, executor=custom)
     s.wait_state(one, "TASK_RUNNING")
     s.wait_state(two, "TASK_RUNNING")
-    assert "group of 2" in read(agent, directory(agent, name) + "/stdout")
+    wait_until(lambda: "group of 2" in read(agent, directory(agent, name) + "/stdout"), "what it printed")
     s.kill(one)
     s.wait_state(one, "TASK_KILLED")
     assert states(s, two) == ["TASK_RUNNING"]  # what becomes of the rest is the executor's business

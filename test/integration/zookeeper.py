@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 
-from cluster import wait_until
+from cluster import free_port, wait_until
 
 JAR = "/usr/share/java/zookeeper.jar"
 TICK_MS = 200
@@ -28,17 +28,6 @@ def missing():
         if not os.path.exists(path):
             return f"{path} is missing (packages zookeeper and default-jre-headless)"
     return None
-
-
-def free_ports(n, host="127.0.0.1"):
-    sockets = [socket.socket() for _ in range(n)]
-    try:
-        for s in sockets:
-            s.bind((host, 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
 
 
 class Server:
@@ -152,7 +141,7 @@ class Ensemble:
         for i in range(n):
             host = hosts[i] if hosts else "127.0.0.1"
             # In a namespace of its own a server has all ports to itself.
-            ports = (2181, 2888, 3888) if hosts else free_ports(3)
+            ports = (2181, 2888, 3888) if hosts else [free_port() for _ in range(3)]
             prefix = prefixes[i] if prefixes else ()
             self.servers.append(Server(i + 1, self.folder, host, ports, prefix, sync))
         for server in self.servers:

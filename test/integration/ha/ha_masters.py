@@ -67,7 +67,7 @@ class Masters:
 
     def wait_leader(self, other_than=None):
         return wait_until(
-            lambda: (m := self.serving()) is not None and m is not other_than and m, "a leading master", timeout=30
+            lambda: (m := self.serving()) is not None and m is not other_than and m, "a leading master"
         )
 
     def standbys(self):

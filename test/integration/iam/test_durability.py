@@ -105,7 +105,7 @@ def test_first_users(cluster):
                         ({"expiration_auth_token_days": 0}, "1 to 3650")):
         wrong = cluster.iam(f"wrong{len(cluster.daemons)}", start=False, **flags)
         wrong.start(wait=False)
-        assert wrong.process.wait(timeout=30) != 0
+        assert wrong.process.wait(timeout=60) != 0
         assert text in wrong.tail()
 
 

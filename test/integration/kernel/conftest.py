@@ -23,7 +23,8 @@ def master(shared_cluster):
 @pytest.fixture(scope="module")
 def agent(shared_cluster, master):
     return shared_cluster.agent(
-        master, resources=RESOURCES, attributes="rack:a;n:2.5;r:[1-3]", executor_shutdown_grace_period="1secs"
+        master, resources=RESOURCES, attributes="rack:a;n:2.5;r:[1-3]", executor_shutdown_grace_period="1secs",
+        executor_registration_timeout="30mins",  # some executors never register, however long a test takes
     )
 
 

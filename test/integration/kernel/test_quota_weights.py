@@ -380,7 +380,7 @@ def test_rate_limits(cluster, tmp_path):
             master.url + "/api/v1/scheduler",
             data=json.dumps({"type": "REVIVE", "framework_id": {"value": slow.framework_id}}),
             headers={**JSON, "Mesos-Stream-Id": slow.stream_id},
-            timeout=0.3,
+            timeout=(TIMEOUT, 0.3),
         )
     wait_until(
         lambda: get(master, "/metrics/snapshot").json()["frameworks/slow/messages_received"] == 2.0, "the second to be seen"

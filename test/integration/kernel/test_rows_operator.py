@@ -178,7 +178,7 @@ def test_repeats_of_a_state_are_silent(master, agent, framework):
 
 @rows("1.2 operators", 2)
 def test_agents_come_and_go(cluster):
-    master = cluster.master(agent_ping_timeout="100ms", max_agent_ping_timeouts=2)
+    master = cluster.master(agent_ping_timeout="500ms", max_agent_ping_timeouts=2)
     stream = Stream(post(master, {"type": "SUBSCRIBE"}, stream=True))
     agent = cluster.agent(master)
     added = stream.until(lambda e: e["type"] == "AGENT_ADDED")[-1]["agent_added"]["agent"]

@@ -7,7 +7,7 @@ import struct
 from cluster import Daemon
 
 COVERED = {}
-TIMEOUT = 5
+TIMEOUT = 30
 A, NS, CNAME, SOA, PTR, AAAA, SRV, ANY, AXFR = 1, 2, 5, 6, 12, 28, 33, 255, 252
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
 

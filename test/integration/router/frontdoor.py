@@ -8,17 +8,11 @@ import subprocess
 
 import requests
 
-from cluster import Daemon, wait_until
+from cluster import Daemon, free_port, wait_until
 from backends import Backend, Marathon, Master, agent, app
 
 PASSWORD = "correct horse"
 AGENT = "agent-1"
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def password_hash(password):
@@ -74,13 +68,13 @@ class Router:
         shown = dict(headers or {})
         if token:
             shown.setdefault("Authorization", f"token={self.token if token is True else token}")
-        options.setdefault("timeout", 15)
+        options.setdefault("timeout", 60)
         return requests.request(
             method, self.url + path, headers=shown, allow_redirects=False, **options
         )
 
-    def raw(self, data, timeout=10):
-        """Bytes as they are; everything that comes until the end of the connection."""
+    def raw(self, data, timeout=60, whole=True):
+        """Bytes as they are; everything that comes until the end of the connection, or the head of the answer only."""
         with socket.create_connection(self.address, timeout=timeout) as s:
             s.sendall(data)
             out = b""
@@ -92,6 +86,8 @@ class Router:
                 if not piece:
                     return out
                 out += piece
+                if not whole and b"\r\n\r\n" in out:
+                    return out
 
     def log(self):
         with open(os.path.join(self.run_dir, "error.log"), encoding="utf-8", errors="replace") as f:
@@ -109,7 +105,7 @@ class Iam:
             "iam",
             "dcos-iam",
             {
-                "port": 0,
+                "port": free_port(),
                 "work_dir": os.path.join(cluster.folder, "iam"),
                 "socket": self.socket,
                 "superuser_username": "admin",
@@ -123,7 +119,7 @@ class Iam:
 
     def login(self, uid, password):
         answer = requests.post(
-            self.daemon.url + "/acs/api/v1/auth/login", json={"uid": uid, "password": password}, timeout=15
+            self.daemon.url + "/acs/api/v1/auth/login", json={"uid": uid, "password": password}, timeout=60
         )
         assert answer.status_code == 200, answer.text
         return answer.json()["token"]
@@ -133,7 +129,7 @@ class Iam:
             method,
             self.daemon.url + "/acs/api/v1" + path,
             headers={"Authorization": f"token={self.token}"},
-            timeout=15,
+            timeout=60,
             **options,
         )
         assert answer.status_code < 300, answer.text
@@ -148,7 +144,7 @@ class Iam:
                 self.daemon.url + f"/acs/api/v1/acls/{quoted}",
                 json={"description": rid},
                 headers={"Authorization": f"token={self.token}"},
-                timeout=15,
+                timeout=60,
             )
             self.call("PUT", f"/acls/{quoted}/users/{uid}/full")
         return self.login(uid, PASSWORD)

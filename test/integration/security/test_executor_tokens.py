@@ -26,7 +26,7 @@ def framework(shared_cluster, agent):
 def call(agent, framework_id, executor_id, headers):
     body = {"type": "SUBSCRIBE", "framework_id": {"value": framework_id}, "executor_id": {"value": executor_id},
             "subscribe": {}}
-    return requests.post(agent.url + "/api/v1/executor", json=body, timeout=10, stream=True,
+    return requests.post(agent.url + "/api/v1/executor", json=body, timeout=60, stream=True,
                          headers={"Accept": "application/json", **headers})
 
 
@@ -36,7 +36,7 @@ def test_tokens(agent, framework):
     # A task that prints what it inherited.
     task = framework.launch({"command": {"value": "env; exec sleep 1000"}})
     framework.wait_state(task, "TASK_RUNNING")
-    executor = requests.get(agent.url + "/state", timeout=10).json()["frameworks"][0]["executors"][0]
+    executor = requests.get(agent.url + "/state", timeout=60).json()["frameworks"][0]["executors"][0]
     container = executor["container"]
     with open(os.path.join(executor["directory"], "stdout"), encoding="utf-8") as f:
         assert "AUTHENTICATION_TOKEN" not in f.read()

@@ -21,13 +21,13 @@ def mini():
     env = {"PATH": os.environ["PATH"], "MINIDCOS_HOME": home, "DCOS_DIR": home + "/cli", "DCOS_CLUSTER": "s"}
 
     def run(program, *args, data=None):
-        done = subprocess.run([binary(program), *args], env=env, input=data, text=True, capture_output=True, timeout=100)
+        done = subprocess.run([binary(program), *args], env=env, input=data, text=True, capture_output=True, timeout=300)
         assert done.returncode == 0, (args, done.stdout, done.stderr)
         return done.stdout
 
     run.home = home
     yield run
-    subprocess.run([binary("minidcos"), "destroy", "s", "--if-exists"], env=env, timeout=100, check=False)
+    subprocess.run([binary("minidcos"), "destroy", "s", "--if-exists"], env=env, timeout=300, check=False)
     shutil.rmtree(home, ignore_errors=True)
     assert not processes_under(home)
 
@@ -44,10 +44,10 @@ def test_app(mini):
     for daemon in daemons:
         base = f"https://{daemon['ip']}:{daemon['port']}"
         with pytest.raises(requests.exceptions.SSLError):
-            requests.get(base + "/ping", timeout=10)
+            requests.get(base + "/ping", timeout=60)
         if daemon["kind"] != "marathon":
-            assert requests.get(base + "/state", verify=authority, timeout=10).status_code == 401
-            assert requests.post(base + "/api/v1", verify=authority, timeout=10).status_code == 401
+            assert requests.get(base + "/state", verify=authority, timeout=60).status_code == 401
+            assert requests.post(base + "/api/v1", verify=authority, timeout=60).status_code == 401
     # Nothing that is secret is in a place where others can read it.
     secrets = {}
     for name in os.listdir(folder + "/secrets"):
