@@ -21,6 +21,7 @@ LIBRARIES = {
     "containerizer": ["base", "io", "json"],
     "console": ["base", "io", "http", "json"],
     "transfer": ["base", "json"],
+    "ssh": ["base", "json"],
     "pkgpanda": ["base", "io", "http", "json", "transfer"],
     "gen": ["base", "json", "transfer", "pkgpanda"],
 }
