@@ -49,8 +49,11 @@ static int check(
     if (r < 0 || (r = check_id(p, op, err)) < 0 || (r = operation_validate(op, &ctx, err)) < 0 ||
         (r = operation_convert(op, ctx.role, change, err)) < 0)
         return r;
-    if (resources_contains(&p->left, &change->consumed))
-        return 0;
+    if (resources_contains(&p->left, &change->consumed)) {
+        r = operation_has_room(p->agent, change, err);
+        return r < 0 ? error_prefix(err, r, "Invalid %s Operation", operation_type_name(op->type))
+                     : 0;
+    }
     _cleanup_buf_ struct buf want = BUF_INIT_MAX(256), have = BUF_INIT_MAX(256);
     resources_format(&change->consumed, &want);
     resources_format(&p->left, &have);

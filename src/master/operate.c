@@ -98,6 +98,8 @@ int master_core_apply_operation(struct master_core *core, const char *agent_id, 
         return error_set(err, -EBUSY, "Invalid %s Operation: %s does not contain %s",
             operation_type_name(op->type), buf_cstr(&have), buf_cstr(&want));
     }
+    if ((r = operation_has_room(a, &change, err)) < 0)
+        return error_prefix(err, r, "Invalid %s Operation", operation_type_name(op->type));
     rescind_for(core, a, &change.consumed);
     rescind_shared(core, a, &change.consumed);
     RESOURCES_FOREACH(x, &change.consumed)

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -165,6 +166,26 @@ void agent_convert(struct master_core *core, struct agent *a, const struct opera
     resources_add(&a->available, &left);
     agent_recount(core, a); /* quotas count it now, whether or not the agent is offered next */
     core->change++;
+}
+
+int operation_has_room(
+    const struct agent *a, const struct operation_change *change, struct error *err)
+{
+    _cleanup_resources_ struct resources total = RESOURCES_INIT, consumed = RESOURCES_INIT,
+                                         converted = RESOURCES_INIT;
+    if (a->total.n + change->converted.n <= AGENT_RESOURCES_MAX)
+        return 0;
+    resources_copy(&total, &a->total);
+    resources_allocate(&change->consumed, NULL, &consumed);
+    resources_allocate(&change->converted, NULL, &converted);
+    resources_subtract(&total, &consumed);
+    resources_add(&total, &converted);
+    if (total.n <= a->total.n || total.n <= AGENT_RESOURCES_MAX)
+        return 0;
+    return error_set(err, -EINVAL,
+        "The agent's resources would be %u different ones, more than %d: unreserve or destroy some "
+        "first, or use fewer different labels",
+        total.n, AGENT_RESOURCES_MAX);
 }
 
 void operation_send(struct master_core *core, struct framework *f, struct agent *a,

@@ -29,6 +29,7 @@ enum {
     REMOVED_FRAMEWORKS_MAX = 1000,     /* remembered ids of removed frameworks */
     TASK_STATUSES_MAX = 32,            /* kept per task, oldest go first */
     OFFERS_PER_EVENT = 50,             /* offers in one OFFERS event */
+    AGENT_RESOURCES_MAX = 1024,        /* resources that an agent is divided into by operations */
     AGENT_INFO_BYTES_MAX = 250 * 1024, /* of a description, so that the registry can hold it */
 };
 
@@ -626,6 +627,10 @@ void handle_executor_exited(
 /* Puts what the operation leaves in the place of what it takes: in the agent's total, and of shared
  * volumes in what is available. What else is available is up to the caller. */
 void agent_convert(struct master_core *core, struct agent *a, const struct operation_change *plain);
+/* Whether the agent would not fall into more than AGENT_RESOURCES_MAX different resources: the work
+ * of each allocation grows with them. What makes no new ones always may. 0 or -EINVAL. */
+int operation_has_room(
+    const struct agent *a, const struct operation_change *change, struct error *err);
 /* Records the operation and sends it to the agent. `info` is in the new format. */
 void operation_send(struct master_core *core, struct framework *f, struct agent *a,
     const Mesos__V1__Offer__Operation *info, const struct operation_change *plain);
