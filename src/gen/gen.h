@@ -25,8 +25,9 @@
 #include "json/json.h"
 
 enum {
-    GEN_CONFIG_MAX = 1024 * 1024, /* bytes of config.yaml */
-    GEN_FILE_MAX = 1024 * 1024,   /* of a file it names: ip-detect and the like */
+    GEN_CONFIG_MAX = 1024 * 1024,       /* bytes of config.yaml */
+    GEN_FILE_MAX = 1024 * 1024,         /* of a file it names: ip-detect and the like */
+    GEN_PROGRAM_MAX = 64 * 1024 * 1024, /* of a program in custom_check_bins_dir */
     GEN_ARGUMENTS_MAX = 2000,
 };
 
@@ -34,6 +35,8 @@ enum {
 struct gen_setting {
     const char *name, *value;
     bool fixed; /* config.yaml must not set it; else it is only the default */
+    /* Known only when a host starts: value is the provider's expression for it. Implies fixed. */
+    bool late;
 };
 
 struct gen_input {
@@ -43,6 +46,7 @@ struct gen_input {
     const char *folder;
     const struct gen_setting *settings; /* of one name twice, the first counts */
     size_t n_settings;
+    const struct gen_files *files; /* NULL: those of the disk; see calc.h */
 };
 
 /* What is wrong with one argument. */
@@ -53,6 +57,8 @@ struct gen_problem {
 };
 
 struct gen;
+struct gen_files;
+struct graph;
 
 /* 0 also when the configuration is wrong, see gen_errors(). -EBADMSG with the line when the text is
  * not YAML or not a mapping, -EFBIG beyond limits. What `in` points to may go afterwards. */
@@ -73,16 +79,18 @@ const char *gen_value(const struct gen *g, const char *name);
  * there is no such list. */
 json_t *gen_list(const struct gen *g, const char *name);
 bool gen_is_secret(const char *name);
+/* What was worked out, with where it came from. Owned by g. */
+const struct graph *gen_graph(const struct gen *g);
 
 /*
  * What the installer puts on a host before there are packages. Owned by g; NULL unless gen_ok().
  *   {"write_files": [{"path", "content", "permissions"}],   permissions as "0644"
- *    "units": [{"name", "content", "command"?: "start", "enable"?: true, "no_block"?: true}]}
+ *    "units": [{"name", "content", "command"?: "start", "enable"?: "true"}]}
  * Paths are absolute. Units in the order in which they are to be started.
  */
 const json_t *gen_cloud_config(const struct gen *g);
 
-/* All arguments that are not secret, {name: value}, to render templates with (template.h). Lists
+/* All arguments but secret ones, {name: value}, to render templates with (template.h). Lists
  * stay JSON text. Owned by g. */
 const json_t *gen_arguments(const struct gen *g);
 

@@ -1,0 +1,331 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/vec.h"
+#include "gen/explain.h"
+#include "json/writer.h"
+
+/* The command line of dcos-gen. */
+
+static const char usage[] =
+    "dcos-gen: from config.yaml to what nodes are configured with\n"
+    "\n"
+    "Usage:\n"
+    "  dcos-gen validate [options]        tell everything that is wrong, with lines\n"
+    "  dcos-gen generate [options]        write configuration packages and lists\n"
+    "  dcos-gen cloud-config [options]    print what a host needs before there are packages, for "
+    "cloud-init\n"
+    "  dcos-gen value NAME [options]      print one value that was worked out\n"
+    "  dcos-gen params [--json]           all parameters\n"
+    "  dcos-gen --explain PARAM           what it is, its type and default, its value and where "
+    "that is from\n"
+    "\n"
+    "Options:\n"
+    "  --config=FILE        [default: genconf/config.yaml]\n"
+    "  --folder=DIR         where relative names in it begin [default: the working folder]\n"
+    "  --artifacts=DIR      the release: complete/complete.latest.json names its packages\n"
+    "  --output=DIR         generate: where to write [default: genconf/serve]\n"
+    "  --set NAME=VALUE     a value that config.yaml must not change, as provider=aws; may be "
+    "repeated\n"
+    "  --late NAME=EXPRESSION   a value that only the host knows\n"
+    "  --quiet              no warnings\n"
+    "  --json               machine-readable\n"
+    "  --version, --help\n"
+    "\n"
+    "BOOTSTRAP_ID, BOOTSTRAP_VARIANT and DCOS_IMAGE_COMMIT are taken from the environment.\n"
+    "Exit code: 0 fine, 1 the configuration is wrong, 2 something else is.\n";
+
+enum { EXIT_WRONG = 1, EXIT_TROUBLE = 2, SETTINGS_MAX = 1000, COMPLETE_MAX = 4 * 1024 * 1024 };
+
+struct options {
+    const char *command, *name;
+    const char *config, *folder, *artifacts, *output, *explain;
+    bool json, quiet, help, version;
+    VEC(struct gen_setting) settings;
+};
+
+static int add_setting(struct options *o, const char *text, bool late, struct error *err)
+{
+    const char *equals = strchr(text, '=');
+    if (!equals || equals == text)
+        return error_set(err, -EINVAL, "'%.100s' is not of the form NAME=VALUE", text);
+    if (o->settings.n == SETTINGS_MAX)
+        return error_set(err, -EINVAL, "more than %d settings", (int)SETTINGS_MAX);
+    vec_push(&o->settings, (struct gen_setting){.name = xstrndup(text, (size_t)(equals - text)),
+                               .value = xstrdup(equals + 1),
+                               .fixed = true,
+                               .late = late});
+    return 0;
+}
+
+static int take_option(struct options *o, int argc, char **argv, int *i, struct error *err)
+{
+    const char *set = NULL, *late = NULL;
+    const struct {
+        const char *name;
+        const char **text;
+        bool *flag;
+    } table[] = {{"--config", &o->config}, {"--folder", &o->folder}, {"--artifacts", &o->artifacts},
+        {"--output", &o->output}, {"--explain", &o->explain}, {"--set", &set}, {"--late", &late},
+        {"--json", NULL, &o->json}, {"--quiet", NULL, &o->quiet}, {"--version", NULL, &o->version},
+        {"--help", NULL, &o->help}, {"-h", NULL, &o->help}};
+    const char *arg = argv[*i];
+    size_t n = strcspn(arg, "="), j = 0;
+    while (j < ARRAY_SIZE(table) &&
+           (strlen(table[j].name) != n || strncmp(table[j].name, arg, n) != 0))
+        j++;
+    if (j == ARRAY_SIZE(table) || (table[j].flag && arg[n]))
+        return error_set(err, -EINVAL, "unknown argument %.100s, see dcos-gen --help", arg);
+    if (table[j].flag)
+        *table[j].flag = true;
+    else if (arg[n])
+        *table[j].text = arg + n + 1;
+    else if (*i + 1 < argc)
+        *table[j].text = argv[++*i];
+    else
+        return error_set(err, -EINVAL, "%s needs a value", arg);
+    if (set || late)
+        return add_setting(o, set ? set : late, late != NULL, err);
+    return 0;
+}
+
+static int parse(struct options *o, int argc, char **argv, struct error *err)
+{
+    for (int i = 1; i < argc; i++) {
+        if (*argv[i] == '-') {
+            int r = take_option(o, argc, argv, &i, err);
+            if (r < 0)
+                return r;
+        } else if (!o->command) {
+            o->command = argv[i];
+        } else if (!o->name && streq(o->command, "value")) {
+            o->name = argv[i];
+        } else {
+            return error_set(err, -EINVAL, "unknown argument %.100s, see dcos-gen --help", argv[i]);
+        }
+    }
+    if (!o->command && !o->explain && !o->help && !o->version)
+        return error_set(err, -EINVAL, "a command is missing, see dcos-gen --help");
+    if (o->command && streq(o->command, "value") && !o->name)
+        return error_set(err, -EINVAL, "value needs the name of a parameter");
+    return 0;
+}
+
+/* ---- the configuration ---- */
+
+static int read_artifacts(struct options *o, struct error *err)
+{
+    _cleanup_free_ char *path = path_join(o->artifacts, "complete/complete.latest.json");
+    _cleanup_buf_ struct buf b = BUF_INIT, ids = BUF_INIT;
+    _cleanup_json_ json_t *complete = NULL;
+    int r = file_read(path, COMPLETE_MAX, &b, err);
+    if (r == 0)
+        r = json_parse(buf_cstr(&b), b.n, &complete, err);
+    if (r < 0)
+        return error_prefix(err, r, "%s", path);
+    const char *bootstrap = json_str_at(complete, "bootstrap", NULL);
+    if (!bootstrap || !json_is_array(json_at(complete, "packages")))
+        return error_set(err, -EINVAL, "%s has no bootstrap or packages", path);
+    json_dump(json_at(complete, "packages"), &ids);
+    vec_push(&o->settings,
+        (struct gen_setting){xstrdup("bootstrap_id"), xstrdup(bootstrap), .fixed = true});
+    vec_push(&o->settings,
+        (struct gen_setting){xstrdup("package_ids"), xstrdup(buf_cstr(&ids)), .fixed = true});
+    return 0;
+}
+
+static void read_environment(struct options *o)
+{
+    static const struct {
+        const char *variable, *name;
+        bool fixed;
+    } table[] = {{"BOOTSTRAP_ID", "bootstrap_id", false},
+        {"BOOTSTRAP_VARIANT", "bootstrap_variant", false},
+        {"DCOS_IMAGE_COMMIT", "dcos_image_commit", true}};
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        const char *value = getenv(table[i].variable);
+        if (value)
+            vec_push(&o->settings, (struct gen_setting){xstrdup(table[i].name), xstrdup(value),
+                                       .fixed = table[i].fixed});
+    }
+    /* Without a release a configuration can be looked at, but nothing be made of it. */
+    if (!o->command || !streq(o->command, "generate"))
+        vec_push(&o->settings, (struct gen_setting){xstrdup("bootstrap_id"), xstrdup("unknown")});
+}
+
+static int load(struct options *o, bool may_be_absent, struct gen **ret, struct error *err)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    int r = o->artifacts ? read_artifacts(o, err) : 0;
+    if (r < 0)
+        return r;
+    read_environment(o);
+    r = file_read(o->config, GEN_CONFIG_MAX, &text, err);
+    if (r == -ENOENT && may_be_absent)
+        return 0;
+    if (r == 0)
+        r = gen_new(&(struct gen_input){.config = buf_cstr(&text),
+                        .config_n = text.n,
+                        .folder = o->folder,
+                        .settings = o->settings.items,
+                        .n_settings = o->settings.n},
+            ret, err);
+    return r < 0 ? error_prefix(err, r, "%s", o->config) : 0;
+}
+
+/* ---- what is printed ---- */
+
+static void print_problem(const struct options *o, const char *kind, const struct gen_problem *p)
+{
+    fprintf(stderr, "%s", o->config);
+    if (p->line)
+        fprintf(stderr, ":%u", p->line);
+    fprintf(stderr, ": %s%s%s%s\n", kind, p->name, *p->name ? ": " : "", p->message);
+}
+
+static void write_problems(
+    struct json_writer *w, const char *key, const struct gen_problem *p, size_t n)
+{
+    jw_key(w, key);
+    jw_begin_object(w);
+    for (size_t i = 0; i < n; i++) {
+        if (i && streq(p[i].name, p[i - 1].name))
+            continue;
+        jw_key(w, p[i].name);
+        jw_begin_object(w);
+        jw_field_string(w, "message", p[i].message);
+        if (p[i].line)
+            jw_field_i64(w, "line", p[i].line);
+        jw_end_object(w);
+    }
+    jw_end_object(w);
+}
+
+/* Returns the exit code. */
+static int report(const struct options *o, const struct gen *g)
+{
+    size_t n_errors, n_warnings;
+    const struct gen_problem *errors = gen_errors(g, &n_errors),
+                             *warnings = gen_warnings(g, &n_warnings);
+    if (o->json) {
+        _cleanup_buf_ struct buf b = BUF_INIT;
+        struct json_writer w;
+        jw_init(&w, &b);
+        jw_begin_object(&w);
+        jw_field_string(&w, "status", n_errors ? "errors" : "ok");
+        write_problems(&w, "errors", errors, n_errors);
+        write_problems(&w, "warnings", warnings, n_warnings);
+        jw_end_object(&w);
+        printf("%s\n", buf_cstr(&b));
+        return n_errors ? EXIT_WRONG : 0;
+    }
+    for (size_t i = 0; i < n_warnings && !o->quiet; i++)
+        print_problem(o, "warning: ", &warnings[i]);
+    for (size_t i = 0; i < n_errors; i++)
+        print_problem(o, "", &errors[i]);
+    return n_errors ? EXIT_WRONG : 0;
+}
+
+static int print_cloud_config(const struct gen *g)
+{
+    const json_t *config = gen_cloud_config(g);
+    _cleanup_buf_ struct buf b = BUF_INIT, commands = BUF_INIT;
+    json_t *item;
+    size_t i;
+    buf_puts(&b, "#cloud-config\nwrite_files:\n");
+    json_array_foreach((json_t *)(uintptr_t)json_at(config, "write_files"), i, item)
+    {
+        buf_puts(&b, "- ");
+        json_dump(item, &b);
+        buf_putc(&b, '\n');
+    }
+    json_array_foreach((json_t *)(uintptr_t)json_at(config, "units"), i, item)
+    {
+        const char *name = json_str_at(item, "name", "");
+        _cleanup_json_ json_t *file = json_pack("{s:o,s:s,s:s}", "path",
+            json_sprintf("/etc/systemd/system/%s", name), "content",
+            json_str_at(item, "content", ""), "permissions", "0644");
+        buf_puts(&b, "- ");
+        json_dump(file, &b);
+        buf_putc(&b, '\n');
+        if (json_str_at(item, "enable", NULL))
+            buf_printf(&commands, "- [systemctl, enable, %s]\n", name);
+        if (json_str_at(item, "command", NULL))
+            buf_printf(&commands, "- [systemctl, %s, --no-block, %s]\n",
+                json_str_at(item, "command", NULL), name);
+    }
+    buf_printf(&b, "runcmd:\n- [systemctl, daemon-reload]\n%s", buf_cstr(&commands));
+    fputs(buf_cstr(&b), stdout);
+    return 0;
+}
+
+static int print_value(const struct options *o, const struct gen *g, struct error *err)
+{
+    const char *value = gen_value(g, o->name);
+    if (!value)
+        return error_set(err, -ENOENT, "%.100s has no value", o->name);
+    if (gen_is_secret(o->name))
+        return error_set(err, -EACCES, "%.100s is secret", o->name);
+    puts(value);
+    return 0;
+}
+
+static int run(struct options *o, struct error *err)
+{
+    _cleanup_(gen_freep)
+    struct gen *g = NULL;
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    int r;
+    if (o->explain) {
+        r = load(o, true, &g, err);
+        if (r == 0)
+            r = explain_param(o->explain, g, &out, err);
+        fputs(buf_cstr(&out), stdout);
+        return r;
+    }
+    if (streq(o->command, "params")) {
+        explain_list(o->json, &out);
+        fputs(buf_cstr(&out), stdout);
+        return 0;
+    }
+    bool validate = streq(o->command, "validate"), generate = streq(o->command, "generate"),
+         cloud = streq(o->command, "cloud-config"), value = streq(o->command, "value");
+    if (!validate && !generate && !cloud && !value)
+        return error_set(err, -EINVAL, "unknown command %.100s, see dcos-gen --help", o->command);
+    r = load(o, false, &g, err);
+    if (r < 0)
+        return r;
+    if (value)
+        return print_value(o, g, err);
+    int code = report(o, g);
+    if (code || validate)
+        return code;
+    return generate ? gen_generate(g, o->output, err) : print_cloud_config(g);
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.config = "genconf/config.yaml", .output = "genconf/serve"};
+    struct error err = ERROR_INIT;
+    log_init("dcos-gen");
+    int r = parse(&o, argc, argv, &err);
+    if (r == 0 && (o.help || o.version)) {
+        printf("%s", o.help ? usage : "dcos-gen " DCOS_VERSION "\n");
+        return 0;
+    }
+    if (r == 0)
+        r = run(&o, &err);
+    if (r < 0)
+        fprintf(stderr, "dcos-gen: %s\n", err.msg);
+    VEC_FOREACH (s, &o.settings) {
+        free((char *)(uintptr_t)s->name);
+        free((char *)(uintptr_t)s->value);
+    }
+    vec_done(&o.settings);
+    return r < 0 ? EXIT_TROUBLE : r;
+}
