@@ -16,6 +16,8 @@
 
 enum { OUTPUT_MAX = 64 * 1024, ERROR_SHOWN = 200 };
 static const int64_t RETRY_MIN_US = 100 * USEC_PER_MSEC, RETRY_MAX_US = 5 * USEC_PER_SEC;
+/* Changes of others that come closer to each other than this are one trouble, told once. */
+static const int64_t QUIET_US = 60 * USEC_PER_SEC;
 static const int64_t ANSWER_TIMEOUT_US = 10 * USEC_PER_SEC;
 /* Asked after each transaction: what nft says to it marks the end of what it said before. */
 static const char MARK[] = "describe meta mark\n", MARK_ANSWER[] = "meta expression, datatype mark";
@@ -31,6 +33,8 @@ struct nft {
     struct deferred write;
     struct timer retry, answer;
     int64_t retry_us, began_us;
+    struct nft_watch *watch;        /* or NULL: the kernel does not tell */
+    int64_t restore_us, meddled_us; /* next pause; when others changed the table last */
     bool busy, whole; /* a transaction is under way; the next one writes the whole table */
     VEC(struct vip_cut) cuts;
     struct cutting *cutting;
@@ -96,6 +100,45 @@ static void on_late(struct timer *t)
     failed(container_of(t, struct nft, answer), "nft", "no answer for 10 s");
 }
 
+/* ---- others ---- */
+
+static void meddled(struct nft *n)
+{
+    int64_t now = loop_now_us(n->loop);
+    bool again = n->meddled_us > 0 && now - n->meddled_us < QUIET_US;
+    if (!again) {
+        n->restore_us = 0;
+        log_warn("somebody changed or removed the rules of virtual addresses, they are written "
+                 "again table=" NFT_TABLE);
+    }
+    n->meddled_us = now;
+    n->status.restored++;
+    n->status.in_force = false;
+    n->whole = true;
+    if (!timer_active(&n->retry))
+        timer_start(&n->retry, n->restore_us);
+    n->restore_us = n->restore_us ? MIN(n->restore_us * 2, RETRY_MAX_US) : RETRY_MIN_US;
+}
+
+/* While a transaction of ours is under way it is done() that looks. */
+static void on_changed(void *userdata)
+{
+    struct nft *n = userdata;
+    bool lost;
+    if (n->busy)
+        return;
+    unsigned changes = nft_watch_take(n->watch, &lost);
+    if ((changes > 0 || lost) && n->status.transactions > 0)
+        meddled(n);
+}
+
+/* Ours was one. What was lost meanwhile was most likely ours, a large one. */
+static bool only_ours(struct nft *n)
+{
+    bool lost;
+    return !n->watch || nft_watch_take(n->watch, &lost) <= 1;
+}
+
 /* ---- flows ---- */
 
 static void cut_next(struct nft *n);
@@ -132,6 +175,7 @@ static void done(struct nft *n)
     n->busy = false;
     n->status.transactions++;
     n->status.last_us = clock_monotonic_us() - n->began_us;
+    bool alone = only_ours(n);
     if (buf_str(&n->errors).n > 0 && strstr(buf_cstr(&n->errors), "Error:")) {
         _cleanup_free_ char *why = xstrdup(buf_cstr(&n->errors));
         failed(n, "nft refused", why);
@@ -142,6 +186,8 @@ static void done(struct nft *n)
     n->error[0] = '\0';
     n->retry_us = RETRY_MIN_US;
     n->status.in_force = true;
+    if (!alone)
+        meddled(n);
     buf_clear(&n->said);
     buf_clear(&n->errors);
     cut_next(n);
@@ -302,6 +348,11 @@ struct nft *nft_new(struct loop *l, const char *program, struct vips *v)
     deferred_init(&n->write, on_write);
     timer_init(&n->retry, l, on_retry);
     timer_init(&n->answer, l, on_late);
+    int r = nft_watch_new(l, on_changed, n, &n->watch);
+    if (r < 0)
+        log_warn("changes that others make to the rules of virtual addresses will not be noticed "
+                 "error=%s",
+            errno_text(r));
     return n;
 }
 
@@ -310,6 +361,7 @@ void nft_free(struct nft *n)
     if (!n)
         return;
     end_child(n);
+    nft_watch_free(n->watch);
     deferred_cancel(&n->write);
     timer_stop(&n->retry);
     conntrack_abandon(n->cutting);

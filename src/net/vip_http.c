@@ -83,6 +83,7 @@ static void answer(struct net *n, struct http_request *req, const json_t *counte
     jw_field_string(&w, "error", s.error);
     jw_field_i64(&w, "transactions", (int64_t)s.transactions);
     jw_field_i64(&w, "failures", (int64_t)s.failures);
+    jw_field_i64(&w, "restored", (int64_t)s.restored);
     jw_field_i64(&w, "flows_ended", (int64_t)s.flows_cut);
     jw_field_i64(&w, "last_transaction_us", s.last_us);
     jw_key(&w, "vips");
@@ -170,6 +171,8 @@ void vip_metrics(const struct net *n, struct buf *out)
         (unsigned long long)s.transactions);
     buf_printf(out, "# TYPE nft_failures_total counter\nnft_failures_total %llu\n",
         (unsigned long long)s.failures);
+    buf_printf(out, "# TYPE nft_restored_total counter\nnft_restored_total %llu\n",
+        (unsigned long long)s.restored);
     buf_printf(out, "# TYPE flows_ended_total counter\nflows_ended_total %llu\n",
         (unsigned long long)s.flows_cut);
 }

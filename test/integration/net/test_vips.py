@@ -340,14 +340,56 @@ def test_nft_killed_and_table_deleted(hosts, clean):
     wait_until(lambda: "virtual addresses are not up to date" in net.tail(), "it to be told")
     assert hosts.names("m", ip, n=2) == {"still"}  # the last rules stay
     wait_until(lambda: child() and child() != old and hosts.vips("m")["in_force"], "another child")
-    # Somebody takes our table away: the next change finds out and puts all of it back.
-    subprocess.run(hosts.net.prefix("m") + ["nft", "delete", "table", "inet", "dcos_l4lb"], check=True)
     hosts.server("a", hosts.net.ip("a"), 9052, "more")
     clean("k2", "a", 9052)
     hosts.settled(2)
-    wait_until(lambda: hosts.names("m", ip) == {"still", "more"}, "the table to be back")
+    assert hosts.names("m", ip) == {"still", "more"}
     listed = subprocess.run(hosts.net.prefix("m") + ["nft", "list", "tables"], capture_output=True, text=True, check=True)
     assert listed.stdout.split("\n")[:-1] == ["table inet dcos_l4lb"]
+
+
+@pytest.mark.parametrize("change", [
+    "flush ruleset",
+    "delete table inet dcos_l4lb",
+    "flush chain inet dcos_l4lb output",
+    "flush map inet dcos_l4lb vips",
+    "add element inet dcos_l4lb down {{ tcp . {ip} . 80 }}",
+    "add rule inet dcos_l4lb output drop",
+    "add table inet dcos_l4lb {{ flags dormant; }}",
+])
+def test_rules_that_others_change(hosts, clean, change):
+    """Noticed without anything else to do, put back whole, and told once however often it happens."""
+    server = hosts.server("b", hosts.net.ip("b"), 9071, "back")
+    clean("m1", "b", 9071)
+    ip = hosts.settled(1)
+    net = hosts.nets["m"]
+    net.restart()  # so that what was told before does not count
+    hosts.settled(1)
+    nft = hosts.net.prefix("m") + ["nft"]
+    told = net.tail(1000).count("somebody changed or removed")
+
+    def rules():
+        return subprocess.run(nft + ["-s", "list", "table", "inet", "dcos_l4lb"], capture_output=True, text=True, check=False).stdout
+
+    def connects():
+        try:
+            return hosts.names("m", ip, n=1) == {"back"}
+        except OSError:
+            return False
+
+    before = rules()
+    for n in range(1, 4):
+        subprocess.run(nft + [change.format(ip=ip)], check=True)
+        wait_until(lambda n=n: hosts.vips("m")["restored"] >= n and hosts.vips("m")["in_force"], "it to be noticed")
+        wait_until(lambda: rules() == before and connects(), "all of it to be back")
+    assert net.tail(1000).count("somebody changed or removed") == told + 1
+    # What is not ours is nobody's business.
+    subprocess.run(nft + ["add table inet other; add chain inet other c; delete table inet other"], check=True)
+    restored = hosts.vips("m")["restored"]
+    clean("m2", "b", 9071, vip="/other:80")  # a change of our own after it
+    hosts.settled(1, "other.marathon.l4lb.thisdcos.directory:80")
+    assert hosts.vips("m")["restored"] == restored
+    hosts.end(server)
 
 
 def test_without_nft(cluster, tmp_path):
