@@ -32,11 +32,9 @@ static void hosts(struct http_request *req, void *userdata)
     jw_init(&w, &out);
     jw_begin_array(&w);
     for (size_t i = 0; name && i < name->records.n; i++) {
-        struct address a = {0};
         if (name->records.items[i].type != DNS_A)
             continue;
-        memcpy(a.bytes, name->records.items[i].ip, sizeof(a.bytes));
-        address_text(&a, ip);
+        net_record_ip(&name->records.items[i], ip);
         jw_begin_object(&w);
         jw_field_string(&w, "host", text);
         jw_field_string(&w, "ip", ip);
@@ -46,28 +44,13 @@ static void hosts(struct http_request *req, void *userdata)
     http_respond_json(req, 200, &out);
 }
 
-static void put_ip(struct json_writer *w, const struct net *n, const char *target)
-{
-    const struct name *name = names_get(net_core_names(n->core), str_of(target));
-    char ip[ADDRESS_TEXT];
-    for (size_t i = 0; name && i < name->records.n; i++) {
-        struct address a = {0};
-        if (name->records.items[i].type != DNS_A)
-            continue;
-        memcpy(a.bytes, name->records.items[i].ip, sizeof(a.bytes));
-        address_text(&a, ip);
-        jw_field_string(w, "ip", ip);
-        return;
-    }
-}
-
 static void services(struct http_request *req, void *userdata)
 {
     const struct net *n = userdata;
     _cleanup_buf_ struct buf out = BUF_INIT;
     struct json_writer w;
     struct route route;
-    char text[NAME_TEXT_MAX], host[NAME_TEXT_MAX];
+    char text[NAME_TEXT_MAX], host[NAME_TEXT_MAX], ip[ADDRESS_TEXT];
     const struct name *name = net_lookup(n, http_route_var(req, "name"), &route, text);
     jw_init(&w, &out);
     jw_begin_array(&w);
@@ -80,7 +63,8 @@ static void services(struct http_request *req, void *userdata)
         jw_field_string(&w, "host", host);
         jw_field_i64(&w, "port", r->port);
         jw_field_string(&w, "service", text);
-        put_ip(&w, n, r->target);
+        if (net_target_ip(n, r->target, DNS_A, ip))
+            jw_field_string(&w, "ip", ip);
         jw_end_object(&w);
     }
     jw_end_array(&w);
@@ -102,20 +86,21 @@ static void records(struct http_request *req, void *userdata)
         const struct name *name = e->value;
         net_name_shown(&mirror, name->text, text);
         VEC_FOREACH (r, &name->records) {
-            struct address a = {.v6 = r->type == DNS_AAAA};
             if (r->type == DNS_CNAME)
                 continue;
             if (r->type == DNS_SRV) {
                 net_name_shown(&mirror, r->target, target);
                 (void)snprintf(host, sizeof(host), "%s:%u", target, r->port);
             } else {
-                memcpy(a.bytes, r->ip, sizeof(a.bytes));
-                address_text(&a, host);
+                net_record_ip(r, host);
             }
             jw_begin_object(&w);
             jw_field_string(&w, "name", text);
             jw_field_string(&w, "host", host);
-            jw_field_string(&w, "rtype", r->type == DNS_SRV ? "SRV" : a.v6 ? "AAAA" : "A");
+            jw_field_string(&w, "rtype",
+                r->type == DNS_SRV ? "SRV"
+                : r->type == DNS_A ? "A"
+                                   : "AAAA");
             jw_end_object(&w);
         }
     }

@@ -27,6 +27,24 @@ const struct name *net_lookup(
     return names_get(net_core_names(n->core), buf_str(&inner));
 }
 
+void net_record_ip(const struct record *r, char text[ADDRESS_TEXT])
+{
+    struct address a = {.v6 = r->type == DNS_AAAA};
+    memcpy(a.bytes, r->ip, sizeof(a.bytes));
+    address_text(&a, text);
+}
+
+bool net_target_ip(const struct net *n, const char *target, uint16_t type, char text[ADDRESS_TEXT])
+{
+    const struct name *name = names_get(net_core_names(n->core), str_of(target));
+    for (size_t i = 0; name && i < name->records.n; i++)
+        if (name->records.items[i].type == type) {
+            net_record_ip(&name->records.items[i], text);
+            return true;
+        }
+    return false;
+}
+
 void net_name_shown(const struct route *route, const char *name, char text[NAME_TEXT_MAX])
 {
     struct str s = str_of(name);

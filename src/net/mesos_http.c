@@ -117,11 +117,9 @@ static void hosts(struct http_request *req, void *userdata)
     jw_begin_array(&w);
     for (size_t i = 0; name && i < name->records.n; i++) {
         const struct record *r = &name->records.items[i];
-        struct address a = {.v6 = r->type == DNS_AAAA};
         if (r->type != DNS_A && r->type != DNS_AAAA)
             continue;
-        memcpy(a.bytes, r->ip, sizeof(a.bytes));
-        address_text(&a, ip);
+        net_record_ip(r, ip);
         jw_begin_object(&w);
         jw_field_string(&w, "host", shown);
         jw_field_string(&w, "ip", ip);
@@ -159,25 +157,16 @@ static void put_service(
 static void put_target(struct json_writer *w, const struct net *n, const char *service,
     const struct route *route, const struct record *r)
 {
-    const struct name *target = names_get(net_core_names(n->core), str_of(r->target));
     char shown[NAME_TEXT_MAX], host[NAME_TEXT_MAX + 1], port[8], ip[ADDRESS_TEXT];
     net_name_shown(route, r->target, shown);
     (void)snprintf(host, sizeof(host), "%s.", shown);
     (void)snprintf(port, sizeof(port), "%u", r->port);
-    size_t found = 0;
-    for (size_t v6 = 0; v6 < 2; v6++)
-        for (size_t i = 0; target && i < target->records.n; i++) {
-            const struct record *a = &target->records.items[i];
-            struct address address = {.v6 = v6};
-            if (a->type != (v6 ? DNS_AAAA : DNS_A))
-                continue;
-            memcpy(address.bytes, a->ip, sizeof(address.bytes));
-            address_text(&address, ip);
-            put_service(w, service, host, ip, port);
-            found++;
-            break;
-        }
-    if (found == 0)
+    bool four = net_target_ip(n, r->target, DNS_A, ip);
+    if (four)
+        put_service(w, service, host, ip, port);
+    if (net_target_ip(n, r->target, DNS_AAAA, ip))
+        put_service(w, service, host, ip, port);
+    else if (!four)
         put_service(w, service, host, "", port);
 }
 
@@ -283,9 +272,7 @@ static void put_type(struct json_writer *w, const struct net *n, const char *key
             if (type == DNS_SRV) {
                 (void)snprintf(text, sizeof(text), "%s.:%u", r->target, r->port);
             } else {
-                struct address a = {.v6 = type == DNS_AAAA};
-                memcpy(a.bytes, r->ip, sizeof(a.bytes));
-                address_text(&a, text);
+                net_record_ip(r, text);
             }
             jw_string(w, text);
         }

@@ -75,6 +75,10 @@ const struct name *net_lookup(
     const struct net *n, struct str name, struct route *route, char text[NAME_TEXT_MAX]);
 /* Lower case, without a dot at the end. */
 struct str net_name_asked(struct str name, char text[NAME_TEXT_MAX]);
+/* The address of an A or AAAA record. */
+void net_record_ip(const struct record *r, char text[ADDRESS_TEXT]);
+/* The first address of this type that the target of a record has; false when it has none. */
+bool net_target_ip(const struct net *n, const char *target, uint16_t type, char text[ADDRESS_TEXT]);
 /* A target in the form of the route, NUL-terminated. */
 void net_name_shown(const struct route *route, const char *name, char text[NAME_TEXT_MAX]);
 

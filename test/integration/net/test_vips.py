@@ -324,7 +324,7 @@ def test_restart_keeps_connections(hosts, clean):
     s.close()
 
 
-def test_nft_killed_and_table_deleted(hosts, clean):
+def test_nft_killed_and_changes(hosts, clean):
     hosts.server("b", hosts.net.ip("b"), 9051, "still")
     clean("k1", "b", 9051)
     ip = hosts.settled(1)
