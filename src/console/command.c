@@ -240,9 +240,10 @@ static int parse_options(struct invocation *inv, int argc, char **argv, const ch
     for (; at.i < argc; at.i++) {
         const char *arg = argv[at.i];
         int r = 0;
-        if (only_args || arg[0] != '-' || !arg[1])
+        if (only_args || arg[0] != '-' || !arg[1]) {
             args[inv->n_args++] = arg;
-        else if (streq(arg, "--"))
+            only_args = only_args || inv->command->first_ends;
+        } else if (streq(arg, "--"))
             only_args = true;
         else if (arg[1] == '-')
             r = parse_long(inv, &at, ret_help, err);

@@ -48,12 +48,13 @@ struct command {
     bool hidden;
     bool usage_on_stderr; /* group: where usage goes after an unknown child */
     bool lenient;         /* group: an unknown child prints the help and succeeds */
+    bool first_ends;      /* options end at the first argument: the rest is somebody else's */
 };
 
 /* An element of a table of children. */
 #define COMMAND(...) (&(const struct command){__VA_ARGS__})
 
-enum { COMMAND_OPTIONS_MAX = 16, COMMAND_DEPTH_MAX = 8 };
+enum { COMMAND_OPTIONS_MAX = 40, COMMAND_DEPTH_MAX = 8 };
 
 struct invocation {
     const struct command *command;

@@ -196,6 +196,16 @@ static int remove_group(const char *path, unsigned depth)
     return rmdir(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+int group_kill(const char *path)
+{
+    return kill_group(path, 0);
+}
+
+int group_remove(const char *path)
+{
+    return remove_group(path, 0);
+}
+
 struct group_visit {
     const struct cluster *cluster;
     int (*fn)(const char *path, unsigned depth); /* NULL: remove an empty shared folder */

@@ -16,4 +16,10 @@ int cluster_destroy(struct cluster *c, struct error *err);
 /* Whether a process's environment (NUL-separated) or arguments mark it as the cluster's. */
 bool marks_process(const char *dir, struct str environment, struct str arguments);
 
+/* Kills what is in a control group and in those below it, whatever it is, except this process and
+ * those above it; returns how many were alive. */
+int group_kill(const char *path);
+/* Removes an empty group with those below it; -EBUSY while a process is in one. */
+int group_remove(const char *path);
+
 #endif

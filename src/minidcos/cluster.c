@@ -33,8 +33,8 @@ int cluster_check_name(const char *name, struct error *err)
     bool good = n > 0 && n <= CLUSTER_NAME_MAX && isalnum((unsigned char)name[0]);
     for (size_t i = 0; i < n; i++)
         good = good && (isalnum((unsigned char)name[i]) || strchr("_.-", name[i]));
-    /* "cli" is the folder of the command line's settings. */
-    if (!good || streq(name, "cli"))
+    /* "cli" is the folder of the command line's settings, "nspawn" that of clusters of machines. */
+    if (!good || streq(name, "cli") || streq(name, "nspawn"))
         return error_set(err, -EINVAL,
             "'%s' cannot name a cluster; use letters, digits, '_', '.' and '-', at most %d of them",
             name, CLUSTER_NAME_MAX);

@@ -8,6 +8,8 @@ extern const struct command command_create, command_wait, command_destroy;    /*
 extern const struct command command_status, command_list, command_logs;       /* look.c */
 extern const struct command command_restart, command_kill, command_supervise; /* act.c */
 
+extern const struct command command_nspawn; /* nspawn/commands.c */
+
 #define OPTIONS(table) .options = (table), .n_options = ARRAY_SIZE(table)
 #define OPTION_DIR                                                                                 \
     {                                                                                              \

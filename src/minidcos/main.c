@@ -62,8 +62,8 @@ int load_of(const struct invocation *inv, struct cluster *ret, struct error *err
 }
 
 static const struct command *const children[] = {&command_create, &command_destroy, &command_kill,
-    &command_list, &command_logs, &command_restart, &command_status, &command_supervise,
-    &command_wait};
+    &command_list, &command_logs, &command_nspawn, &command_restart, &command_status,
+    &command_supervise, &command_wait};
 
 static const struct command root = {.name = "minidcos",
     .description = "Makes, inspects and destroys clusters on this machine.",

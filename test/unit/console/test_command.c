@@ -55,9 +55,11 @@ static const struct command *const outer[] = {
     COMMAND(.name = "soft", .summary = "Soft", .children = inner, .n_children = 3, .lenient = true),
     COMMAND(.name = "self", .summary = "Self", .children = inner, .n_children = 3,
         .options = options, .n_options = ARRAY_SIZE(options), .run = record),
+    COMMAND(.name = "exec", .summary = "Exec", .options = options, .n_options = ARRAY_SIZE(options),
+        .max_args = 9, .first_ends = true, .run = record),
 };
 static const struct command root = {
-    .name = "prog", .children = outer, .n_children = 3, .lenient = true};
+    .name = "prog", .children = outer, .n_children = 4, .lenient = true};
 
 /* Runs a command line with stdout and stderr caught. */
 static int run(const char *line, struct buf *out)
@@ -108,6 +110,7 @@ static void parsing(void **state)
         {"app add --field=1 x --field 2", "prog app add force=0 name=- n=-7 field=1 field=2 [x]"},
         {"app add -- --force -x", "prog app add force=0 name=- n=-7 [--force] [-x]"},
         {"app add --count=-1 -", "prog app add force=0 name=- n=-1 [-]"},
+        {"exec --force ls -l --name", "prog exec force=1 name=- n=-7 [ls] [-l] [--name]"},
         {"self --force", "prog self force=1 name=- n=-7"},
         {"self", "prog self force=0 name=- n=-7"},
         {"self add y", "prog self add force=0 name=- n=-7 [y]"},
