@@ -346,9 +346,11 @@ void iam_http_handle(struct http_request *req, void *userdata)
 {
     struct iam *s = userdata;
     if (str_eq_c(req->path, "/health")) {
-        http_respond(req, s->ready ? 200 : 503, NULL, NULL, 0);
+        http_respond(req, s->ready || peers_know_leader(s) ? 200 : 503, NULL, NULL, 0);
         return;
     }
+    if (peers_pass_on(s, req))
+        return;
     if (!s->ready) {
         respond_error(req, 503, "ERR_NOT_READY", "The identity service is starting");
         return;

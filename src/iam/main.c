@@ -21,11 +21,11 @@
 enum { MMAP_THRESHOLD = 512 * 1024, LOAD_PAGE = 1000, KEY_FILE_MAX = 16 * 1024 };
 
 struct flags_out {
-    const char *ip, *work_dir, *store, *socket, *ready_file, *logging_level;
+    const char *ip, *work_dir, *store, *socket, *peers, *ready_file, *logging_level;
     const char *superuser, *superuser_hash, *superuser_hash_file, *superuser_password_file,
         *service_uid, *service_key;
     uint16_t port;
-    int64_t token_days, cookie_days, info_days, token_life_us;
+    int64_t token_days, cookie_days, info_days, token_life_us, session_timeout_us;
     struct iam_options options;
 };
 
@@ -91,7 +91,9 @@ struct loading {
 static bool load_one(const struct store_entry *e, void *userdata)
 {
     struct loading *l = userdata;
-    if (has_prefix(e->key, "oidc/"))
+    if (streq(e->key, "peers/secret"))
+        peers_load(l->iam, e->value);
+    else if (has_prefix(e->key, "oidc/"))
         l->failed = oidc_load(l->iam, e->key, e->value, &l->err);
     else
         l->failed = iam_core_load(&l->iam->core, e->key, e->value, &l->err);
@@ -196,6 +198,18 @@ static int bootstrap(struct iam *s, const struct flags_out *f, struct error *err
 
 /* ---- start ---- */
 
+void iam_tell_ready(struct iam *s)
+{
+    if (!s->ready_file || s->told_ready)
+        return;
+    s->told_ready = true;
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    buf_printf(&text, "{\"ip\":\"%s\",\"port\":%u,\"pid\":%d}\n", s->ip, s->port, (int)getpid());
+    struct error err = ERROR_INIT;
+    if (file_write_atomic(s->ready_file, text.p, text.n, 0644, &err) < 0)
+        log_warn("cannot write the ready file error=%s, ignoring", err.msg);
+}
+
 static void ready(void *userdata)
 {
     struct iam *s = userdata;
@@ -203,13 +217,7 @@ static void ready(void *userdata)
         return;
     s->ready = true;
     log_info("serving users=%zu address=%s:%u", map_size(&s->core.policy.users), s->ip, s->port);
-    if (!s->ready_file)
-        return;
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    buf_printf(&text, "{\"ip\":\"%s\",\"port\":%u,\"pid\":%d}\n", s->ip, s->port, (int)getpid());
-    struct error err = ERROR_INIT;
-    if (file_write_atomic(s->ready_file, text.p, text.n, 0644, &err) < 0)
-        log_warn("cannot write the ready file error=%s, ignoring", err.msg);
+    iam_tell_ready(s);
 }
 
 static void keys_ready(struct iam *s)
@@ -239,6 +247,10 @@ static void on_leader(int status, uint64_t epoch, void *userdata)
         iam_fail(s, "cannot load state", err.msg);
         return;
     }
+    if (peers_lead(s, &err) < 0) {
+        iam_fail(s, "cannot make the secret of peers", err.msg);
+        return;
+    }
     if (bootstrap(s, r->flags, &err) < 0) {
         iam_fail(s, "cannot make the superuser", err.msg);
         return;
@@ -262,7 +274,8 @@ static int start(struct running *r, struct error *err)
         return status;
     _cleanup_free_ char *url = f->store ? xstrdup(f->store)
                                         : xasprintf("sqlite:%s/iam.db", f->work_dir);
-    status = store_open(s->loop, url, &s->store, err);
+    const struct store_options store = {.session_timeout_us = f->session_timeout_us};
+    status = store_open_with(s->loop, url, &store, &s->store, err);
     if (status < 0)
         return error_prefix(err, status, "store");
     store_on_slow(s->store, STORE_SLOW_US, on_slow, s);
@@ -276,11 +289,17 @@ static int start(struct running *r, struct error *err)
         if (status < 0)
             return status;
     }
+    if (f->peers) {
+        status = peers_new(s, f->peers, f->work_dir, err);
+        if (status < 0)
+            return status;
+    }
     char info[128];
     snprintf(info, sizeof(info), "%s:%u", f->ip, s->port);
-    status = store_lead(s->store, info, on_leader, r);
+    status = store_lead(s->store, s->peers ? peers_info(s) : info, on_leader, r);
     if (status < 0)
         return error_set(err, status, "cannot stand for leadership");
+    peers_stand_by(s);
     return 0;
 }
 
@@ -291,6 +310,7 @@ static void stop(struct iam *s)
     login_stop(s);
     if (s->server)
         http_server_free(s->server);
+    peers_free(s);
     oidc_done(s);
     keys_done(s);
     if (s->store)
@@ -349,9 +369,14 @@ int main(int argc, char **argv)
         {"port", FLAG_PORT, &f.port, "8101", "PORT", "port to listen on; 0 picks a free one"},
         {"socket", FLAG_STRING, &f.socket, NULL, "PATH",
             "also listen on this unix socket (mode 0660); calls over it need no token"},
+        {"peers", FLAG_STRING, &f.peers, NULL, "ADDRESS:PORT",
+            "with several on one store: where the others of the cluster reach this one, over TLS; "
+            "those that do not lead pass calls on"},
         {"work_dir", FLAG_STRING, &f.work_dir, NULL, "PATH", "folder for state"},
         {"store", FLAG_STRING, &f.store, NULL, "URL",
             "where state is kept; default sqlite:<work_dir>/iam.db"},
+        {"zk_session_timeout", FLAG_DURATION, &f.session_timeout_us, "10secs", "DURATION",
+            "with a store in ZooKeeper: how long it takes to notice that the leader is gone"},
         {"require_auth", FLAG_BOOL, &f.options.require_auth, "true", NULL,
             "ask for a superuser's token also on the port; off: whoever reaches it may do all"},
         {"superuser_username", FLAG_STRING, &f.superuser, "bootstrapuser", "UID",

@@ -49,6 +49,7 @@ struct iam {
     struct iam_core core;
     struct iam_options options;
     bool ready; /* leading and loaded */
+    bool told_ready;
     bool stopping;
     int failure;
     const char *ready_file, *ip;
@@ -74,6 +75,8 @@ struct iam {
 
     struct map providers; /* id -> struct oidc_provider (oidc.c) */
     struct map pending;   /* state -> struct oidc_pending */
+
+    struct peers *peers; /* other dcos-iam of the cluster (peers.c); NULL: there are none */
 };
 
 /* A call of the API; lives in the request's arena. */
@@ -90,6 +93,9 @@ struct iam_call {
 
 int64_t iam_now(const struct iam *s);
 void iam_fail(struct iam *s, const char *what, const char *why);
+
+/* Writes the ready file, once: calls are answered, here or by passing them on. */
+void iam_tell_ready(struct iam *s);
 
 /* ---- answers (api.c) ---- */
 /* Whom or what the line in the audit log is about. */
@@ -161,5 +167,21 @@ void oidc_each(struct iam *s, void (*fn)(const char *id, const char *description
 /* An ID token given to POST /auth/login. */
 void oidc_id_token(struct iam_call *c, const char *token);
 void oidc_done(struct iam *s);
+
+/* ---- peers.c: several dcos-iam on one store ---- */
+/* Opens the door for the others; `where` is ADDRESS:PORT (port 0 picks one). */
+int peers_new(struct iam *s, const char *where, const char *work_dir, struct error *err);
+/* What stands in the election for the others to find this one. */
+const char *peers_info(const struct iam *s);
+/* From now on calls are passed on to who leads. */
+void peers_stand_by(struct iam *s);
+/* True when this one stands by; the call will be answered. */
+bool peers_pass_on(struct iam *s, struct http_request *req);
+bool peers_know_leader(const struct iam *s);
+/* The entry "peers/secret" of the store. */
+void peers_load(struct iam *s, struct str value);
+/* This one leads, and has loaded the store. */
+int peers_lead(struct iam *s, struct error *err);
+void peers_free(struct iam *s);
 
 #endif

@@ -99,17 +99,18 @@ class Router:
 
 
 class Iam:
-    def __init__(self, cluster):
-        self.socket = os.path.join(cluster.folder, "iam.sock")
+    def __init__(self, cluster, name="iam", **flags):
+        self.socket = os.path.join(cluster.folder, f"{name}.sock")
         self.daemon = Daemon(
-            "iam",
+            name,
             "dcos-iam",
             {
                 "port": free_port(),
-                "work_dir": os.path.join(cluster.folder, "iam"),
+                "work_dir": os.path.join(cluster.folder, name),
                 "socket": self.socket,
                 "superuser_username": "admin",
                 "superuser_password_hash": password_hash(PASSWORD),
+                **flags,
             },
             cluster.folder,
         )
