@@ -233,6 +233,7 @@ struct agent_volume {
     char *place;      /* names the spot on the disk */
     enum agent_volume_work work;
     bool issued, done;
+    bool undone;                 /* the agent's resources are without it already */
     char *problem;               /* once done */
     struct agent_bytes resource; /* mesos.v1.Resource, not allocated */
     bool has_operation;

@@ -97,6 +97,8 @@ void agent_executor_deliver(struct agent_core *core, struct agent_executor *e);
 void agent_executor_hand_over(struct agent_core *core, struct agent_executor *e);
 /* At once, or when its volumes are there. */
 void agent_executor_launch(struct agent_core *core, struct agent_executor *e);
+/* Ends tasks that wait for resources which will never be there. */
+void agent_executor_drop_lacking(struct agent_core *core, struct agent_executor *e);
 
 /* ---- core_group.c: task groups ---- */
 void agent_core_run_task_group(struct agent_core *core, const Dcos__Internal__RunTaskGroup *r);

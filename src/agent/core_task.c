@@ -357,6 +357,54 @@ static bool executor_idle(const struct agent_executor *e)
     return true;
 }
 
+/* A task that was not handed over yet, and its group with it. */
+static void end_queued(struct agent_core *core, struct agent_task *t, Mesos__V1__TaskState state,
+    Mesos__V1__TaskStatus__Reason reason, const char *message)
+{
+    struct agent_executor *e = t->executor;
+    struct agent_core_status s = {
+        .framework_id = t->framework->id,
+        .executor_id = e->id,
+        .state = state,
+        .reason = reason,
+        .message = message,
+    };
+    uint64_t group = t->group;
+    LIST_FOREACH (other, &e->tasks, struct agent_task, node) {
+        if (other != t && (!group || other->group != group))
+            continue;
+        s.task_id = other->id;
+        agent_core_agent_update(core, &s);
+    }
+    /* Started for this task only: nobody will need it. */
+    if (!e->delivered && executor_idle(e))
+        agent_executor_shutdown(core, e);
+}
+
+static bool queued_lacks(struct agent_core *core, const struct agent_task *t, struct buf *ret_what)
+{
+    _cleanup_arena_ struct arena arena = ARENA_INIT;
+    ProtobufCMessage *m;
+    if (wire_unpack(&mesos__v1__task_info__descriptor, &arena, t->info.p, t->info.n, &m, NULL) < 0)
+        return false;
+    const Mesos__V1__TaskInfo *info = (const Mesos__V1__TaskInfo *)m;
+    return agent_total_lacks(core, info->resources, info->n_resources, ret_what) ||
+           (info->executor && agent_total_lacks(core, info->executor->resources,
+                                  info->executor->n_resources, ret_what));
+}
+
+void agent_executor_drop_lacking(struct agent_core *core, struct agent_executor *e)
+{
+    LIST_FOREACH (t, &e->tasks, struct agent_task, node) {
+        _cleanup_buf_ struct buf what = BUF_INIT;
+        if (t->phase != AGENT_TASK_QUEUED || !queued_lacks(core, t, &what))
+            continue;
+        _cleanup_free_ char *message = xasprintf("The agent does not have %s", buf_cstr(&what));
+        end_queued(core, t, agent_core_lost_or(e->framework, TASK_STATE(DROPPED)),
+            STATUS_REASON(RESOURCES_UNKNOWN), message);
+    }
+}
+
 void agent_core_kill_task(struct agent_core *core, const Dcos__Internal__KillTask *k)
 {
     if (!k->framework_id || !k->task_id || !k->task_id->value)
@@ -388,25 +436,9 @@ void agent_task_kill(
     if (t->phase == AGENT_TASK_TERMINATED || e->state >= AGENT_EXECUTOR_TERMINATING)
         return;
     if (t->phase == AGENT_TASK_QUEUED) {
-        struct agent_core_status s = {
-            .framework_id = t->framework->id,
-            .executor_id = e->id,
-            .state = TASK_STATE(KILLED),
-            .reason = STATUS_REASON(TASK_KILLED_DURING_LAUNCH),
-            .message = t->group ? "A task of its group was killed before they were delivered to "
-                                  "the executor"
-                                : "Killed before it was delivered to the executor",
-        };
-        uint64_t group = t->group;
-        LIST_FOREACH (other, &e->tasks, struct agent_task, node) {
-            if (other != t && (!group || other->group != group))
-                continue;
-            s.task_id = other->id;
-            agent_core_agent_update(core, &s);
-        }
-        /* Started for this task only: nobody will need it. */
-        if (!e->delivered && executor_idle(e))
-            agent_executor_shutdown(core, e);
+        end_queued(core, t, TASK_STATE(KILLED), STATUS_REASON(TASK_KILLED_DURING_LAUNCH),
+            t->group ? "A task of its group was killed before they were delivered to the executor"
+                     : "Killed before it was delivered to the executor");
         return;
     }
     if (!e->connected) {

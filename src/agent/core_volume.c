@@ -222,17 +222,34 @@ static bool same_operation(const struct agent_volume *a, const struct agent_volu
            memcmp(a->operation, b->operation, AGENT_UUID_SIZE) == 0;
 }
 
+/* The data is still there. A new volume at its place must not get it: that fails as well, and the
+ * old volume is back. Only when the place is to be emptied once more it goes on. */
+static void removal_failed(struct agent_core *core, struct agent_volume *v)
+{
+    struct agent_volume *next = next_at_place(core, v), *last = next;
+    for (struct agent_volume *l = next; l; l = next_at_place(core, l))
+        last = l;
+    if (last && last->work == AGENT_VOLUME_REMOVE)
+        return;
+    for (struct agent_volume *l = next; l; l = next_at_place(core, l)) {
+        if (l->done)
+            continue;
+        l->done = l->undone = true;
+        l->problem = xasprintf("What was at its place could not be removed: %s", v->problem);
+    }
+    if (next)
+        make_undone(core, next);
+    remove_undone(core, v);
+}
+
 /* One part of a failed operation. What comes after it at the same place speaks of another volume,
  * but for changes of size: those fail too. */
 static void undo(struct agent_core *core, struct agent_volume *v)
 {
     struct agent_volume *next = next_at_place(core, v);
-    if (v->work == AGENT_VOLUME_REMOVE) {
-        if (v->problem && !next)
-            remove_undone(core, v);
-        return;
-    }
-    if (v->work == AGENT_VOLUME_RESIZE)
+    if (v->work == AGENT_VOLUME_REMOVE && v->problem)
+        removal_failed(core, v);
+    if (v->work != AGENT_VOLUME_MAKE || v->undone)
         return;
     for (; next && next->work == AGENT_VOLUME_RESIZE; next = next_at_place(core, next)) {
         next->done = true;
@@ -285,21 +302,33 @@ static void conclude(struct agent_core *core, struct agent_volume *last)
     volume_drop(core, last);
 }
 
-/* Something that only waited for its turn, or failed with what it waited for. */
-static struct agent_volume *next_resize(struct agent_core *core)
+/* All parts of its operation are over, so that conclude() ends it. */
+static bool is_over(const struct agent_core *core, const struct agent_volume *v)
 {
-    LIST_FOREACH (v, &core->volumes, struct agent_volume, node)
+    LIST_FOREACH (other, &core->volumes, struct agent_volume, node)
+        if ((other == v || same_operation(other, v)) && !other->done)
+            return false;
+    return true;
+}
+
+/* Something that only waited for its turn, or failed with what it waited for. */
+static struct agent_volume *next_without_work(struct agent_core *core)
+{
+    LIST_FOREACH (v, &core->volumes, struct agent_volume, node) {
         if (v->work == AGENT_VOLUME_RESIZE && (v->done || is_first_at_place(core, v)))
             return v;
+        if (v->undone && is_over(core, v))
+            return v;
+    }
     return NULL;
 }
 
 void agent_volumes_issue(struct agent_core *core)
 {
-    struct agent_volume *resize;
-    while ((resize = next_resize(core))) {
-        resize->done = true;
-        conclude(core, resize);
+    struct agent_volume *over;
+    while ((over = next_without_work(core))) {
+        over->done = true;
+        conclude(core, over);
     }
     LIST_FOREACH (v, &core->volumes, struct agent_volume, node) {
         if (v->issued || v->done || !is_first_at_place(core, v))
@@ -327,6 +356,8 @@ void agent_core_volume_done(
     agent_volumes_issue(core);
     MAP_FOREACH (entry, &core->containers) {
         struct agent_executor *e = entry->value;
+        if (e->held)
+            agent_executor_drop_lacking(core, e);
         if (e->held && e->state == AGENT_EXECUTOR_REGISTERING)
             agent_executor_launch(core, e);
         else if (e->held && e->state == AGENT_EXECUTOR_RUNNING)

@@ -29,6 +29,11 @@
 #define RESERVE(list) "{\"type\":\"RESERVE\",\"reserve\":{\"resources\":[" list "]}}"
 #define UNRESERVE(list) "{\"type\":\"UNRESERVE\",\"unreserve\":{\"resources\":[" list "]}}"
 #define CREATE(list) "{\"type\":\"CREATE\",\"create\":{\"volumes\":[" list "]}}"
+#define GROW(volume, addition)                                                                     \
+    "{\"type\":\"GROW_VOLUME\",\"grow_volume\":{\"volume\":" volume ",\"addition\":" addition "}}"
+#define SHRINK(volume, mb)                                                                         \
+    "{\"type\":\"SHRINK_VOLUME\",\"shrink_volume\":{\"volume\":" volume                            \
+    ",\"subtract\":{\"value\":" #mb "}}}"
 #define DESTROY(list) "{\"type\":\"DESTROY\",\"destroy\":{\"volumes\":[" list "]}}"
 
 static int setup(void **state)
@@ -344,6 +349,65 @@ static void a_volume_that_cannot_be_emptied_stays(void **state)
     assert_true(has(w, VOLUME(60, "v1")));
 }
 
+/* A volume that comes next at the place does not get its data: it fails, the old one is back. */
+static void what_could_not_be_emptied_is_nobody_elses(void **state)
+{
+    struct world *w = *state;
+    make_volume(w, RESERVE(MOUNT_DISK), CREATE(MOUNT_VOLUME("v1")));
+    apply(w, 3, DESTROY(MOUNT_VOLUME("v1")));
+    apply(w, 4, CREATE(MOUNT_VOLUME("v2")));
+    w->task_resources = "[" MOUNT_VOLUME("v2") "]";
+    world_run(w, "t1", NULL, true);
+    done(w, AGENT_VOLUME_DESTROY, 0, "device or resource busy");
+    assert_int_equal(update(w, 0)->status->state, STATE(FAILED));
+    assert_int_equal(update(w, 1)->status->state, STATE(FAILED));
+    assert_non_null(strstr(update(w, 1)->status->message, "device or resource busy"));
+    assert_int_equal(world_count(w, AGENT_VOLUME_CREATE), 0);
+    assert_int_equal(world_count(w, AGENT_LAUNCH), 0);
+    assert_int_equal(world_update(w, 0)->status->state, TASK_STATE(DROPPED));
+    assert_int_equal(world_update(w, 0)->status->reason, STATUS_REASON(RESOURCES_UNKNOWN));
+    assert_true(has(w, MOUNT_VOLUME("v1")));
+    assert_false(has(w, MOUNT_VOLUME("v2")));
+    assert_true(list_empty(&w->core->volumes));
+}
+
+/* The same with more to come: sizes fail with it, parts at other places are undone, and the last
+ * word waits for them. */
+static void all_that_follows_what_could_not_be_emptied_fails(void **state)
+{
+    struct world *w = *state;
+    make_volume(w, RESERVE(DISK(100)), CREATE(VOLUME(60, "v1")));
+    apply(w, 3, DESTROY(VOLUME(60, "v1")));
+    apply(w, 4, CREATE(VOLUME(50, "v2") "," VOLUME(40, "v1")));
+    apply(w, 5, GROW(VOLUME(40, "v1"), DISK(10)));
+    done(w, AGENT_VOLUME_DESTROY, 0, "device or resource busy");
+    assert_int_equal(update(w, 0)->status->state, STATE(FAILED));
+    assert_int_equal(update(w, 1)->status->state, STATE(FAILED)); /* the growth */
+    assert_null(update(w, 2));                                    /* v2 is being made */
+    done(w, AGENT_VOLUME_CREATE, 0, NULL);
+    assert_int_equal(update(w, 2)->status->state, STATE(FAILED));
+    assert_int_equal(world_count(w, AGENT_VOLUME_DESTROY), 2);
+    done(w, AGENT_VOLUME_DESTROY, 1, NULL);
+    assert_false(has(w, VOLUME(50, "v2")));
+    assert_true(list_empty(&w->core->volumes));
+}
+
+/* A second removal does empty it, so that what comes after is fine. */
+static void a_second_removal_may_succeed(void **state)
+{
+    struct world *w = *state;
+    make_volume(w, RESERVE(DISK(100)), CREATE(VOLUME(60, "v1")));
+    apply(w, 3, DESTROY(VOLUME(60, "v1")));
+    apply(w, 4, CREATE(VOLUME(60, "v1")));
+    apply(w, 5, DESTROY(VOLUME(60, "v1")));
+    done(w, AGENT_VOLUME_DESTROY, 0, "device or resource busy");
+    done(w, AGENT_VOLUME_CREATE, 0, NULL);
+    done(w, AGENT_VOLUME_DESTROY, 1, NULL);
+    assert_int_equal(update(w, 2)->status->state, STATE(FINISHED));
+    assert_true(has(w, DISK(100)));
+    assert_true(list_empty(&w->core->volumes));
+}
+
 static void work_on_one_place_goes_in_order(void **state)
 {
     struct world *w = *state;
@@ -435,12 +499,6 @@ static void sizes_change_without_work(void **state)
     assert_true(has(w, DISK(50)));
     assert_int_equal(world_count(w, AGENT_VOLUME_CREATE), 0);
 }
-
-#define GROW(volume, addition)                                                                     \
-    "{\"type\":\"GROW_VOLUME\",\"grow_volume\":{\"volume\":" volume ",\"addition\":" addition "}}"
-#define SHRINK(volume, mb)                                                                         \
-    "{\"type\":\"SHRINK_VOLUME\",\"shrink_volume\":{\"volume\":" volume                            \
-    ",\"subtract\":{\"value\":" #mb "}}}"
 
 static void sizes_wait_for_the_volume(void **state)
 {
@@ -595,6 +653,9 @@ int main(void)
         TEST(a_folder_that_cannot_be_made),
         TEST(destroyed_volumes_are_emptied),
         TEST(a_volume_that_cannot_be_emptied_stays),
+        TEST(what_could_not_be_emptied_is_nobody_elses),
+        TEST(all_that_follows_what_could_not_be_emptied_fails),
+        TEST(a_second_removal_may_succeed),
         TEST(work_on_one_place_goes_in_order),
         TEST(tasks_of_running_executors_wait_too),
         TEST(the_order_survives_a_crash),
