@@ -27,8 +27,9 @@ struct service_account {
     struct http_client *http;
     struct http_call *call;
     struct timer timer; /* to the next login */
-    int64_t pause_us, refused_us, anew_us;
+    int64_t pause_us, refused_us;
     int64_t token_us; /* when the token came */
+    int64_t anew_us;  /* how old it is before a refusal counts */
     bool refused;     /* somebody did not take it */
     char told[160];   /* the failure that was logged last; empty: none since the last login */
 };
@@ -136,6 +137,8 @@ static void take_token(struct service_account *a, const char *token)
     a->token = xstrdup(token);
     a->token_us = clock_monotonic_us();
     a->told[0] = '\0';
+    /* Logging in all the time would not mend it when fresh tokens are refused too. */
+    a->anew_us = a->refused ? MIN(a->anew_us * 2, REFUSED_MAX_US) : first_refused_pause(a);
     a->refused = false;
     reset_pauses(a);
     log_info("logged in at the identity service user=%s token_life_s=%lld", a->uid,
@@ -213,17 +216,11 @@ void service_account_refused(struct service_account *a)
 {
     if (!a->token || a->refused || a->call || a->told[0])
         return; /* another login is under way, or waits */
+    if (clock_monotonic_us() - a->token_us < a->anew_us)
+        return; /* who just started may not know who there is yet; it is asked again */
     a->refused = true;
-    int64_t age = clock_monotonic_us() - a->token_us;
-    /* A token that served for a while and does not any more was revoked, or its key is gone. One
-     * that never did would not be mended by logging in all the time. */
-    a->anew_us = age > REFUSED_MAX_US
-                     ? 0
-                     : MIN(MAX(a->anew_us * 2, first_refused_pause(a)), REFUSED_MAX_US);
-    int64_t wait = MAX(a->anew_us - age, (int64_t)0);
-    log_info("the token is refused, logging in again user=%s wait_s=%lld", a->uid,
-        (long long)(wait / USEC_PER_SEC));
-    timer_start(&a->timer, wait);
+    log_info("the token is refused, logging in again user=%s", a->uid);
+    timer_start(&a->timer, 0);
 }
 
 /* ---- life ---- */

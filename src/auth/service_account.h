@@ -41,8 +41,8 @@ void service_account_free(struct service_account *a);
 const char *service_account_uid(const struct service_account *a);
 /* NULL before the first login. */
 const char *service_account_token(const struct service_account *a);
-/* Somebody answered 401 to the token. Logs in again: at once when it served for a minute, else
- * within 10 s, and less and less often when fresh tokens are refused too. */
+/* Somebody answered 401 to the token. Logs in again when the token is older than 10 s, more when
+ * fresh ones were refused too: whoever refuses a younger one is asked again first. */
 void service_account_refused(struct service_account *a);
 
 /* Appends the token that a service account logs in with, signed by its key (PEM). */

@@ -144,7 +144,7 @@ def test_an_account_that_is_removed(cluster):
     assert world.agent_is_there()
     world.master.restart()
     wait_until(lambda: world.has_logged(world.agent, "the token is refused, logging in again user=dcos_agent"),
-               "the agent to tell")
+               "the agent to tell", 40)
     wait_until(lambda: world.has_logged(world.agent, "it does not know the account, or the account has another key"),
                "the agent to tell why", 40)
     assert world.state()["activated_slaves"] == 0
