@@ -67,10 +67,75 @@ void write_actions(
     jw_end_array(w);
 }
 
+/* ---- groups and resources alike ---- */
+
+struct kind {
+    const char *word; /* in the log */
+    const struct map *(*all)(const struct iam_core *core);
+    void (*write)(struct json_writer *w, const void *item);
+    void (*create)(
+        struct iam_core *c, const char *id, const char *description, struct iam_reply *reply);
+    void (*update)(
+        struct iam_core *c, const char *id, const char *description, struct iam_reply *reply);
+    void (*remove)(struct iam_core *c, const char *id, struct iam_reply *reply);
+    const char *unknown_code, *unknown_text;
+};
+
+static void list_all(struct iam_call *c, const struct kind *k)
+{
+    struct json_writer w;
+    _cleanup_buf_ struct buf body = BUF_INIT;
+    call_array_begin(&w, &body);
+    MAP_FOREACH (e, k->all(&c->iam->core))
+        k->write(&w, e->value);
+    call_array_end(c, &w, &body);
+}
+
+/* The one that the path names, or NULL after a refusal. */
+static const void *known(struct iam_call *c, const struct kind *k)
+{
+    const void *item = map_get(k->all(&c->iam->core), c->seg[1]);
+    if (!item)
+        call_refuse(
+            c, 400, k->unknown_code, "%s `%.160s` is not known", k->unknown_text, c->seg[1]);
+    return item;
+}
+
+static void show_or_change(struct iam_call *c, const struct kind *k)
+{
+    struct iam_core *core = &c->iam->core;
+    struct iam_reply reply = {0};
+    if (reads(c)) {
+        const void *item = known(c, k);
+        if (!item)
+            return;
+        _cleanup_buf_ struct buf body = BUF_INIT;
+        struct json_writer w;
+        jw_init(&w, &body);
+        k->write(&w, item);
+        call_document(c, 200, &body);
+        return;
+    }
+    if (c->req->method == HTTP_PUT)
+        k->create(core, c->seg[1], description(c), &reply);
+    else if (c->req->method == HTTP_PATCH)
+        k->update(core, c->seg[1], description(c), &reply);
+    else if (c->req->method == HTTP_DELETE)
+        k->remove(core, c->seg[1], &reply);
+    else {
+        call_not_allowed(c, "GET, PUT, PATCH, DELETE");
+        return;
+    }
+    if (reply.status < 300)
+        log_info("%s changed %s=%s by=%s", k->word, k->word, c->seg[1], by(c));
+    call_finish(c, &reply);
+}
+
 /* ---- groups ---- */
 
-static void write_group(struct json_writer *w, const struct policy_group *g)
+static void write_group(struct json_writer *w, const void *item)
 {
+    const struct policy_group *g = item;
     _cleanup_buf_ struct buf url = BUF_INIT;
     append_url(&url, "groups", g->gid);
     jw_begin_object(w);
@@ -80,57 +145,17 @@ static void write_group(struct json_writer *w, const struct policy_group *g)
     jw_end_object(w);
 }
 
-static void list_groups(struct iam_call *c)
+static const struct map *all_groups(const struct iam_core *core)
 {
-    struct json_writer w;
-    _cleanup_buf_ struct buf body = BUF_INIT;
-    call_array_begin(&w, &body);
-    MAP_FOREACH (e, &c->iam->core.policy.groups)
-        write_group(&w, e->value);
-    call_array_end(c, &w, &body);
+    return &core->policy.groups;
 }
 
-static const struct policy_group *known_group(struct iam_call *c)
-{
-    const struct policy_group *g = map_get(&c->iam->core.policy.groups, c->seg[1]);
-    if (!g)
-        call_refuse(c, 400, "ERR_UNKNOWN_GROUP_ID", "Group `%.96s` is not known", c->seg[1]);
-    return g;
-}
-
-static void one_group(struct iam_call *c)
-{
-    struct iam_core *core = &c->iam->core;
-    struct iam_reply reply = {0};
-    if (reads(c)) {
-        const struct policy_group *g = known_group(c);
-        if (!g)
-            return;
-        _cleanup_buf_ struct buf body = BUF_INIT;
-        struct json_writer w;
-        jw_init(&w, &body);
-        write_group(&w, g);
-        call_document(c, 200, &body);
-        return;
-    }
-    if (c->req->method == HTTP_PUT)
-        iam_group_create(core, c->seg[1], description(c), &reply);
-    else if (c->req->method == HTTP_PATCH)
-        iam_group_update(core, c->seg[1], description(c), &reply);
-    else if (c->req->method == HTTP_DELETE)
-        iam_group_delete(core, c->seg[1], &reply);
-    else {
-        call_not_allowed(c, "GET, PUT, PATCH, DELETE");
-        return;
-    }
-    if (reply.status < 300)
-        log_info("group changed group=%s by=%s", c->seg[1], by(c));
-    call_finish(c, &reply);
-}
+static const struct kind groups = {"group", all_groups, write_group, iam_group_create,
+    iam_group_update, iam_group_delete, "ERR_UNKNOWN_GROUP_ID", "Group"};
 
 static void list_members(struct iam_call *c)
 {
-    const struct policy_group *g = known_group(c);
+    const struct policy_group *g = known(c, &groups);
     if (!g)
         return;
     struct str type = http_request_param(c->req, "type");
@@ -173,7 +198,7 @@ static void change_member(struct iam_call *c)
 
 static void group_permissions(struct iam_call *c)
 {
-    if (!known_group(c))
+    if (!known(c, &groups))
         return;
     struct json_writer w;
     _cleanup_buf_ struct buf body = BUF_INIT;
@@ -199,11 +224,11 @@ static void group_permissions(struct iam_call *c)
 void groups_handle(struct iam_call *c)
 {
     if (c->n_seg == 1 && reads(c))
-        list_groups(c);
+        list_all(c, &groups);
     else if (c->n_seg == 1)
         call_not_allowed(c, "GET");
     else if (c->n_seg == 2)
-        one_group(c);
+        show_or_change(c, &groups);
     else if (c->n_seg == 3 && streq(c->seg[2], "users") && reads(c))
         list_members(c);
     else if (c->n_seg == 3 && streq(c->seg[2], "permissions") && reads(c))
@@ -216,8 +241,9 @@ void groups_handle(struct iam_call *c)
 
 /* ---- acls ---- */
 
-static void write_acl(struct json_writer *w, const struct policy_acl *a)
+static void write_acl(struct json_writer *w, const void *item)
 {
+    const struct policy_acl *a = item;
     _cleanup_buf_ struct buf url = BUF_INIT;
     append_acl_url(&url, a->rid);
     jw_begin_object(w);
@@ -227,53 +253,13 @@ static void write_acl(struct json_writer *w, const struct policy_acl *a)
     jw_end_object(w);
 }
 
-static void list_acls(struct iam_call *c)
+static const struct map *all_acls(const struct iam_core *core)
 {
-    struct json_writer w;
-    _cleanup_buf_ struct buf body = BUF_INIT;
-    call_array_begin(&w, &body);
-    MAP_FOREACH (e, &c->iam->core.policy.acls)
-        write_acl(&w, e->value);
-    call_array_end(c, &w, &body);
+    return &core->policy.acls;
 }
 
-static const struct policy_acl *known_acl(struct iam_call *c)
-{
-    const struct policy_acl *a = map_get(&c->iam->core.policy.acls, c->seg[1]);
-    if (!a)
-        call_refuse(c, 400, "ERR_UNKNOWN_RESOURCE_ID", "Resource `%.160s` is not known", c->seg[1]);
-    return a;
-}
-
-static void one_acl(struct iam_call *c)
-{
-    struct iam_core *core = &c->iam->core;
-    struct iam_reply reply = {0};
-    if (reads(c)) {
-        const struct policy_acl *a = known_acl(c);
-        if (!a)
-            return;
-        _cleanup_buf_ struct buf body = BUF_INIT;
-        struct json_writer w;
-        jw_init(&w, &body);
-        write_acl(&w, a);
-        call_document(c, 200, &body);
-        return;
-    }
-    if (c->req->method == HTTP_PUT)
-        iam_acl_create(core, c->seg[1], description(c), &reply);
-    else if (c->req->method == HTTP_PATCH)
-        iam_acl_update(core, c->seg[1], description(c), &reply);
-    else if (c->req->method == HTTP_DELETE)
-        iam_acl_delete(core, c->seg[1], &reply);
-    else {
-        call_not_allowed(c, "GET, PUT, PATCH, DELETE");
-        return;
-    }
-    if (reply.status < 300)
-        log_info("resource changed resource=%s by=%s", c->seg[1], by(c));
-    call_finish(c, &reply);
-}
+static const struct kind acls = {"resource", all_acls, write_acl, iam_acl_create, iam_acl_update,
+    iam_acl_delete, "ERR_UNKNOWN_RESOURCE_ID", "Resource"};
 
 static void write_entries(
     struct json_writer *w, const struct policy_acl *a, bool group, const struct map *entries)
@@ -294,7 +280,7 @@ static void write_entries(
 
 static void acl_permissions(struct iam_call *c)
 {
-    const struct policy_acl *a = known_acl(c);
+    const struct policy_acl *a = known(c, &acls);
     if (!a)
         return;
     _cleanup_buf_ struct buf body = BUF_INIT;
@@ -312,7 +298,7 @@ static void acl_permissions(struct iam_call *c)
 /* /acls/{rid}/users/{uid} and /acls/{rid}/groups/{gid}: all actions of one. */
 static void entry_actions(struct iam_call *c, bool group)
 {
-    const struct policy_acl *a = known_acl(c);
+    const struct policy_acl *a = known(c, &acls);
     if (!a)
         return;
     const struct policy_entry none = {0};
@@ -348,7 +334,7 @@ static void entry_action(struct iam_call *c, bool group)
     }
     struct iam_reply reply = {0};
     if (reads(c)) {
-        const struct policy_acl *a = known_acl(c);
+        const struct policy_acl *a = known(c, &acls);
         if (!a)
             return;
         const struct policy_entry *e = map_get(group ? &a->groups : &a->users, c->seg[3]);
@@ -377,11 +363,11 @@ void acls_handle(struct iam_call *c)
     bool group = c->n_seg >= 4 && streq(c->seg[2], "groups");
     bool user = c->n_seg >= 4 && streq(c->seg[2], "users");
     if (c->n_seg == 1 && reads(c))
-        list_acls(c);
+        list_all(c, &acls);
     else if (c->n_seg == 1)
         call_not_allowed(c, "GET");
     else if (c->n_seg == 2)
-        one_acl(c);
+        show_or_change(c, &acls);
     else if (c->n_seg == 3 && streq(c->seg[2], "permissions") && reads(c))
         acl_permissions(c);
     else if (c->n_seg == 4 && (user || group))

@@ -6,24 +6,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "auth/credentials.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/flags.h"
 #include "base/log.h"
-#include "iam/password.h"
-#include "auth/rsa.h"
 #include "iam/shell.h"
 
 /* Options and wiring of dcos-iam. */
 
-enum { MMAP_THRESHOLD = 512 * 1024, LOAD_PAGE = 1000, KEY_FILE_MAX = 16 * 1024 };
+enum { MMAP_THRESHOLD = 512 * 1024, LOAD_PAGE = 1000 };
 
 struct flags_out {
     const char *ip, *work_dir, *store, *socket, *peers, *ready_file, *logging_level;
-    const char *superuser, *superuser_hash, *superuser_hash_file, *superuser_password_file,
-        *service_uid, *service_key;
+    struct iam_bootstrap bootstrap;
+    struct transport_settings transport;
     uint16_t port;
     int64_t token_days, cookie_days, info_days, token_life_us, session_timeout_us;
     struct iam_options options;
@@ -99,6 +96,8 @@ static bool load_one(const struct store_entry *e, void *userdata)
         l->failed = iam_core_load(&l->iam->core, e->key, e->value, &l->err);
     if (has_prefix(e->key, "keys/"))
         keys_load(l->iam, e->key, e->value);
+    if (has_prefix(e->key, "initial/"))
+        bootstrap_load(l->iam, e->key);
     snprintf(l->last, sizeof(l->last), "%s", e->key);
     return l->failed >= 0;
 }
@@ -115,85 +114,6 @@ static int load(struct iam *s, struct error *err)
         }
     } while (n == LOAD_PAGE);
     return 0;
-}
-
-/* ---- the first users ---- */
-
-static int ensure_superuser(
-    struct iam *s, const char *uid, const struct iam_user_spec *spec, struct error *err)
-{
-    struct iam_reply reply;
-    if (!iam_id_valid(uid))
-        return error_set(err, -EINVAL, "%s is no user id", uid);
-    if (!map_get(&s->core.policy.users, uid)) {
-        iam_user_create(&s->core, uid, spec, iam_now(s), &reply);
-        if (reply.status >= 400)
-            return error_set(err, -EINVAL, "%s", reply.text);
-        log_info("superuser made user=%s", uid);
-    }
-    iam_make_superuser(&s->core, uid);
-    return 0;
-}
-
-static int hash_of_file(const char *path, struct buf *ret, struct error *err)
-{
-    _cleanup_secret_ struct buf text = BUF_INIT;
-    char *hash = NULL;
-    bool exposed = false;
-    int r = secret_file_read(path, KEY_FILE_MAX, &text, &exposed, err);
-    if (r == 0 && exposed)
-        r = error_set(err, -EACCES, "%s can be read by others; its mode should be 0600", path);
-    if (r < 0)
-        return r;
-    struct str s = str_trim(buf_str(&text));
-    if (s.n < IAM_PASSWORD_MIN || s.n > IAM_PASSWORD_MAX)
-        return error_set(
-            err, -EINVAL, "a password has %d to %d bytes", IAM_PASSWORD_MIN, IAM_PASSWORD_MAX);
-    char *password = xstrndup(s.p, s.n);
-    r = password_hash(password, &hash, err);
-    rsa_wipe(password);
-    if (r == 0)
-        buf_puts(ret, hash);
-    free(hash);
-    return r;
-}
-
-static int bootstrap(struct iam *s, const struct flags_out *f, struct error *err)
-{
-    int r = 0;
-    _cleanup_buf_ struct buf key = BUF_INIT, hash = BUF_INIT;
-    if (f->superuser_hash_file) {
-        r = file_read(f->superuser_hash_file, PASSWORD_HASH_MAX, &hash, err);
-        if (r < 0)
-            return r;
-    } else if (f->superuser_hash) {
-        buf_puts(&hash, f->superuser_hash);
-    } else if (f->superuser_password_file && !map_get(&s->core.policy.users, f->superuser)) {
-        r = hash_of_file(f->superuser_password_file, &hash, err);
-        if (r < 0)
-            return error_prefix(err, r, "--superuser_password_file");
-    }
-    if (hash.n) {
-        struct str text = str_trim(buf_str(&hash));
-        _cleanup_free_ char *trimmed = xstrndup(text.p, text.n);
-        r = password_hash_check(trimmed, err);
-        if (r < 0)
-            return error_prefix(err, r, "--superuser_password_hash");
-        const struct iam_user_spec spec = {
-            .description = "Bootstrap superuser", .password_hash = trimmed};
-        r = ensure_superuser(s, f->superuser, &spec, err);
-    }
-    if (r == 0 && f->service_uid) {
-        r = file_read(f->service_key, KEY_FILE_MAX, &key, err);
-        if (r >= 0)
-            r = rsa_check_public(buf_cstr(&key), err);
-        if (r < 0)
-            return error_prefix(err, r, "--superuser_service_account_public_key_file");
-        const struct iam_user_spec spec = {
-            .description = "Superuser service account", .public_key = buf_cstr(&key)};
-        r = ensure_superuser(s, f->service_uid, &spec, err);
-    }
-    return r;
 }
 
 /* ---- start ---- */
@@ -251,8 +171,8 @@ static void on_leader(int status, uint64_t epoch, void *userdata)
         iam_fail(s, "cannot make the secret of peers", err.msg);
         return;
     }
-    if (bootstrap(s, r->flags, &err) < 0) {
-        iam_fail(s, "cannot make the superuser", err.msg);
+    if (iam_bootstrap(s, &r->flags->bootstrap, &err) < 0) {
+        iam_fail(s, "cannot make the first users", err.msg);
         return;
     }
     log_info("leading epoch=%llu", (unsigned long long)epoch);
@@ -270,6 +190,9 @@ static int start(struct running *r, struct error *err)
         return status;
     if (status == 0 && s->options.audit_log)
         status = audit_open(s->options.audit_log, s->gate.program, &s->gate.audit, err);
+    struct transport_settings transport = f->transport;
+    if (status == 0)
+        status = transport_open(&transport, &s->gate.transport, err);
     if (status < 0)
         return status;
     _cleanup_free_ char *url = f->store ? xstrdup(f->store)
@@ -281,7 +204,7 @@ static int start(struct running *r, struct error *err)
     store_on_slow(s->store, STORE_SLOW_US, on_slow, s);
     store_on_lost(s->store, on_lost, s);
     s->server = http_server_new(s->loop, NULL, iam_http_handle, s);
-    status = http_server_listen(s->server, f->ip, f->port, NULL, &s->port, err);
+    status = http_server_listen(s->server, f->ip, f->port, s->gate.transport.server, &s->port, err);
     if (status < 0)
         return status;
     if (f->socket) {
@@ -313,6 +236,7 @@ static void stop(struct iam *s)
     peers_free(s);
     oidc_done(s);
     keys_done(s);
+    bootstrap_done(s);
     if (s->store)
         store_close(s->store);
     iam_core_done(&s->core);
@@ -340,7 +264,7 @@ static int parse(struct flags_out *f, struct flag *flags, size_t n, int argc, ch
     const char *wrong = NULL;
     if (!f->work_dir && !f->store)
         wrong = "--work_dir=PATH says where to keep state";
-    else if (!f->service_uid != !f->service_key)
+    else if (!f->bootstrap.service_uid != !f->bootstrap.service_key)
         wrong = "--superuser_service_account_uid and --superuser_service_account_public_key_file "
                 "belong together";
     else if (f->token_days < 1 || f->cookie_days < 1 || f->info_days < 1 || f->token_days > 3650 ||
@@ -379,18 +303,20 @@ int main(int argc, char **argv)
             "with a store in ZooKeeper: how long it takes to notice that the leader is gone"},
         {"require_auth", FLAG_BOOL, &f.options.require_auth, "true", NULL,
             "ask for a superuser's token also on the port; off: whoever reaches it may do all"},
-        {"superuser_username", FLAG_STRING, &f.superuser, "bootstrapuser", "UID",
+        {"superuser_username", FLAG_STRING, &f.bootstrap.superuser, "bootstrapuser", "UID",
             "made at start when a password hash is given"},
-        {"superuser_password_hash", FLAG_STRING, &f.superuser_hash, NULL, "HASH",
+        {"superuser_password_hash", FLAG_STRING, &f.bootstrap.hash, NULL, "HASH",
             "its password, hashed (SHA-512 crypt or argon2id)", .secret = true},
-        {"superuser_password_hash_file", FLAG_STRING, &f.superuser_hash_file, NULL, "PATH",
+        {"superuser_password_hash_file", FLAG_STRING, &f.bootstrap.hash_file, NULL, "PATH",
             "the same from a file"},
-        {"superuser_password_file", FLAG_STRING, &f.superuser_password_file, NULL, "PATH",
+        {"superuser_password_file", FLAG_STRING, &f.bootstrap.password_file, NULL, "PATH",
             "or the password itself, in a file that only its owner can read"},
-        {"superuser_service_account_uid", FLAG_STRING, &f.service_uid, NULL, "UID",
+        {"superuser_service_account_uid", FLAG_STRING, &f.bootstrap.service_uid, NULL, "UID",
             "service account made at start, a superuser"},
-        {"superuser_service_account_public_key_file", FLAG_STRING, &f.service_key, NULL, "PATH",
-            "its public key (PEM)"},
+        {"superuser_service_account_public_key_file", FLAG_STRING, &f.bootstrap.service_key, NULL,
+            "PATH", "its public key (PEM)"},
+        {"initial_accounts", FLAG_STRING, &f.bootstrap.accounts, NULL, "PATH",
+            "users and service accounts with their permissions (JSON), each made at one start"},
         {"expiration_auth_token_days", FLAG_I64, &f.token_days, "5", "DAYS", "life of tokens"},
         {"auth_token_life", FLAG_DURATION, &f.token_life_us, NULL, "DURATION",
             "the same, where days are too long: 1secs or more"},
@@ -419,7 +345,10 @@ int main(int argc, char **argv)
     /* Memory for hashing, 19 MiB a piece, goes back to the system; left alone, malloc would learn
      * from the first one to keep it. */
     mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
-    int r = parse(&f, flags, ARRAY_SIZE(flags), argc, argv);
+    struct flag all[ARRAY_SIZE(flags) + TRANSPORT_FLAGS];
+    memcpy(all, flags, sizeof(flags));
+    size_t n_flags = ARRAY_SIZE(flags) + transport_flags(&f.transport, all + ARRAY_SIZE(flags));
+    int r = parse(&f, all, n_flags, argc, argv);
     if (r != 0)
         return r > 0 ? 0 : 2;
     umask(0077);

@@ -36,7 +36,6 @@ struct iam_options {
     int64_t key_life_us;    /* signing keys are replaced after so long; 0 = never */
     int64_t login_failures; /* allowed per name and minute */
     const char *ui_config_file, *cluster_id_file;
-    const char *superuser_uid, *superuser_public_key_file, *superuser_password_hash;
     const char *audit_log;
     bool require_auth; /* for all but /auth; false: whoever reaches the port may do everything */
 };
@@ -63,7 +62,7 @@ struct iam {
     struct timer key_timer;
     bool making_key;
 
-    struct gate gate; /* only its audit log is used */
+    struct gate gate; /* only its audit log and TLS are used */
 
     struct list followers; /* struct follower (follow.c) */
     size_t n_followers;
@@ -75,6 +74,7 @@ struct iam {
 
     struct map providers; /* id -> struct oidc_provider (oidc.c) */
     struct map pending;   /* state -> struct oidc_pending */
+    struct map initial;   /* "initial/<uid>" -> itself: accounts of the file that were made once */
 
     struct peers *peers; /* other dcos-iam of the cluster (peers.c); NULL: there are none */
 };
@@ -136,6 +136,21 @@ void login_logout(struct iam_call *c);
 void login_hash(struct iam_call *c, const char *password,
     void (*done)(struct iam_call *c, const char *hash, void *userdata), void *userdata);
 void login_stop(struct iam *s);
+
+/* ---- bootstrap.c: the first users ---- */
+struct iam_bootstrap {
+    const char *superuser, *hash, *hash_file, *password_file; /* one superuser by password */
+    const char *service_uid, *service_key;                    /* one by public key */
+    /* {"accounts":[{"uid",..., "permissions":{RID:[ACTION,...]}}]}; the other members of an account
+     * are those of PUT /users/<uid>. Each is made once: who is there already is left alone, and who
+     * was removed stays away. */
+    const char *accounts;
+};
+/* One entry "initial/..." of the store. */
+void bootstrap_load(struct iam *s, const char *key);
+void bootstrap_done(struct iam *s);
+/* Makes them in the core; the caller commits. An error leaves a core that must not be stored. */
+int iam_bootstrap(struct iam *s, const struct iam_bootstrap *b, struct error *err);
 
 /* ---- limit.c: failed logins ---- */
 bool limit_reached(struct iam *s, const char *who);

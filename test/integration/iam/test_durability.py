@@ -11,8 +11,9 @@ import time
 import pytest
 import requests
 
-from api import PASSWORD, TIMEOUT, Iam
+from api import PASSWORD, TIMEOUT, Iam, Key, password_hash
 from cluster import wait_until
+from keys import Authority, bearer, secret_file
 from raw import rows
 
 MEMORY_MAX_KB = 8 * 1024
@@ -218,3 +219,74 @@ def test_many_followers(cluster):
                 break
         response.close()
     assert iam.get("/users").status_code == 200
+
+
+# ---- accounts of a file ----
+
+POLICY = "dcos:iam:policy"
+
+
+def accounts_file(cluster, *accounts):
+    return secret_file(os.path.join(cluster.folder, "accounts.json"), json.dumps({"accounts": accounts}))
+
+
+def test_initial_accounts(cluster):
+    """Made before the service serves; what was taken or removed meanwhile by whoever may does not come back."""
+    folder = os.path.join(cluster.folder, "initial")
+    key = Key(folder, "initial")
+    accounts = accounts_file(
+        cluster,
+        {"uid": "follower", "description": "F", "public_key": key.public, "permissions": {POLICY: ["read", "update"]}},
+        {"uid": "boss", "password_hash": password_hash("the boss's own"), "permissions": {"dcos:superuser": ["full"]}},
+        {"uid": "nobody", "public_key": key.public})
+    iam = Iam(cluster, initial_accounts=accounts)
+    iam.login_key("follower", key)
+    entries = iam.get(f"/acls/{iam.rid(POLICY)}/users/follower").json()["array"]
+    assert [e["name"] for e in entries] == ["read", "update"]
+    iam.ok("GET", "/users", 200, token=iam.login("boss", "the boss's own"))
+    iam.ok("DELETE", f"/acls/{iam.rid(POLICY)}/users/follower/update", 204)
+    iam.ok("PATCH", "/users/follower", 204, json={"description": "changed"})
+    iam.ok("DELETE", "/users/nobody", 204)
+    iam.daemon.restart()
+    entries = iam.get(f"/acls/{iam.rid(POLICY)}/users/follower").json()["array"]
+    assert [e["name"] for e in entries] == ["read"]
+    assert iam.get("/users/follower").json()["description"] == "changed"
+    iam.refused("GET", "/users/nobody", 400, "ERR_UNKNOWN_USER_ID")
+
+
+@pytest.mark.parametrize("document,text", [
+    ("{", "--initial_accounts"),
+    ('{"accounts":{}}', "/accounts: expected an array"),
+    ('{"accounts":[{}]}', "/accounts/0/uid: expected a user id"),
+    ('{"accounts":[{"uid":"a/b"}]}', "/accounts/0/uid: expected a user id"),
+    ('{"accounts":[{"uid":"a","public_key":"x"}]}', "/accounts/0 (a): `public_key`"),
+    ('{"accounts":[{"uid":"a","password":"hidden-one"}]}', "give a password_hash"),
+    ('{"accounts":[{"uid":"a","other":1}]}', "Unknown property `other`"),
+    ('{"accounts":[{"uid":"a@b.c","permissions":{"dcos:x":["write"]}}]}', "some of create, read, update"),
+    (json.dumps({"accounts": [{"uid": "a@b.c", "permissions": {"x" * 200: ["read"]}}]}), "/accounts/0 (a@b.c)"),
+], ids=range(9))
+def test_wrong_accounts_end_the_start(cluster, document, text):
+    path = secret_file(os.path.join(cluster.folder, "accounts.json"), document)
+    daemon = cluster.iam(start=False, initial_accounts=path)
+    daemon.start(wait=False)
+    assert daemon.process.wait(timeout=30) != 0
+    assert text in daemon.tail() and "hidden-one" not in daemon.tail()
+    # Nothing of it was stored.
+    del daemon.flags["initial_accounts"]
+    daemon.start()
+    token = requests.post(daemon.url + "/acs/api/v1/auth/login", json={"uid": "admin", "password": "secret"},
+                          timeout=10).json()["token"]
+    users = requests.get(daemon.url + "/acs/api/v1/users", headers=bearer(token), timeout=10).json()["array"]
+    assert [u["uid"] for u in users] == ["admin"]
+
+
+def test_tls(cluster):
+    authority = Authority(os.path.join(cluster.folder, "ca"))
+    daemon = cluster.iam(**authority.flags("iam"))
+    body = {"uid": "admin", "password": "secret"}
+    answer = requests.post(daemon.url + "/acs/api/v1/auth/login", json=body, verify=authority.certificate, timeout=10)
+    assert answer.status_code == 200
+    with pytest.raises(requests.exceptions.SSLError):
+        requests.get(daemon.url + "/acs/api/v1/users", timeout=10)
+    with pytest.raises(requests.exceptions.ConnectionError):
+        requests.get(daemon.url.replace("https", "http") + "/acs/api/v1/users", timeout=10)
