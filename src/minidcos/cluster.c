@@ -85,7 +85,8 @@ char *cluster_path(const struct cluster *c, const char *name)
 
 char *cluster_url(const struct cluster *c, const struct daemon *d)
 {
-    bool tls = c->secure || d->kind == DAEMON_ROUTER;
+    bool plain = d->kind == DAEMON_NET || d->kind == DAEMON_ZOOKEEPER;
+    bool tls = (c->secure && !plain) || d->kind == DAEMON_ROUTER;
     return tls && d->port == HTTPS_PORT
                ? xasprintf("https://%s", d->ip)
                : xasprintf("http%s://%s:%u", tls ? "s" : "", d->ip, d->port);

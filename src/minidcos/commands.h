@@ -27,7 +27,9 @@ const char *name_of(const struct invocation *inv);
 int load_of(const struct invocation *inv, struct cluster *ret, struct error *err);
 
 /* Waits until the cluster serves: every daemon ready, agents and Marathon registered. Prints what
- * it waits for when `progress`. -ETIMEDOUT names what is missing. */
-int cluster_wait(struct cluster *c, int64_t timeout_s, bool progress, struct error *err);
+ * it waits for when `progress`. -ETIMEDOUT names what is missing. *ret_token is what the operator
+ * of a secure cluster shows to it, NULL for a plain one; to be wiped (rsa_wipe). */
+int cluster_wait(
+    struct cluster *c, int64_t timeout_s, bool progress, char **ret_token, struct error *err);
 
 #endif

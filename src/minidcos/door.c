@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "console/request.h"
 #include "io/stream.h"
+#include "minidcos/secure.h"
 
 const char SUPERUSER[] = "bootstrapuser";
 
@@ -168,9 +169,11 @@ static void router_flags(struct cluster *c, struct daemon *d, const char *master
     if (module)
         put_arg(d, "--nginx_module=%s", module);
     put_arg(d, "--master=%s", masters);
-    put_arg(d, "--marathon=%s:%u", marathon->ip, marathon->port);
-    put_arg(d, "--iam=%s:%u", iam->ip, iam->port);
-    put_arg(d, "--iam_socket=%s/run/iam.sock", c->dir);
+    const char *scheme = c->secure ? "https://" : "";
+    put_arg(d, "--marathon=%s%s:%u", scheme, marathon->ip, marathon->port);
+    put_arg(d, "--iam=%s%s:%u", scheme, iam->ip, iam->port);
+    if (!c->secure) /* else its service account follows the policy */
+        put_arg(d, "--iam_socket=%s/run/iam.sock", c->dir);
     put_arg(d, "--cluster_id_file=%s/cluster-id", c->dir);
     if (net) {
         put_arg(d, "--net=%s:%u", net->ip, net->port);
@@ -190,6 +193,8 @@ void door_flags(struct cluster *c, struct daemon *d, const char *masters)
         net_flags(c, d, masters);
     else
         router_flags(c, d, masters);
+    if (c->secure)
+        secure_flags(c, d);
     put_arg(d, "--ready_file=%s", d->ready_file);
 }
 
@@ -214,7 +219,7 @@ int door_create(const struct cluster *c, struct error *err)
     int r = mkdir_all(secrets, 0700, err);
     if (r == 0)
         r = secret_create(password, err);
-    if (r == 0)
+    if (r == 0 && !c->secure) /* which has made it */
         r = ca_create(ca, name, err);
     return r == 0 ? make_id(c, err) : r;
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "auth/rsa.h"
 #include "base/file.h"
 #include "base/parse.h"
 #include "io/stream.h"
@@ -33,8 +33,9 @@ static int make_folders(const struct cluster *c, struct error *err)
     return r;
 }
 
-/* Settings with which `dcos` finds this cluster: one of the clusters of DCOS_DIR=<home>/cli. */
-static int write_settings(struct cluster *c, struct error *err)
+/* Settings with which `dcos` finds this cluster: one of the clusters of DCOS_DIR=<home>/cli.
+ * `token` NULL: it shows none. */
+static int write_settings(struct cluster *c, const char *token, struct error *err)
 {
     _cleanup_free_ char *folder = path_join(c->home, "cli", "clusters", c->name);
     _cleanup_free_ char *file = path_join(folder, "dcos.toml");
@@ -49,18 +50,12 @@ static int write_settings(struct cluster *c, struct error *err)
         c->name, master);
     if (router) {
         _cleanup_free_ char *url = cluster_url(c, router);
-        buf_printf(
-            &text, "  dcos_url = \"%s\"\n  ssl_verify = \"%s/ca/dcos-ca.crt\"\n", url, c->dir);
+        buf_printf(&text, "  dcos_url = \"%s\"\n", url);
     }
-    struct tls_context *tls;
-    _cleanup_free_ char *token = NULL;
-    r = secure_client(c, &tls, &token, err);
-    if (r < 0)
-        return r;
-    tls_context_free(tls);
+    if (router || c->secure)
+        buf_printf(&text, "  ssl_verify = \"%s/ca/dcos-ca.crt\"\n", c->dir);
     if (token)
-        buf_printf(&text, "  dcos_acs_token = \"%s\"\n  ssl_verify = \"%s/ca/dcos-ca.crt\"\n",
-            token, c->dir);
+        buf_printf(&text, "  dcos_acs_token = \"%s\"\n", token);
     buf_printf(&text, "\n[marathon]\n  url = \"%s\"\n", marathon);
     r = file_write_atomic(file, text.p, text.n, 0600, err);
     /* The one called default is meant when no other is named. */
@@ -111,6 +106,32 @@ static void print_daemons(const struct cluster *c)
     fflush(stdout);
 }
 
+/* Those of a cluster that is made or started again. The identity service cannot be asked for a
+ * token yet: that comes when the cluster serves, and one that is there stays until then. */
+static int first_settings(struct cluster *c, struct error *err)
+{
+    _cleanup_free_ char *file = path_join(c->home, "cli", "clusters", c->name, "dcos.toml");
+    char *token = NULL;
+    if (secure_by_iam(c))
+        return path_exists(file) ? 0 : write_settings(c, NULL, err);
+    int r = secure_token(c, NULL, &token, err);
+    if (r == 0)
+        r = write_settings(c, token, err);
+    rsa_wipe(token);
+    return r;
+}
+
+/* Waits, and gives `dcos` a fresh token. */
+static int wait_for(struct cluster *c, int64_t timeout_s, bool progress, struct error *err)
+{
+    char *token = NULL;
+    int r = cluster_wait(c, timeout_s, progress, &token, err);
+    if (r == 0 && secure_by_iam(c))
+        r = write_settings(c, token, err);
+    rsa_wipe(token);
+    return r;
+}
+
 /* Starts what exists again (its supervisor is gone), or makes a new one. */
 static int create_new(
     const struct invocation *inv, const char *home, struct cluster *c, struct error *err)
@@ -138,7 +159,7 @@ static int create_new(
     if (r == 0 && options.agents + options.public_agents > 0)
         r = plan_libexec(c, options.bin_dir, err);
     if (r >= 0)
-        r = write_settings(c, err);
+        r = first_settings(c, err);
     if (r >= 0)
         r = cluster_save(c, err);
     if (r >= 0)
@@ -157,7 +178,7 @@ static int resume(struct cluster *c, struct error *err)
             "cluster '%s' is stopped, and its share of the machine was taken by another; destroy "
             "one of them",
             c->name);
-    int r = write_settings(c, err);
+    int r = first_settings(c, err);
     if (r == 0)
         r = supervisor_start(c, lease, err);
     fd_close(lease);
@@ -194,7 +215,7 @@ static int run_create(const struct invocation *inv, struct error *err)
     }
     lock = fd_close(lock);
     if (r >= 0 && option_bool(inv, "wait"))
-        r = cluster_wait(&c, timeout, true, err);
+        r = wait_for(&c, timeout, true, err);
     cluster_done(&c);
     return MIN(r, 0);
 }
@@ -205,7 +226,7 @@ static int run_wait(const struct invocation *inv, struct error *err)
     int r = load_of(inv, &c, err);
     if (r < 0)
         return r;
-    r = cluster_wait(&c, option_i64(inv, "timeout", TIMEOUT_DEFAULT_S), false, err);
+    r = wait_for(&c, option_i64(inv, "timeout", TIMEOUT_DEFAULT_S), false, err);
     cluster_done(&c);
     return r;
 }

@@ -440,7 +440,7 @@ int plan_cluster(struct cluster *c, const struct plan_options *o, int *ret_lease
         r = make_marathon(c, o, err);
     if (r == 0)
         r = make_agents(c, o, err);
-    if (r == 0 && !o->no_door && !o->secure)
+    if (r == 0 && !o->no_door)
         r = door_plan(c, o, err);
     if (r == 0)
         r = choose_ports(c, o->auto_ports, err);

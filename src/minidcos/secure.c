@@ -10,9 +10,12 @@
 #include "base/file.h"
 #include "io/stream.h"
 #include "json/writer.h"
+#include "minidcos/plan.h"
 
 enum { TOKEN_DAYS = 3650, DAY_S = 86400 };
 static const char AGENT[] = "dcos_agent", MARATHON[] = "dcos_marathon", OPERATOR[] = "operator";
+/* In every certificate, so that nginx can verify all of them by one name. */
+static const char COMMON_NAME[] = "localhost";
 
 /* ---- flags ---- */
 
@@ -22,20 +25,22 @@ static void put(struct daemon *d, const struct cluster *c, const char *flag, con
         &d->argv, path ? xasprintf("--%s=%s/%s", flag, c->dir, path) : xasprintf("--%s", flag));
 }
 
+static void put_audit(struct daemon *d, const struct cluster *c)
+{
+    vec_push(&d->argv, xasprintf("--audit_log=%s/logs/%s.audit", c->dir, d->name));
+}
+
+/* Who may do what stands in files. */
 static void put_realms(struct daemon *d, const struct cluster *c)
 {
     put(d, c, "jwt_public_keys", "secrets/token.pub");
     put(d, c, "acls", "secrets/acls.json");
     put(d, c, "authenticate_http_readonly", NULL);
     put(d, c, "authenticate_http_readwrite", NULL);
-    vec_push(&d->argv, xasprintf("--audit_log=%s/logs/%s.audit", c->dir, d->name));
 }
 
-void secure_flags(const struct cluster *c, struct daemon *d)
+static void put_by_files(const struct cluster *c, struct daemon *d)
 {
-    vec_push(&d->argv, xasprintf("--ssl_cert_file=%s/tls/%s.crt", c->dir, d->name));
-    vec_push(&d->argv, xasprintf("--ssl_key_file=%s/tls/%s.key", c->dir, d->name));
-    put(d, c, "ssl_ca_file", "ca/dcos-ca.crt");
     switch (d->kind) {
     case DAEMON_MASTER:
         put(d, c, "credentials", "secrets/credentials");
@@ -44,19 +49,71 @@ void secure_flags(const struct cluster *c, struct daemon *d)
         put_realms(d, c);
         break;
     case DAEMON_MARATHON:
-        vec_push(&d->argv, xasprintf("--mesos_authentication_principal=%s", MARATHON));
+        put_arg(d, "--mesos_authentication_principal=%s", MARATHON);
         put(d, c, "mesos_authentication_secret_file", "secrets/marathon.secret");
         break;
-    case DAEMON_AGENT:
-    case DAEMON_PUBLIC_AGENT:
+    default:
         put(d, c, "credential", "secrets/agent.credential");
-        put(d, c, "jwt_secret_key", "secrets/executor.key");
-        put(d, c, "authenticate_http_executors", NULL);
         put_realms(d, c);
+    }
+}
+
+bool secure_by_iam(const struct cluster *c)
+{
+    return c->secure && cluster_first(c, DAEMON_IAM);
+}
+
+static void put_by_iam(const struct cluster *c, struct daemon *d)
+{
+    const struct daemon *iam = cluster_first(c, DAEMON_IAM);
+    if (d->kind == DAEMON_IAM) {
+        put(d, c, "initial_accounts", "secrets/accounts.json");
+        put(d, c, "auth_cookie_secure_flag", NULL);
+        return;
+    }
+    put_arg(d, "--service_account=%s/secrets/%s.json", c->dir, account_of(d->kind));
+    switch (d->kind) {
+    case DAEMON_NET:
+        put(d, c, "ca_file", "ca/dcos-ca.crt");
+        break;
+    case DAEMON_ROUTER:
+        put(d, c, "upstream_tls", NULL);
+        put(d, c, "upstream_ca", "ca/dcos-ca.crt");
+        put_arg(d, "--upstream_name=%s", COMMON_NAME);
+        break;
+    case DAEMON_MARATHON:
+        put_arg(d, "--iam_url=https://%s:%u", iam->ip, iam->port);
         break;
     default:
-        break; /* not of a secure cluster */
+        put_arg(d, "--iam_url=https://%s:%u", iam->ip, iam->port);
+        put_arg(d, "--security_mode=strict");
     }
+}
+
+/* ZooKeeper, dcos-net and what the router needs for itself are not among them. */
+static bool has_certificate(const struct daemon *d)
+{
+    return d->kind != DAEMON_ZOOKEEPER && d->kind != DAEMON_NET && d->kind != DAEMON_ROUTER;
+}
+
+void secure_flags(const struct cluster *c, struct daemon *d)
+{
+    if (has_certificate(d)) {
+        put_arg(d, "--ssl_cert_file=%s/tls/%s.crt", c->dir, d->name);
+        put_arg(d, "--ssl_key_file=%s/tls/%s.key", c->dir, d->name);
+        put(d, c, "ssl_ca_file", "ca/dcos-ca.crt");
+    }
+    if (secure_by_iam(c))
+        put_by_iam(c, d);
+    else
+        put_by_files(c, d);
+    bool agent = d->kind == DAEMON_AGENT || d->kind == DAEMON_PUBLIC_AGENT;
+    if (agent) {
+        put(d, c, "jwt_secret_key", "secrets/executor.key");
+        put(d, c, "authenticate_http_executors", NULL);
+    }
+    if (agent || d->kind == DAEMON_MASTER)
+        put_audit(d, c);
 }
 
 /* ---- files ---- */
@@ -80,7 +137,9 @@ static int make_certificates(const struct cluster *c, struct error *err)
         const struct daemon *d = &c->daemons.items[i];
         _cleanup_free_ char *cert = xasprintf("%s/tls/%s.crt", c->dir, d->name);
         _cleanup_free_ char *key = xasprintf("%s/tls/%s.key", c->dir, d->name);
-        const char *const names[] = {d->ip, "127.0.0.1", "localhost"};
+        const char *const names[] = {d->ip, "127.0.0.1", COMMON_NAME};
+        if (!has_certificate(d))
+            continue;
         const struct ca_request request = {
             .name = d->name, .alternatives = names, .n_alternatives = ARRAY_SIZE(names)};
         r = ca_issue(ca, &request, cert, key, err);
@@ -114,8 +173,6 @@ static int make_credentials(const struct cluster *c, struct error *err)
     int r = make_secret(c, "secrets/agent.credential", &agent, err);
     if (r == 0)
         r = make_secret(c, "secrets/marathon.secret", &marathon, err);
-    if (r == 0)
-        r = make_secret(c, "secrets/executor.key", NULL, err);
     if (r < 0)
         return r;
     struct json_writer w;
@@ -207,7 +264,10 @@ int secure_create(const struct cluster *c, struct error *err)
     if (r == 0)
         r = make_certificates(c, err);
     if (r == 0)
-        r = make_credentials(c, err);
+        r = make_secret(c, "secrets/executor.key", NULL, err);
+    if (r < 0 || secure_by_iam(c))
+        return r < 0 ? r : accounts_create(c, err);
+    r = make_credentials(c, err);
     if (r == 0)
         r = make_acls(c, err);
     if (r == 0)
@@ -215,20 +275,28 @@ int secure_create(const struct cluster *c, struct error *err)
     return r;
 }
 
-int secure_client(
-    const struct cluster *c, struct tls_context **ret_tls, char **ret_token, struct error *err)
+/* ---- talking to it ---- */
+
+int secure_client(const struct cluster *c, struct tls_context **ret, struct error *err)
 {
-    *ret_tls = NULL;
-    *ret_token = NULL;
+    *ret = NULL;
     if (!c->secure)
         return 0;
     _cleanup_free_ char *authority = cluster_path(c, "ca/dcos-ca.crt");
+    return tls_context_new_client(authority, true, ret, err);
+}
+
+int secure_token(const struct cluster *c, struct requester *http, char **ret, struct error *err)
+{
+    *ret = NULL;
+    if (!c->secure)
+        return 0;
+    if (secure_by_iam(c))
+        return accounts_log_in(c, http, ret, err);
     _cleanup_free_ char *path = cluster_path(c, "secrets/operator.token");
     _cleanup_secret_ struct buf token = BUF_INIT;
     int r = file_read(path, JWT_TEXT_MAX, &token, err);
     if (r == 0)
-        r = tls_context_new_client(authority, true, ret_tls, err);
-    if (r == 0)
-        *ret_token = xstrndup(token.p, token.n);
+        *ret = xstrndup(token.p, token.n);
     return r;
 }

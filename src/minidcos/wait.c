@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "auth/rsa.h"
 #include "base/clock.h"
 #include "console/request.h"
 #include "io/stream.h"
@@ -19,13 +20,18 @@ struct progress {
     bool marathon, door;
 };
 
-static int get(
-    struct cluster *c, struct requester *q, const struct daemon *d, const char *path, json_t **ret)
+struct session {
+    struct requester *http;
+    char *token; /* of a secure cluster, once its identity service gave one */
+};
+
+static int get(struct cluster *c, const struct session *s, const struct daemon *d, const char *path,
+    json_t **ret)
 {
     _cleanup_free_ char *base = cluster_url(c, d);
     _cleanup_free_ char *url = xasprintf("%s%s", base, path);
     struct reply reply = {0};
-    int r = requester_send(q, &(struct request){.url = url}, &reply, NULL);
+    int r = requester_send(s->http, &(struct request){.url = url, .token = s->token}, &reply, NULL);
     if (r == 0)
         r = reply.status == 200 ? json_parse(buf_cstr(&reply.body), reply.body.n, ret, NULL)
                                 : -EAGAIN;
@@ -33,18 +39,20 @@ static int get(
     return r;
 }
 
-static void look(struct cluster *c, struct requester *q, struct progress *p)
+static void look(struct cluster *c, struct session *s, struct progress *p)
 {
     *p = (struct progress){0};
     VEC_FOREACH (d, &c->daemons)
         p->ready += d->state == DAEMON_RUNNING;
+    if (!s->token && secure_token(c, s->http, &s->token, NULL) < 0)
+        return;
     const struct daemon *marathon = cluster_first(c, DAEMON_MARATHON);
     _cleanup_json_ json_t *state = NULL, *info = NULL;
     /* Any of several masters names the leader; one that knows none yet says so. */
     for (size_t i = 0; !state && i < c->daemons.n; i++) {
         const struct daemon *d = &c->daemons.items[i];
         if (d->kind == DAEMON_MASTER && d->state == DAEMON_RUNNING)
-            (void)get(c, q, d, "/state", &state);
+            (void)get(c, s, d, "/state", &state);
     }
     if (!state)
         return;
@@ -57,7 +65,7 @@ static void look(struct cluster *c, struct requester *q, struct progress *p)
                                json_bool_at(f, "active", false));
     }
     p->marathon = active && marathon->state == DAEMON_RUNNING &&
-                  get(c, q, marathon, "/v2/info", &info) == 0 &&
+                  get(c, s, marathon, "/v2/info", &info) == 0 &&
                   json_str_at(info, "frameworkId", NULL);
 }
 
@@ -79,15 +87,15 @@ static void describe(struct cluster *c, const struct progress *p, int64_t agents
         buf_puts(out, "the router lets nobody through to the master");
 }
 
-int cluster_wait(struct cluster *c, int64_t timeout_s, bool progress, struct error *err)
+int cluster_wait(
+    struct cluster *c, int64_t timeout_s, bool progress, char **ret_token, struct error *err)
 {
     struct tls_context *tls;
-    _cleanup_free_ char *token = NULL;
-    int r = secure_client(c, &tls, &token, err);
+    int r = secure_client(c, &tls, err);
     if (r < 0)
         return r;
-    struct requester *q = requester_new(&(struct requester_options){
-        .token = token, .tls = tls, .timeout_us = REQUEST_TIMEOUT_MS * USEC_PER_MSEC});
+    struct session session = {.http = requester_new(&(struct requester_options){
+                                  .tls = tls, .timeout_us = REQUEST_TIMEOUT_MS * USEC_PER_MSEC})};
     int64_t start = clock_monotonic_us(), end = start + timeout_s * USEC_PER_SEC, agents = 0;
     VEC_FOREACH (d, &c->daemons)
         agents += d->kind == DAEMON_AGENT || d->kind == DAEMON_PUBLIC_AGENT;
@@ -100,7 +108,7 @@ int cluster_wait(struct cluster *c, int64_t timeout_s, bool progress, struct err
             break;
         cluster_done(c);
         *c = fresh;
-        look(c, q, &now);
+        look(c, &session, &now);
         bool rest = now.ready == c->daemons.n && now.agents == agents && now.marathon;
         now.door = rest && door_serves(c, &probe);
         double seconds = (double)(clock_monotonic_us() - start) / 1e6;
@@ -129,10 +137,14 @@ int cluster_wait(struct cluster *c, int64_t timeout_s, bool progress, struct err
                 (long long)timeout_s, buf_cstr(&what));
             break;
         }
-        requester_pause(q, POLL_MS * USEC_PER_MSEC);
+        requester_pause(session.http, POLL_MS * USEC_PER_MSEC);
     }
     door_probe_done(&probe);
-    requester_free(q);
+    requester_free(session.http);
     tls_context_free(tls);
+    if (r < 0)
+        rsa_wipe(session.token);
+    else
+        *ret_token = session.token;
     return r;
 }

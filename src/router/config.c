@@ -107,8 +107,11 @@ static void put_route(struct writer *w, const struct route *r)
     put_headers(w, r->flags, false);
     put_proxy_settings(w, r->flags);
     if (!r->target) {
+        const bool tls = has_prefix(backend, "https://");
+        if (tls && o->upstream_ca)
+            buf_puts(w->out, "            proxy_ssl_verify on;\n");
         buf_printf(w->out, "            proxy_pass %s%s;\n        }\n",
-            has_prefix(backend, "https://") ? "https://" : "http://", backend_name(r->backend));
+            tls ? "https://" : "http://", backend_name(r->backend));
         return;
     }
     unsigned port = 0;
@@ -154,12 +157,13 @@ static void put_services(struct writer *w)
 {
     static const struct {
         const char *name, *upstream;
-        bool raw;
+        bool raw, checked;
     } ways[] = {
-        {"@dcos_http", "http://dcos_plain", false},
-        {"@dcos_https", "https://dcos_tls", false},
-        {"@dcos_http_raw", "http://dcos_plain", true},
-        {"@dcos_https_raw", "https://dcos_tls", true},
+        {"@dcos_http", "http://dcos_plain", false, false},
+        {"@dcos_https", "https://dcos_tls", false, false},
+        {"@dcos_http_raw", "http://dcos_plain", true, false},
+        {"@dcos_https_raw", "https://dcos_tls", true, false},
+        {"@dcos_checked", "https://dcos_checked", false, true},
     };
     static const struct route both[] = {
         {MATCH_PREFIX, "/service/", ON_MASTER, .target = "service"},
@@ -174,6 +178,8 @@ static void put_services(struct writer *w)
     }
     put_names(w);
     for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+        if (ways[i].checked && !w->o->upstream_ca)
+            continue;
         buf_printf(w->out, "        location %s {\n", ways[i].name);
         put_headers(w, 0, true);
         buf_puts(w->out, "            proxy_buffering off;\n"
@@ -181,6 +187,8 @@ static void put_services(struct writer *w)
         if (ways[i].raw)
             buf_puts(w->out, "            proxy_request_buffering off;\n"
                              "            proxy_read_timeout 600s;\n");
+        if (ways[i].checked)
+            buf_puts(w->out, "            proxy_ssl_verify on;\n");
         buf_printf(w->out, "            proxy_pass %s;\n        }\n", ways[i].upstream);
     }
 }

@@ -478,9 +478,11 @@ int main(int argc, char **argv)
         {"exhibitor", FLAG_STRING, &o->backends[BACKEND_EXHIBITOR], NULL, "ADDRESS",
             "ZooKeeper's status"},
         {"upstream_tls", FLAG_BOOL, &o->mesos_tls, "false", NULL, "masters and agents speak TLS"},
-        {"upstream_ca", FLAG_STRING, &o->upstream_ca, NULL, "PATH", "authority that signed them"},
+        {"upstream_ca", FLAG_STRING, &o->upstream_ca, NULL, "PATH",
+            "authority that signed the certificates of masters, agents and every backend that is "
+            "named with https://; they are verified"},
         {"upstream_name", FLAG_STRING, &o->upstream_name, NULL, "NAME",
-            "name in their certificates"},
+            "name that is in all of them"},
         {"agent_router_port", FLAG_PORT, &o->agent_router_port, "61001", "PORT",
             "of the routers on agents"},
         {"leader_router_port", FLAG_PORT, &o->leader_router_port, "80", "PORT",

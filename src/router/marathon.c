@@ -346,6 +346,19 @@ void marathon_follower_free(struct marathon_follower *f)
 
 /* ---- rows ---- */
 
+static bool is_same(const struct host_port *a, const struct host_port *b)
+{
+    return a->port == b->port && streq(a->host, b->host);
+}
+
+bool marathon_follower_is(const struct marathon_follower *f, const struct host_port *where)
+{
+    struct host_port leader;
+    return is_same(&f->at, where) ||
+           (f->leader[0] && host_port_parse(str_of(f->leader), &leader) == 0 &&
+               is_same(&leader, where));
+}
+
 void marathon_follower_add(struct marathon_follower *f, struct table_builder *b, uint32_t *bits)
 {
     if (f->known)

@@ -282,6 +282,9 @@ static void add_framework(
             return;
         t.port = where.port;
         t.flags = where.tls ? TARGET_TLS : 0;
+        if (where.tls && f->router->options.upstream_ca && f->router->marathon &&
+            marathon_follower_is(f->router->marathon, &where))
+            t.flags |= TARGET_CHECKED;
         base = (struct str){url.p + end, url.n - end};
         while (base.n && base.p[base.n - 1] == '/')
             base.n--;
@@ -307,7 +310,8 @@ void mesos_follower_add(struct mesos_follower *f, struct table_builder *b, uint3
         add(b, 'l', "mesos", &t, sizeof(t));
     MAP_FOREACH (e, &f->agents) {
         const struct agent *a = e->value;
-        struct target where = {.port = a->port};
+        struct target where = {
+            .port = a->port, .flags = f->router->options.mesos_tls ? TARGET_TLS : 0};
         if (resolver_get(f->router->resolver, a->host, &where))
             add(b, 'a', a->id, &where, sizeof(where));
     }

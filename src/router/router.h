@@ -27,6 +27,14 @@ enum {
 
 struct router;
 
+/* "host:port", "[v6]:port", with "http://" or "https://" in front; -EINVAL. */
+struct host_port {
+    char host[256];
+    uint16_t port;
+    bool tls;
+};
+int host_port_parse(struct str text, struct host_port *ret);
+
 /* Reconnecting: a growing pause, with the timer of whoever uses it. */
 struct retry {
     struct timer timer;
@@ -64,6 +72,8 @@ void mesos_follower_add(struct mesos_follower *f, struct table_builder *b, uint3
 struct marathon_follower;
 int marathon_follower_new(struct router *r, struct marathon_follower **ret, struct error *err);
 void marathon_follower_free(struct marathon_follower *f);
+/* Whether it is the Marathon that is followed, or the one that leads. */
+bool marathon_follower_is(const struct marathon_follower *f, const struct host_port *where);
 void marathon_follower_add(struct marathon_follower *f, struct table_builder *b, uint32_t *bits);
 
 /* ---- nginx (child.c) ---- */
@@ -100,13 +110,6 @@ struct router {
 void router_routes_changed(struct router *r);
 /* nginx listens. */
 void router_ready(struct router *r);
-/* "host:port", "[v6]:port", with "http://" or "https://" in front; -EINVAL. */
-struct host_port {
-    char host[256];
-    uint16_t port;
-    bool tls;
-};
-int host_port_parse(struct str text, struct host_port *ret);
 /* Numeric addresses only. */
 bool target_set_address(struct target *t, const char *host);
 

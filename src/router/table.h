@@ -53,6 +53,7 @@ enum {
     TARGET_KEEP_PREFIX = 1u << 1,  /* the path is passed with /service/<name> */
     TARGET_NO_BUFFERING = 1u << 2, /* of requests */
     TARGET_ASK_DNS = 1u << 3,      /* a framework whose web address is empty: names tell */
+    TARGET_CHECKED = 1u << 4,      /* a daemon of the cluster: its certificate is verified */
 };
 struct target {
     uint32_t flags;

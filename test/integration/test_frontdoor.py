@@ -16,8 +16,9 @@ def mini():
     m.close()
 
 
-def test_frontdoor(mini, tmp_path):
-    mini("create", "--ports=auto", "--agents=1", "--public-agents=0", "--wait")
+@pytest.mark.parametrize("secure", [[], ["--secure"]], ids=["plain", "secure"])
+def test_frontdoor(mini, tmp_path, secure):
+    mini("create", "--ports=auto", "--agents=1", "--public-agents=0", "--wait", *secure)
     mini.remember("default")
     routers = [d for d in mini.status()["daemons"] if d["name"] == "router"]
     if not routers:

@@ -12,7 +12,7 @@
  * of buffering has a named location of its own, whose settings the request takes over.
  */
 
-enum { KEY_MAX = 1024, WAYS = 4 };
+enum { KEY_MAX = 1024, WAY_CHECKED = 4, WAYS = 5 };
 
 static const struct target *row(const struct table_view *v, char kind, const char *name, size_t n)
 {
@@ -253,7 +253,7 @@ static enum found look_up(const struct table_view *v, const ngx_str_t *segments,
 static ngx_http_core_loc_conf_t *settings_of(ngx_http_request_t *r, unsigned way)
 {
     static const char *const names[WAYS] = {
-        "@dcos_http", "@dcos_https", "@dcos_http_raw", "@dcos_https_raw"};
+        "@dcos_http", "@dcos_https", "@dcos_http_raw", "@dcos_https_raw", "@dcos_checked"};
     static ngx_http_core_loc_conf_t **locations, *known[WAYS];
     const ngx_http_core_srv_conf_t *server = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
     if (locations == server->named_locations)
@@ -300,7 +300,9 @@ static ngx_int_t go_to_service(
             return answer_forbidden(r);
     }
     set_address(ctx, t, t->port);
-    const unsigned way = (ctx->upstream.tls ? 1 : 0) + (t->flags & TARGET_NO_BUFFERING ? 2 : 0);
+    const unsigned way = t->flags & TARGET_CHECKED ? WAY_CHECKED
+                                                   : (ctx->upstream.tls ? 1 : 0) +
+                                                         (t->flags & TARGET_NO_BUFFERING ? 2 : 0);
     ngx_int_t rc;
     if (t->flags & TARGET_KEEP_PREFIX)
         rc = path_map(r, &nothing, &nothing);

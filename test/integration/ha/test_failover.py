@@ -10,8 +10,11 @@ import time
 import pytest
 import requests
 
+import zookeeper
 from cluster import wait_until
 from scheduler import Scheduler, scalar
+from secure_door import SecureDoor
+from test_minidcos import NOTHING
 
 SLEEP = {"command": {"value": "sleep 1000"}}
 
@@ -301,3 +304,32 @@ def test_marathon_on_zookeeper(cluster, masters):
     assert wait_until(lambda: running(second), "the app at the new Marathon") == before
     requests.delete(second.url + "/v2/apps/sleeper?force=true", timeout=60).raise_for_status()
     wait_until(lambda: "TASK_KILLED" in tasks_on(agent).values(), "the task to be killed")
+
+
+def test_secure_cluster_behind_its_door():
+    """minidcos create --secure --masters=3: login, a service and names go on when the leader is killed."""
+    if zookeeper.missing():
+        pytest.skip(zookeeper.missing())
+    door = SecureDoor()
+    try:
+        door.create("--masters=3")
+        if not door.has_router():
+            pytest.skip("this build has no nginx or no module for it")
+        door.add_hello()
+        first = door.ips("leader.mesos")
+        masters = {d["ip"]: name for name, d in door.daemons.items() if d["kind"] == "master"}
+        assert len(masters) == 3 and first[0] in masters
+        door("kill", masters[first[0]])
+        wait_until(lambda: door.ips("leader.mesos") not in ([], first), "another leader's address", 60)
+        wait_until(lambda: door.get("/mesos/state").json()["activated_slaves"] == 1, "the agent at the new leader", 60)
+        assert "hello from hello." in door.get("/service/hello/").text
+        wait_until(lambda: door.ips("hello.marathon.mesos") == [door.daemons["agent-1"]["ip"]], "the name of the app", 60)
+        # A fresh login works, and so does a change.
+        door.token = door.login()
+        wait_until(lambda: any(f["active"] for f in door.get("/mesos/frameworks").json()["frameworks"]), "Marathon", 60)
+        door.add_hello("again")
+        wait_until(lambda: door.ips("again.marathon.mesos"), "the name of the other app", 60)
+        door("destroy")
+        assert door.leftovers() == NOTHING
+    finally:
+        door.close()
