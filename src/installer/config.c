@@ -1,0 +1,109 @@
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "installer/installer.h"
+#include "pkgpanda/hash.h"
+
+/* From genconf/config.yaml to arguments. */
+
+enum { COMPLETE_MAX = 1024 * 1024 };
+
+char *installer_path(const struct installer *in, const char *name)
+{
+    return path_join(in->genconf, name);
+}
+
+/* Packages of the installer, as JSON text: cache/complete's list without the bootstrap's id. */
+static int read_package_ids(const struct installer *in, struct buf *out, struct error *err)
+{
+    _cleanup_free_ char *name = xasprintf(
+        "complete/%s%scomplete.latest.json", in->variant, in->variant[0] ? "." : "");
+    _cleanup_free_ char *path = path_join(in->artifacts, name);
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    _cleanup_json_ json_t *complete = NULL;
+    int r = file_read(path, COMPLETE_MAX, &text, err);
+    if (r == 0)
+        r = json_parse(buf_cstr(&text), text.n, &complete, err);
+    if (r == 0 && !json_is_array(json_at(complete, "packages")))
+        r = error_set(err, -EBADMSG, "it has no packages");
+    if (r < 0)
+        return error_prefix(err, r, "%s", path);
+    json_write_line(json_at(complete, "packages"), out);
+    return 0;
+}
+
+int config_load_text(
+    const struct installer *in, const char *text, size_t n, struct gen **ret, struct error *err)
+{
+    _cleanup_buf_ struct buf packages = BUF_INIT;
+    int r = read_package_ids(in, &packages, err);
+    if (r < 0)
+        return r;
+    /* Names in config.yaml begin beside the folder: genconf/ip-detect. */
+    _cleanup_free_ char *genconf = realpath(in->genconf, NULL);
+    if (!genconf)
+        return error_errno(err, -errno, "%s", in->genconf);
+    *strrchr(genconf, '/') = '\0';
+    const struct gen_setting settings[] = {
+        {"provider", "onprem", true},
+        {"bootstrap_id", in->bootstrap_id, true},
+        {"bootstrap_variant", in->variant, true},
+        {"package_ids", buf_cstr(&packages), true},
+        {"dcos_image_commit", in->commit, true},
+    };
+    const struct gen_input input = {.config = text,
+        .config_n = n,
+        .folder = genconf[0] ? genconf : "/",
+        .settings = settings,
+        .n_settings = ARRAY_SIZE(settings)};
+    return gen_new(&input, ret, err);
+}
+
+int config_load(const struct installer *in, struct gen **ret, struct error *err)
+{
+    _cleanup_free_ char *path = installer_path(in, "config.yaml");
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    if (!path_exists(path))
+        return error_set(err, -ENOENT,
+            "Specified config file '%s' does not exist. Please create a configuration file there, "
+            "see the documentation of config.yaml",
+            path);
+    int r = file_read(path, CONFIG_MAX, &text, err);
+    if (r < 0)
+        return error_prefix(err, r, "Failed to open config file");
+    r = config_load_text(in, buf_cstr(&text), text.n, ret, err);
+    return r == -EBADMSG ? error_prefix(err, r, "%s", path) : r;
+}
+
+static void put_problems(const struct gen_problem *problems, size_t n, struct buf *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct gen_problem *p = &problems[i];
+        buf_printf(out, "%s%s%s", p->name, p->name[0] ? ": " : "", p->message);
+        if (p->line > 0)
+            buf_printf(out, " (line %u)", p->line);
+        buf_putc(out, '\n');
+    }
+}
+
+void config_problems(const struct gen *g, struct buf *out)
+{
+    size_t n;
+    const struct gen_problem *problems = gen_errors(g, &n);
+    put_problems(problems, n, out);
+}
+
+void config_warnings(const struct gen *g, struct buf *out)
+{
+    size_t n;
+    const struct gen_problem *problems = gen_warnings(g, &n);
+    put_problems(problems, n, out);
+}
+
+const char *config_value(const struct gen *g, const char *name, const char *fallback)
+{
+    const char *value = gen_value(g, name);
+    return value ? value : fallback;
+}

@@ -1,0 +1,107 @@
+#ifndef DCOS_INSTALLER_INSTALLER_H
+#define DCOS_INSTALLER_INSTALLER_H
+
+/*
+ * What dcos_generate_config.sh does, apart from its command line: configurations become a folder
+ * that is served to nodes (genconf.c, script.c), and nodes are installed, looked at, changed and
+ * cleared over SSH (action.c, upgrade.c).
+ *
+ * Everything of the operator is below one folder, "genconf":
+ *   config.yaml, ip-detect, ssh_key                    what the operator writes
+ *   serve/                                             what nodes fetch
+ *   cluster_packages.json
+ *   state/<action>.json, state/known_hosts             results, keys of hosts
+ *   logs/<address>_<port>.log                          what hosts printed
+ */
+
+#include "gen/gen.h"
+#include "ssh/chain.h"
+
+enum { CONFIG_MAX = GEN_CONFIG_MAX, SCRIPT_MAX = 8 * 1024 * 1024 };
+
+#define INSTALL_TMP "/opt/dcos_install_tmp" /* on nodes */
+
+struct installer {
+    const char *genconf;   /* the folder */
+    const char *artifacts; /* what the installer file carries: bootstrap/, packages/, complete/ */
+    const char *commit;    /* of the source it was built from */
+    const char *bootstrap_id, *variant;
+    bool verbose;
+};
+
+/* Reads genconf/config.yaml and works it out. 0 also when it is wrong: see gen_ok(). The message
+ * is for operators. */
+int config_load(const struct installer *in, struct gen **ret, struct error *err);
+/* The same for a text that is not in the file yet. */
+int config_load_text(
+    const struct installer *in, const char *text, size_t n, struct gen **ret, struct error *err);
+/* One line for each thing wrong: "name: message (line 3)". */
+void config_problems(const struct gen *g, struct buf *out);
+void config_warnings(const struct gen *g, struct buf *out);
+/* Value of a parameter, or the fallback. */
+const char *config_value(const struct gen *g, const char *name, const char *fallback);
+
+/* Everything that nodes fetch, below genconf/serve, and genconf/cluster_packages.json. What is
+ * there is replaced file by file, each whole, dcos_install.sh last; when something fails, files
+ * that this call made are removed. Artifacts are checked against the digests that came with them:
+ * -EBADMSG names the damaged one. */
+int genconf_make(const struct installer *in, const struct gen *g, struct error *err);
+
+/* Ids of all packages of the cluster, sorted, from the list that genconf wrote. -ENOENT when it did
+ * not. */
+int cluster_package_ids(
+    const struct installer *in, const struct gen *g, json_t **ret, struct error *err);
+/* "packages/<name>/<id>.tar.xz". Caller frees. */
+char *package_file(const char *id);
+
+/* Scripts for nodes. */
+int script_install(const struct gen *g, struct buf *out, struct error *err);
+/* installed_version "" = for nodes of any version. */
+int script_upgrade(const struct installer *in, const struct gen *g, const char *installed_version,
+    struct buf *out, struct error *err);
+
+/* One file of stub and artifacts. The same artifacts give the same bytes. */
+struct bundle {
+    const char *artifacts, *output, *version, *commit, *bootstrap_id, *variant;
+};
+int bundle_make(const struct bundle *b, struct error *err);
+
+/* "$6$..." of a password. Caller frees. */
+int password_hash(const char *password, char **ret, struct error *err);
+
+/* ---- on nodes ---- */
+
+enum action { ACTION_PREFLIGHT, ACTION_DEPLOY, ACTION_POSTFLIGHT, ACTION_UNINSTALL };
+const char *action_name(enum action a);
+
+struct action_options {
+    bool record_host_keys; /* trust hosts on first contact */
+    bool retry;            /* only hosts that did not succeed; deploy clears them first */
+    size_t chunk;          /* upgrade: agents at a time; 0 = a tenth */
+    const struct ssh_cancel *cancel;
+    /* As that of struct chain; may be NULL. */
+    void (*progress)(const struct chain *chain, const struct chain_event *event,
+        const struct chain_result *result, void *userdata);
+    void *userdata;
+};
+
+/* Hosts of a run with what became of each. */
+struct action_result {
+    struct chain_host *hosts;
+    struct chain_result *results;
+    size_t n;
+    json_t *addresses; /* owns the hosts' */
+};
+void action_result_done(struct action_result *r);
+
+/* 0: all well; 1: some host failed; negative errno: could not be begun, or our own disk failed. */
+int action_run(const struct installer *in, const struct gen *g, enum action action,
+    const struct action_options *options, struct action_result *ret, struct error *err);
+/* Rolling: masters one by one, then private agents, then public ones, chunk by chunk; the first
+ * group with a failure is the last one. Back: the other way round. */
+int upgrade_run(const struct installer *in, const struct gen *g, bool back,
+    const struct action_options *options, struct action_result *ret, struct error *err);
+
+char *installer_path(const struct installer *in, const char *name); /* genconf/<name> */
+
+#endif
