@@ -65,6 +65,7 @@ static void read_all(struct marathon_follower *f, const json_t *answer)
         log_info("following Marathon address=%s:%u services=%zu", f->at.host, f->at.port,
             map_size(&f->services));
     f->known = true;
+    f->router->read_much = true;
     retry_worked(&f->retry);
 }
 

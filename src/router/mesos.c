@@ -109,6 +109,7 @@ static void subscribed(struct mesos_follower *f, const json_t *event)
         put_framework(f, item);
     json_array_foreach(json_at(json_at(state, "get_agents"), "agents"), i, item) put_agent(f, item);
     f->known = true;
+    f->router->read_much = true;
     f->told = false;
     leader_stream_works(f->stream, SILENCE_US);
     log_info("following the master address=%s:%u frameworks=%zu agents=%zu", f->leader.host,

@@ -97,6 +97,7 @@ struct router {
     struct http_client *http;
     struct table_writer *tables;
     struct deferred publish;
+    bool read_much; /* since the last publication: what that took goes back to the system */
     struct resolver *resolver;
     struct policy_follower *policy;
     struct mesos_follower *mesos;

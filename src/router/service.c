@@ -108,17 +108,17 @@ struct service *service_read(const json_t *app)
                (label_is_false(labels, "DCOS_SERVICE_REWRITE_REQUEST_URLS") ? TARGET_KEEP_PREFIX
                                                                             : 0) |
                (label_is_false(labels, "DCOS_SERVICE_REQUEST_BUFFERING") ? TARGET_NO_BUFFERING : 0);
-    s->instances = xnew_array(struct instance, SERVICE_INSTANCES_MAX);
+    const json_t *tasks = json_at(app, "tasks");
+    const size_t room = MIN(json_array_size(tasks), (size_t)SERVICE_INSTANCES_MAX);
+    s->instances = xnew_array(struct instance, MAX(room, (size_t)1));
     size_t i;
     json_t *task;
-    json_array_foreach(json_at(app, "tasks"), i, task)
+    json_array_foreach(tasks, i, task)
     {
-        if (s->n_instances < SERVICE_INSTANCES_MAX &&
+        if (s->n_instances < room &&
             read_instance(task, &network, index, &s->instances[s->n_instances]))
             s->n_instances++;
     }
-    s->instances = xreallocarray(
-        s->instances, MAX(s->n_instances, (size_t)1), sizeof(*s->instances));
     return s;
 }
 

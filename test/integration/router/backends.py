@@ -2,6 +2,7 @@
 
 import json
 import queue
+import socket
 import socketserver
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -70,6 +71,12 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
+
+    def get_request(self):
+        request, address = super().get_request()
+        # A head and a body are two writes: the second one would wait for the client's delayed acknowledgement.
+        request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return request, address
 
     def handle_error(self, request, client_address):
         pass  # a client that goes is no error here
