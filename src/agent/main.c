@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "kernel/attributes.h"
+#include "process/daemon.h"
 #include "zk/url.h"
 
 /* dcos-agent: flags and wiring. */
@@ -224,15 +225,6 @@ static int make_containerizer(struct agent *a, struct error *err)
     return containerizer_new(a->loop, &options, &a->containerizer, err);
 }
 
-static int write_ready(struct agent *a, struct error *err)
-{
-    if (!a->settings.ready_file)
-        return 0;
-    _cleanup_free_ char *text = xasprintf(
-        "{\"ip\":\"%s\",\"port\":%u,\"pid\":%d}\n", a->settings.ip, a->port, (int)getpid());
-    return file_write_atomic(a->settings.ready_file, text, strlen(text), 0644, err);
-}
-
 /* ---- signals ---- */
 
 static void stop(void *userdata, int signum)
@@ -241,24 +233,6 @@ static void stop(void *userdata, int signum)
     log_info("signal %d: ending; executors and their tasks go on", signum);
     a->stopping = true;
     loop_stop(a->loop);
-}
-
-/* The calls go on: an operator who cannot act on a full disk could not mend it. */
-static void on_audit(int status)
-{
-    if (status < 0)
-        log_error("calls are missing in the audit log error=%s", errno_text(status));
-    else
-        log_info("the audit log is written again");
-}
-
-static void reopen_audit(void *userdata, int signum)
-{
-    struct agent *a = userdata;
-    struct error err = ERROR_INIT;
-    (void)signum;
-    if (a->security.gate.audit && audit_reopen(a->security.gate.audit, &err) < 0)
-        log_warn("cannot open the audit log anew, going on with the old file error=%s", err.msg);
 }
 
 static void unregister(void *userdata, int signum)
@@ -272,13 +246,6 @@ static void unregister(void *userdata, int signum)
 }
 
 /* ---- life ---- */
-
-/* A full disk is such a case: nothing is acknowledged until there is space again. */
-static void on_slow_store(int64_t waited_us, const char *reason, void *userdata)
-{
-    log_warn("storage is slow, answers wait waited_ms=%lld reason=%s",
-        (long long)(waited_us / USEC_PER_MSEC), *reason ? reason : "none given");
-}
 
 static int start(struct agent *a, struct error *err)
 {
@@ -294,18 +261,14 @@ static int start(struct agent *a, struct error *err)
     r = store_open(a->loop, url, &a->store, err);
     if (r < 0)
         return error_prefix(err, r, "cannot open %s", url);
-    store_on_slow(a->store, STORE_SLOW_US, on_slow_store, a);
+    store_on_slow(a->store, STORE_SLOW_US, daemon_slow_store, a);
     r = make_containerizer(a, err);
     if (r < 0)
         return r;
     r = agent_security_open(&a->security, &s->security, a->loop, err);
     if (r < 0)
         return r;
-    a->security.gate.on_audit = on_audit;
-    struct str rest = buf_str(&a->security.gate.warnings), warning;
-    while (rest.n && str_split(&rest, '\n', &warning))
-        if (warning.n)
-            log_warn(STR_FMT, STR_ARG(warning));
+    gate_log_warnings(&a->security.gate);
     const struct http_client_options client = {.tls = a->security.gate.transport.client};
     a->client = http_client_new(a->loop, &client);
     r = agent_process_start(a, err);
@@ -321,7 +284,8 @@ static int start(struct agent *a, struct error *err)
     if (r < 0)
         return r;
     agent_gc_start(a);
-    return write_ready(a, err);
+    daemon_tell_ready(s->ready_file, s->ip, a->port, NULL);
+    return 0;
 }
 
 static void finish(struct agent *a)
@@ -351,18 +315,6 @@ static void finish(struct agent *a)
     free(a->hostname);
 }
 
-/* In capitals as Mesos writes them, or not. */
-static bool logging_level(const char *text, enum log_level *ret)
-{
-    char lower[16];
-    size_t n = strlen(text);
-    if (n >= sizeof(lower))
-        return false;
-    for (size_t i = 0; i <= n; i++)
-        lower[i] = text[i] >= 'A' && text[i] <= 'Z' ? (char)(text[i] + 'a' - 'A') : text[i];
-    return log_level_parse(lower, ret) >= 0;
-}
-
 int main(int argc, char **argv)
 {
     static struct agent agent;
@@ -381,20 +333,20 @@ int main(int argc, char **argv)
         a->settings.ip = a->discovered_ip;
     if (r >= 0)
         r = compat_flags_check(flags, a->n_flags, a->settings.ip, &err);
-    enum log_level level = LOG_INFO;
-    if (r < 0 || !logging_level(a->settings.logging_level, &level)) {
-        log_error("%s", r < 0 ? err.msg : "--logging_level is ERROR, WARNING, INFO or DEBUG");
+    if (r >= 0)
+        r = daemon_log_level(a->settings.logging_level, &err);
+    if (r < 0) {
+        log_error("%s", err.msg);
         return EXIT_FAILURE;
     }
     zk_hide_passwords(flags, a->n_flags);
-    log_set_level(level);
     compat_flags_log(flags, a->n_flags);
     umask(022);
     a->loop = loop_new();
     struct loop_signal *signals[] = {
         loop_signal_new(a->loop, SIGTERM, stop, a),
         loop_signal_new(a->loop, SIGINT, stop, a),
-        loop_signal_new(a->loop, SIGHUP, reopen_audit, a),
+        loop_signal_new(a->loop, SIGHUP, gate_on_hangup, &a->security.gate),
         NULL,
     };
     r = start(a, &err);

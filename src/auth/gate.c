@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "json/json.h"
 
 size_t gate_flags(struct gate_settings *s, const char *credentials, struct flag *out)
@@ -250,6 +251,23 @@ void gate_close(struct gate *g)
     *g = (struct gate){0};
 }
 
+void gate_log_warnings(const struct gate *g)
+{
+    struct str rest = buf_str(&g->warnings), warning;
+    while (rest.n && str_split(&rest, '\n', &warning))
+        if (warning.n)
+            log_warn(STR_FMT, STR_ARG(warning));
+}
+
+void gate_on_hangup(void *gate, int signum)
+{
+    const struct gate *g = gate;
+    struct error err = ERROR_INIT;
+    (void)signum;
+    if (g->audit && audit_reopen(g->audit, &err) < 0)
+        log_warn("cannot open the audit log anew, going on with the old file error=%s", err.msg);
+}
+
 /* ---- requests ---- */
 
 bool gate_passable(const struct gate *g, struct http_request *req)
@@ -307,8 +325,11 @@ static void on_answer(struct http_request *req, int status)
         .object = n->object,
         .status = status};
     int status_now = audit_write(n->gate->audit, &e);
-    if (status_now != n->gate->audit_status && n->gate->on_audit)
-        n->gate->on_audit(status_now);
+    /* The calls go on: an operator who cannot act on a full disk could not mend it. */
+    if (status_now != n->gate->audit_status && status_now < 0)
+        log_error("calls are missing in the audit log error=%s", errno_text(status_now));
+    else if (status_now != n->gate->audit_status)
+        log_info("the audit log is written again");
     n->gate->audit_status = status_now;
 }
 

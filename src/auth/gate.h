@@ -39,9 +39,7 @@ struct gate {
     struct buf firewall; /* closed paths, one a line */
     const char *alias;   /* prefix that paths may have in front: "/master" */
     struct buf warnings; /* what is to be told to the operator, one a line */
-    int audit_status;    /* of the last line: 0, or why it could not be written */
-    /* Told when that changes; may be NULL. */
-    void (*on_audit)(int status);
+    int audit_status;    /* of the last line: 0, or why it could not be written; the log tells */
 };
 /* Paths of a component have `alias` in front, its resource ids have `component` ("master") in them.
  * These texts and the loop outlive the gate. */
@@ -51,6 +49,10 @@ int gate_open(struct gate *g, const struct gate_settings *s, struct loop *loop, 
 int gate_authenticator(
     const struct gate *g, const char *names, struct authenticator **ret, struct error *err);
 void gate_close(struct gate *g);
+/* Tells the log what there is to warn about. */
+void gate_log_warnings(const struct gate *g);
+/* For SIGHUP, with the gate as userdata: opens the audit log anew, after it was moved away. */
+void gate_on_hangup(void *gate, int signum);
 
 /* What a table leaves out is closed to strangers. */
 enum gate_kind { GATE_WRITE, GATE_READ, GATE_OPEN };

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -93,7 +94,7 @@ int log_level_parse(const char *text, enum log_level *ret)
         {"debug", LOG_DEBUG},
     };
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (streq(text, names[i].name)) {
+        if (strcasecmp(text, names[i].name) == 0) {
             *ret = names[i].level;
             return 0;
         }

@@ -16,7 +16,7 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 void log_init(const char *program);
 void log_set_level(enum log_level level);
 enum log_level log_level(void);
-/* "error", "warn"/"warning", "info", "debug"; -EINVAL otherwise. */
+/* "error", "warn"/"warning", "info", "debug", in capitals or not; -EINVAL otherwise. */
 int log_level_parse(const char *text, enum log_level *ret);
 bool log_enabled(enum log_level level);
 

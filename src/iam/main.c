@@ -12,6 +12,7 @@
 #include "base/flags.h"
 #include "base/log.h"
 #include "iam/shell.h"
+#include "process/daemon.h"
 
 /* Options and wiring of dcos-iam. */
 
@@ -48,32 +49,9 @@ static void on_signal(void *userdata, int signum)
     loop_stop(s->loop);
 }
 
-static void on_audit(int status)
-{
-    if (status)
-        log_error("calls are missing in the audit log error=%s", errno_text(status));
-    else
-        log_info("the audit log is written again");
-}
-
-/* After the log was moved away. */
-static void reopen_audit(void *userdata, int signum)
-{
-    struct iam *s = userdata;
-    struct error err = ERROR_INIT;
-    if (s->gate.audit && audit_reopen(s->gate.audit, &err) < 0)
-        log_warn("cannot open the audit log anew, going on with the old file error=%s", err.msg);
-}
-
 static void on_lost(void *userdata)
 {
     iam_fail(userdata, "leadership is lost", "another dcos-iam leads");
-}
-
-static void on_slow(int64_t waited_us, const char *reason, void *userdata)
-{
-    log_warn("storage is slow, answers wait waited_ms=%lld reason=%s",
-        (long long)(waited_us / USEC_PER_MSEC), *reason ? reason : "none given");
 }
 
 /* ---- loading ---- */
@@ -120,14 +98,8 @@ static int load(struct iam *s, struct error *err)
 
 void iam_tell_ready(struct iam *s)
 {
-    if (!s->ready_file || s->told_ready)
-        return;
-    s->told_ready = true;
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    buf_printf(&text, "{\"ip\":\"%s\",\"port\":%u,\"pid\":%d}\n", s->ip, s->port, (int)getpid());
-    struct error err = ERROR_INIT;
-    if (file_write_atomic(s->ready_file, text.p, text.n, 0644, &err) < 0)
-        log_warn("cannot write the ready file error=%s, ignoring", err.msg);
+    daemon_tell_ready(s->ready_file, s->ip, s->port, NULL);
+    s->ready_file = NULL;
 }
 
 static void ready(void *userdata)
@@ -201,7 +173,7 @@ static int start(struct running *r, struct error *err)
     status = store_open_with(s->loop, url, &store, &s->store, err);
     if (status < 0)
         return error_prefix(err, status, "store");
-    store_on_slow(s->store, STORE_SLOW_US, on_slow, s);
+    store_on_slow(s->store, STORE_SLOW_US, daemon_slow_store, s);
     store_on_lost(s->store, on_lost, s);
     s->server = http_server_new(s->loop, NULL, iam_http_handle, s);
     status = http_server_listen(s->server, f->ip, f->port, s->gate.transport.server, &s->port, err);
@@ -252,15 +224,14 @@ static int parse(struct flags_out *f, struct flag *flags, size_t n, int argc, ch
         .version = DCOS_VERSION};
     struct error err = ERROR_INIT;
     int r = flags_parse(&program, flags, n, argc, argv, &err);
+    if (r == 0)
+        r = daemon_log_level(f->logging_level, &err);
     if (r < 0) {
         fprintf(stderr, "dcos-iam: %s\n", err.msg);
         return r;
     }
     if (r > 0)
         return r;
-    enum log_level level;
-    if (f->logging_level && log_level_parse(f->logging_level, &level) == 0)
-        log_set_level(level);
     const char *wrong = NULL;
     if (!f->work_dir && !f->store)
         wrong = "--work_dir=PATH says where to keep state";
@@ -355,7 +326,7 @@ int main(int argc, char **argv)
     struct running run = {.flags = &f};
     struct iam *s = &run.iam;
     s->options = f.options;
-    s->gate = (struct gate){.program = "dcos-iam", .on_audit = on_audit};
+    s->gate = (struct gate){.program = "dcos-iam"};
     s->ready_file = f.ready_file;
     s->ip = f.ip;
     list_init(&s->followers);
@@ -365,7 +336,7 @@ int main(int argc, char **argv)
     timer_init(&s->follow_timer, s->loop, NULL);
     struct loop_signal *term = loop_signal_new(s->loop, SIGTERM, on_signal, s);
     struct loop_signal *intr = loop_signal_new(s->loop, SIGINT, on_signal, s);
-    struct loop_signal *hup = loop_signal_new(s->loop, SIGHUP, reopen_audit, s);
+    struct loop_signal *hup = loop_signal_new(s->loop, SIGHUP, gate_on_hangup, &s->gate);
     struct error err = ERROR_INIT;
     if (start(&run, &err) < 0) {
         log_error("cannot start error=%s", err.msg);

@@ -48,7 +48,6 @@ struct iam {
     struct iam_core core;
     struct iam_options options;
     bool ready; /* leading and loaded */
-    bool told_ready;
     bool stopping;
     int failure;
     const char *ready_file, *ip;

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "marathon/shell.h"
+#include "process/daemon.h"
 #include "zk/url.h"
 
 /* Options and wiring of dcos-marathon. */
@@ -57,7 +58,6 @@ static void on_leader(int status, uint64_t epoch, void *userdata)
 {
     struct running *r = userdata;
     struct shell *s = &r->shell;
-    struct error err = ERROR_INIT;
     if (status < 0) {
         if (status != -ECANCELED)
             shell_fail(s, "cannot become leader", store_failure(s->store));
@@ -67,13 +67,7 @@ static void on_leader(int status, uint64_t epoch, void *userdata)
         return;
     scheduler_client_start(s->scheduler);
     log_info("leading epoch=%llu address=%s", (unsigned long long)epoch, s->address);
-    if (!r->ready_file)
-        return;
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    buf_printf(
-        &text, "{\"ip\":\"%s\",\"port\":%u,\"pid\":%d}\n", r->ip, s->info.http_port, (int)getpid());
-    if (file_write_atomic(r->ready_file, text.p, text.n, 0644, &err) < 0)
-        log_warn("cannot write the ready file error=%s, ignoring", err.msg);
+    daemon_tell_ready(r->ready_file, r->ip, s->info.http_port, NULL);
 }
 
 static bool has_feature(const char *features, const char *name)
@@ -106,9 +100,11 @@ static int check_features(const char *features)
 
 static int check_options(const struct flags_out *o)
 {
-    enum log_level level;
-    if (o->logging_level && log_level_parse(o->logging_level, &level) == 0)
-        log_set_level(level);
+    struct error err = ERROR_INIT;
+    if (daemon_log_level(o->logging_level, &err) < 0) {
+        fprintf(stderr, "dcos-marathon: %s\n", err.msg);
+        return -EINVAL;
+    }
     if (!o->work_dir && !o->store && !o->zk) {
         fprintf(stderr, "dcos-marathon: --work_dir=PATH or --zk=zk://HOST:PORT,.../PATH says where "
                         "to keep state\n");
@@ -165,13 +161,6 @@ static void fill_options(struct shell *s, const struct flags_out *o)
     c->expunge_delay_us = o->expunge_delay * USEC_PER_MSEC;
     c->expunge_interval_us = o->expunge_interval * USEC_PER_MSEC;
     c->kill_retry_us = o->kill_retry * USEC_PER_MSEC;
-}
-
-/* A full disk is such a case: nothing is acknowledged until there is space again. */
-static void on_slow_store(int64_t waited_us, const char *reason, void *userdata)
-{
-    log_warn("storage is slow, answers wait waited_ms=%lld reason=%s",
-        (long long)(waited_us / USEC_PER_MSEC), *reason ? reason : "none given");
 }
 
 /* With --zk state and the election of the leader are below the path, in folders of our own. */
@@ -265,7 +254,7 @@ static int start(struct running *r, const struct flags_out *o, struct error *err
     int rc = open_store(s, o, err);
     if (rc < 0)
         return rc;
-    store_on_slow(s->store, STORE_SLOW_US, on_slow_store, s);
+    store_on_slow(s->store, STORE_SLOW_US, daemon_slow_store, s);
     s->server = http_server_new(s->loop, NULL, server_handle, s);
     rc = http_server_listen(
         s->server, o->http_address, o->http_port, r->transport.server, &s->info.http_port, err);

@@ -14,6 +14,7 @@
 #include "master/election.h"
 #include "master/node_options.h"
 #include "master/shell.h"
+#include "process/daemon.h"
 #include "process/compat_flags.h"
 #include "zk/url.h"
 
@@ -72,15 +73,6 @@ static void on_signal(void *userdata, int signum)
     struct shell *s = userdata;
     log_info("ending signal=%d", signum);
     loop_stop(s->loop);
-}
-
-static void on_hangup(void *userdata, int signum)
-{
-    struct shell *s = userdata;
-    struct error err = ERROR_INIT;
-    (void)signum;
-    if (s->security.gate.audit && audit_reopen(s->security.gate.audit, &err) < 0)
-        log_warn("cannot open the audit log anew, going on with the old file error=%s", err.msg);
 }
 
 static void on_lost(void *userdata)
@@ -165,13 +157,7 @@ static void on_leader(int status, uint64_t epoch, void *userdata)
 
 void shell_write_ready(struct shell *s)
 {
-    if (!s->ready_file)
-        return;
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    buf_printf(&text, "{\"ip\":\"%s\",\"port\":%u,\"pid\":%d}\n", s->ip, s->port, (int)getpid());
-    struct error err = ERROR_INIT;
-    if (file_write_atomic(s->ready_file, text.p, text.n, 0644, &err) < 0)
-        log_warn("cannot write the ready file error=%s, ignoring", err.msg);
+    daemon_tell_ready(s->ready_file, s->ip, s->port, NULL);
     s->ready_file = NULL;
 }
 
@@ -264,6 +250,8 @@ static int parse_options(struct options *o, struct flag *flags, size_t n, int ar
         o->ip = o->discovered_ip;
     if (r == 0)
         r = compat_flags_check(flags, n, o->ip, &err);
+    if (r == 0)
+        r = daemon_log_level(o->logging_level, &err);
     if (r < 0) {
         fprintf(stderr, "dcos-master: %s\n", err.msg);
         return r;
@@ -275,9 +263,6 @@ static int parse_options(struct options *o, struct flag *flags, size_t n, int ar
                         "to keep state\n");
         return -EINVAL;
     }
-    enum log_level level;
-    if (o->logging_level && log_level_parse(o->logging_level, &level) == 0)
-        log_set_level(level);
     struct in_addr v4;
     struct in6_addr v6;
     if (inet_pton(AF_INET, o->ip, &v4) != 1 && inet_pton(AF_INET6, o->ip, &v6) != 1) {
@@ -340,33 +325,13 @@ static void make_core(struct shell *s, const struct options *o)
     master_core_seed(s->core, seed);
 }
 
-/* A full disk is such a case: nothing is acknowledged until there is space again. */
-static void on_slow_store(int64_t waited_us, const char *reason, void *userdata)
-{
-    log_warn("storage is slow, answers wait waited_ms=%lld reason=%s",
-        (long long)(waited_us / USEC_PER_MSEC), *reason ? reason : "none given");
-}
-
-/* The calls go on: an operator who cannot act on a full disk could not mend it. */
-static void on_audit(int status)
-{
-    if (status < 0)
-        log_error("calls are missing in the audit log error=%s", errno_text(status));
-    else
-        log_info("the audit log is written again");
-}
-
 static int open_security(struct shell *s, const struct options *o, struct error *err)
 {
     int r = master_security_open(&s->security, &o->security, s->loop, err);
     if (r < 0)
         return r;
     s->authorizer = s->security.gate.authorizer;
-    s->security.gate.on_audit = on_audit;
-    struct str rest = buf_str(&s->security.gate.warnings), warning;
-    while (rest.n && str_split(&rest, '\n', &warning))
-        if (warning.n)
-            log_warn(STR_FMT, STR_ARG(warning));
+    gate_log_warnings(&s->security.gate);
     return 0;
 }
 
@@ -397,7 +362,7 @@ static int start(struct shell *s, const struct options *o, struct error *err)
     r = election_open(s, &o->election, err);
     if (r < 0)
         return r;
-    store_on_slow(s->store, STORE_SLOW_US, on_slow_store, s);
+    store_on_slow(s->store, STORE_SLOW_US, daemon_slow_store, s);
     /* Agents report everything that runs on them in one record, and peers may read slowly. */
     const struct http_server_options http = {.stream_buffer_max = 2 * PEER_QUEUE_MAX};
     s->server = http_server_new(s->loop, &http, handle, s);
@@ -564,7 +529,7 @@ int main(int argc, char **argv)
     timer_init(&s.operator_heartbeat, s.loop, operator_stream_heartbeat);
     struct loop_signal *term = loop_signal_new(s.loop, SIGTERM, on_signal, &s);
     struct loop_signal *intr = loop_signal_new(s.loop, SIGINT, on_signal, &s);
-    struct loop_signal *hangup = loop_signal_new(s.loop, SIGHUP, on_hangup, &s);
+    struct loop_signal *hangup = loop_signal_new(s.loop, SIGHUP, gate_on_hangup, &s.security.gate);
     signal(SIGPIPE, SIG_IGN);
 
     struct error err = ERROR_INIT;

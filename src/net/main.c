@@ -13,6 +13,7 @@
 #include "base/parse.h"
 #include "json/json.h"
 #include "net/shell.h"
+#include "process/daemon.h"
 #include "zk/url.h"
 
 /* Options and wiring of dcos-net. */
@@ -124,16 +125,13 @@ static void on_disconnected(const char *reason, void *userdata)
     r->told = true;
 }
 
-static void write_ready(const struct running *r)
+static void tell_ready(const struct running *r)
 {
     const struct net *n = &r->net;
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    struct error err = ERROR_INIT;
-    buf_printf(&text,
-        "{\"ip\":\"%s\",\"port\":%u,\"dns_port\":%u,\"mesos_dns_port\":%u,\"pid\":%d}\n",
-        r->o->http_ip, r->o->port, n->dns_port, n->mesos_http_port, (int)getpid());
-    if (r->o->ready_file && file_write_atomic(r->o->ready_file, text.p, text.n, 0644, &err) < 0)
-        log_warn("cannot write the ready file error=%s, ignoring", err.msg);
+    char more[64];
+    (void)snprintf(more, sizeof(more), ",\"dns_port\":%u,\"mesos_dns_port\":%u", n->dns_port,
+        n->mesos_http_port);
+    daemon_tell_ready(r->o->ready_file, r->o->http_ip, r->o->port, more);
 }
 
 static int start(struct running *r, struct net_options *o, struct error *err)
@@ -271,15 +269,14 @@ int main(int argc, char **argv)
         .env_prefix = "DCOS_NET",
         .version = DCOS_VERSION};
     struct error err = ERROR_INIT;
-    enum log_level level;
     log_init("dcos-net");
     int status = flags_parse(&program, flags, ARRAY_SIZE(flags), argc, argv, &err);
+    if (status == 0)
+        status = daemon_log_level(o.logging_level, &err);
     if (status < 0)
         fprintf(stderr, "dcos-net: %s\n", err.msg);
     if (status != 0)
         return status > 0 ? 0 : 2;
-    if (log_level_parse(o.logging_level, &level) == 0)
-        log_set_level(level);
     struct running r = {.o = &o};
     struct net *n = &r.net;
     if (!o.hostname) {
@@ -300,7 +297,7 @@ int main(int argc, char **argv)
         r.failure = 1;
     } else {
         log_info("serving address=%s:%u version=%s", o.http_ip, o.port, DCOS_VERSION);
-        write_ready(&r);
+        tell_ready(&r);
         loop_run(n->loop);
     }
     stop(&r);

@@ -16,6 +16,7 @@
 #include "base/parse.h"
 #include "io/stream.h"
 #include "json/writer.h"
+#include "process/daemon.h"
 #include "router/router.h"
 
 /* Options and wiring of dcos-router. */
@@ -101,14 +102,7 @@ void router_ready(struct router *r)
 {
     const struct router_options *o = &r->options;
     log_info("serving address=%s:%u", o->ip, o->port ? o->port : o->tls_port);
-    if (!r->ready_file)
-        return;
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    buf_printf(&text, "{\"ip\":\"%s\",\"port\":%u,\"pid\":%d}\n", o->ip,
-        o->port ? o->port : o->tls_port, (int)getpid());
-    struct error err = ERROR_INIT;
-    if (file_write_atomic(r->ready_file, text.p, text.n, 0644, &err) < 0)
-        log_warn("cannot write the ready file error=%s, ignoring", err.msg);
+    daemon_tell_ready(r->ready_file, o->ip, o->port ? o->port : o->tls_port, NULL);
 }
 
 /* ---- files that nginx serves ---- */
@@ -408,12 +402,10 @@ static int parse(struct flags_out *f, struct flag *flags, size_t n, int argc, ch
         .version = DCOS_VERSION};
     struct error err = ERROR_INIT;
     int r = flags_parse(&program, flags, n, argc, argv, &err);
-    if (r == 0) {
-        enum log_level level;
-        if (f->logging_level && log_level_parse(f->logging_level, &level) == 0)
-            log_set_level(level);
+    if (r == 0)
+        r = daemon_log_level(f->logging_level, &err);
+    if (r == 0)
         r = complete(f, &err);
-    }
     if (r < 0)
         fprintf(stderr, "dcos-router: %s\n", err.msg);
     return r;
