@@ -1,0 +1,72 @@
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/parse.h"
+#include "bootstrap/bootstrap.h"
+
+static const char USER[] = "dcos_exhibitor", FOLDER[] = "/var/lib/dcos/zookeeper";
+
+enum { PEER_PORT = 2888, ELECTION_PORT = 3888 };
+
+int zookeeper_config(const char *ensemble, const char *self, const char *data, uint16_t port,
+    struct buf *ret, uint32_t *ret_id, struct error *err)
+{
+    struct str rest = str_of(ensemble), part;
+    _cleanup_buf_ struct buf members = BUF_INIT;
+    uint32_t own = 0;
+    while (str_split(&rest, ',', &part)) {
+        uint32_t id;
+        ptrdiff_t colon = str_index(part, ':');
+        struct str address = {part.p + colon + 1, part.n - (size_t)colon - 1};
+        if (colon <= 0 || parse_u32((struct str){part.p, (size_t)colon}, &id) < 0 || id < 1 ||
+            id > 255 || !address.n)
+            return error_set(err, -EINVAL,
+                "EXHIBITOR_STATICENSEMBLE: expected ID:ADDRESS, got " STR_FMT, STR_ARG(part));
+        buf_printf(&members, "server.%u=" STR_FMT ":%d:%d\n", id, STR_ARG(address), PEER_PORT,
+            ELECTION_PORT);
+        if (str_eq_c(address, self))
+            own = id;
+    }
+    if (!own)
+        return error_set(err, -EINVAL,
+            "detect_ip says %s, which is not in master_list of config.yaml (%s)", self, ensemble);
+    buf_printf(ret,
+        "# Written by dcos-bootstrap at each start; changes are lost.\n"
+        "tickTime=2000\ninitLimit=10\nsyncLimit=5\n"
+        "dataDir=%s\nclientPort=%u\nmaxClientCnxns=0\n"
+        "autopurge.snapRetainCount=3\nautopurge.purgeInterval=1\n"
+        "admin.enableServer=false\n%s",
+        data, port, buf_cstr(&members));
+    *ret_id = own;
+    return 0;
+}
+
+int zookeeper_prepare(const struct node *n, struct error *err)
+{
+    const char *ensemble = node_setting("EXHIBITOR_STATICENSEMBLE");
+    const char *port_text = node_setting("ZOOKEEPER_CLIENT_PORT");
+    _cleanup_free_ char *ip = NULL;
+    _cleanup_buf_ struct buf config = BUF_INIT;
+    uint16_t port = 2181;
+    uint32_t id;
+    if (!ensemble)
+        return error_set(err, -EINVAL, "etc/exhibitor has no EXHIBITOR_STATICENSEMBLE");
+    if (port_text && (parse_port(str_of(port_text), &port) < 0 || port == 0))
+        return error_set(err, -EINVAL, "ZOOKEEPER_CLIENT_PORT is no port: %.50s", port_text);
+    _cleanup_free_ char *data = xasprintf("%s/data", FOLDER);
+    _cleanup_free_ char *myid = xasprintf("%s/myid", data);
+    _cleanup_free_ char *file = xasprintf("%s/zoo.cfg", FOLDER);
+    int r = node_detect_ip(n, &ip, err);
+    if (r == 0)
+        r = zookeeper_config(ensemble, ip, data, port, &config, &id, err);
+    if (r == 0)
+        r = node_folder(n, FOLDER, USER, 0750, err);
+    if (r == 0)
+        r = node_folder(n, data, USER, 0750, err);
+    if (r < 0)
+        return r;
+    _cleanup_free_ char *line = xasprintf("%u\n", id);
+    r = node_file(n, myid, line, USER, 0640, err);
+    return r < 0 ? r : node_file(n, file, buf_cstr(&config), USER, 0640, err);
+}
