@@ -82,21 +82,6 @@ int cluster_id(const struct node *n, struct error *err);
 /* Whether the text is a UUID. */
 bool cluster_id_valid(const char *text);
 
-/* ---- interface.c ---- */
-
-/* The dummy interface `spartan` with the addresses that names are served on. On kernels without
- * such interfaces the addresses go to `lo`. */
-int interface_spartan(struct error *err);
-
-/* ---- resolvconf.c ---- */
-
-/* Text of /etc/resolv.conf: the servers that answer, else `fallback` (addresses with commas). */
-void resolvconf_text(
-    const bool answers[3], const char *fallback, const char *search, struct buf *ret);
-/* Asks each of spartan's addresses for ready.spartan and writes /etc/resolv.conf when it changes.
- */
-int resolvconf_run(const struct node *n, struct error *err);
-
 /* ---- disks.c ---- */
 
 /*

@@ -168,18 +168,17 @@ static int prepare_net(struct node *n, struct error *err)
     _cleanup_buf_ struct buf listen = BUF_INIT, trusted = BUF_INIT;
     int r = unmanaged(n, err);
     if (r == 0)
-        r = interface_spartan(err);
-    if (r == 0)
         r = tell_ip(n, "DCOS_NET_IP", &ip, err);
     if (r < 0)
         return r;
     const char *all = node_setting("DCOS_DNS_BINDALL");
-    buf_puts(&listen, "198.51.100.1:53,198.51.100.2:53,198.51.100.3:53");
+    /* Its own addresses are served anyway (--spartan), 61053 is mesos-dns' port. */
+    buf_puts(&listen, node_is_master(n) ? "0.0.0.0:61053" : "127.0.0.1:61053");
     if (streq(all, "true") && !listed(node_setting("DCOS_DNS_BIND_IP_BLACKLIST"), ip))
         buf_printf(&listen, strchr(ip, ':') ? ",[%s]:53" : ",%s:53", ip);
+    r = node_tell(n, "DCOS_NET_DNS_LISTEN", buf_cstr(&listen), err);
     /* This node's programs, and its containers behind bridges. */
     buf_printf(&trusted, "127.0.0.0/8,::1,198.51.100.0/24,172.16.0.0/12,%s", ip);
-    r = node_tell(n, "DCOS_NET_DNS_LISTEN", buf_cstr(&listen), err);
     if (r == 0)
         r = node_tell(n, "DCOS_NET_RECURSION_NETWORKS", buf_cstr(&trusted), err);
     return r;
@@ -193,11 +192,6 @@ static int prepare_zookeeper(struct node *n, struct error *err)
 static int prepare_nothing(struct node *n, struct error *err)
 {
     return 0;
-}
-
-static int prepare_resolvconf(struct node *n, struct error *err)
-{
-    return resolvconf_run(n, err);
 }
 
 static int prepare_cluster_id(struct node *n, struct error *err)
@@ -217,7 +211,6 @@ static const struct service {
     {"dcos-bouncer", prepare_bouncer},
     {"dcos-cluster-id", prepare_cluster_id, true},
     {"dcos-exhibitor", prepare_zookeeper},
-    {"dcos-gen-resolvconf", prepare_resolvconf, true},
     {"dcos-marathon", prepare_marathon},
     {"dcos-mesos-master", prepare_master},
     {"dcos-mesos-slave", prepare_agent},
