@@ -51,6 +51,23 @@ def names(resources):
 class Framework(Scheduler):
     def __init__(self, master, role="ops", **fields):
         super().__init__(master, role=role, capabilities=CAPABILITIES, principal="p", **fields)
+        self.late = []
+
+    def until(self, condition, what="the event"):
+        """Updates of tasks that come before it are kept for whoever asks for them: they are not sent again so soon."""
+        seen = super().until(condition, what)
+        self.late += [e for e in seen[:-1] if e["type"] == "UPDATE"]
+        return seen
+
+    def update(self, task_id, acknowledge=True):
+        for event in self.late:
+            status = event["update"]["status"]
+            if status["task_id"]["value"] == task_id:
+                self.late.remove(event)
+                if acknowledge and "uuid" in status:
+                    self.acknowledge(status)
+                return status
+        return super().update(task_id, acknowledge)
 
     def until_offer(self, condition):
         """The next offer that fits; others are declined."""
