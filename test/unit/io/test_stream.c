@@ -250,7 +250,7 @@ static void close_after_flush_delivers(void **state)
     /* Unread input at the closing side must not destroy what is on its way. */
     stream_write(f->client.s, data, 100000);
     stream_write(f->server.s, data, SIZE);
-    stream_close_after_flush(TAKE_PTR(f->server.s), 5 * USEC_PER_SEC);
+    stream_close_after_flush(TAKE_PTR(f->server.s), 60 * USEC_PER_SEC);
     while (f->client.ends == 0 && f->client.errors == 0)
         loop_run_once(f->loop, true);
     assert_int_equal(f->client.errors, 0);
@@ -269,7 +269,7 @@ static void close_after_flush_times_out(void **state)
     int64_t start = clock_monotonic_us();
     stream_close(TAKE_PTR(f->client.s));
     loop_run(f->loop); /* ends when nothing is left */
-    assert_true(clock_monotonic_us() - start < 5 * USEC_PER_SEC);
+    assert_true(clock_monotonic_us() - start < 60 * USEC_PER_SEC);
 }
 
 static void lingering_goes_with_the_loop(void **state)
