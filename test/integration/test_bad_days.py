@@ -150,7 +150,7 @@ def test_killed_launcher_is_replaced(world):
     assert r.status_code == 200, r.text
     world.settled()
     world.running(4)
-    assert set(pids) < set(world.sleepers())
+    wait_until(lambda: set(pids) < set(world.sleepers()), "the new one beside those that there were")
 
 
 def test_killed_task_and_killed_executor_are_replaced(world):

@@ -256,8 +256,7 @@ static void refused_token(void **state)
             loop_run_once(m.loop, false);
         }
         assert_int_equal(t.tokens, i + 1);
-        assert_in_range(
-            clock_monotonic_us() - start, i * 390 * USEC_PER_MSEC, 60 * USEC_PER_SEC);
+        assert_in_range(clock_monotonic_us() - start, i * 390 * USEC_PER_MSEC, 60 * USEC_PER_SEC);
     }
     assert_int_equal(m.logins, 3);
     service_account_free(a);
