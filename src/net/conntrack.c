@@ -19,17 +19,26 @@ struct cutting {
     struct nfct_handle *destroyer;
 };
 
+static bool is(const struct nf_conntrack *ct, enum nf_conntrack_attr four,
+    enum nf_conntrack_attr six, const struct address *a)
+{
+    /* Both are in network order. */
+    const void *p = nfct_get_attr(ct, a->v6 ? six : four);
+    return p && memcmp(p, a->bytes, a->v6 ? 16 : 4) == 0;
+}
+
 static bool meant(const struct cutting *c, const struct nf_conntrack *ct)
 {
+    uint8_t family = nfct_get_attr_u8(ct, ATTR_L3PROTO);
     uint8_t protocol = nfct_get_attr_u8(ct, ATTR_L4PROTO);
-    uint32_t ip = ntohl(nfct_get_attr_u32(ct, ATTR_ORIG_IPV4_DST));
     uint16_t port = ntohs(nfct_get_attr_u16(ct, ATTR_ORIG_PORT_DST));
-    uint32_t backend = ntohl(nfct_get_attr_u32(ct, ATTR_REPL_IPV4_SRC));
     uint16_t backend_port = ntohs(nfct_get_attr_u16(ct, ATTR_REPL_PORT_SRC));
     for (size_t i = 0; i < c->n; i++) {
         const struct vip_cut *o = &c->cuts[i];
-        if (o->ip == ip && o->port == port && (uint8_t)o->protocol == protocol &&
-            o->backend == backend && o->backend_port == backend_port)
+        if (o->port == port && (uint8_t)o->protocol == protocol &&
+            o->backend_port == backend_port && family == (o->ip.v6 ? AF_INET6 : AF_INET) &&
+            is(ct, ATTR_ORIG_IPV4_DST, ATTR_ORIG_IPV6_DST, &o->ip) &&
+            is(ct, ATTR_REPL_IPV4_SRC, ATTR_REPL_IPV6_SRC, &o->backend))
             return true;
     }
     return false;
@@ -43,17 +52,34 @@ static int on_flow(enum nf_conntrack_msg_type type, struct nf_conntrack *ct, voi
     return NFCT_CB_CONTINUE;
 }
 
+static int dump(struct cutting *c, uint32_t family)
+{
+    struct nfct_handle *h = nfct_open(CONNTRACK, 0);
+    int r = 0;
+    if (!h || nfct_callback_register(h, NFCT_T_ALL, on_flow, c) < 0 ||
+        nfct_query(h, NFCT_Q_DUMP, &family) < 0)
+        r = -errno;
+    if (h)
+        nfct_close(h);
+    return r;
+}
+
 static void work(struct loop_work *w)
 {
     struct cutting *c = container_of(w, struct cutting, work);
-    uint32_t family = AF_INET;
-    struct nfct_handle *h = nfct_open(CONNTRACK, 0);
+    bool four = false, six = false;
+    for (size_t i = 0; i < c->n; i++) {
+        six = six || c->cuts[i].ip.v6;
+        four = four || !c->cuts[i].ip.v6;
+    }
     c->destroyer = nfct_open(CONNTRACK, 0);
-    if (!h || !c->destroyer || nfct_callback_register(h, NFCT_T_ALL, on_flow, c) < 0 ||
-        nfct_query(h, NFCT_Q_DUMP, &family) < 0)
-        c->status = -errno;
-    if (h)
-        nfct_close(h);
+    int r = c->destroyer ? 0 : -errno;
+    if (r == 0 && four)
+        r = dump(c, AF_INET);
+    if (r == 0 && six)
+        r = dump(c, AF_INET6);
+    if (r < 0)
+        c->status = r;
     if (c->destroyer)
         nfct_close(c->destroyer);
 }

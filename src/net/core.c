@@ -109,8 +109,7 @@ void net_core_leader(struct net_core *c, const struct address *ip, uint16_t port
 
 static int by_address(const void *a, const void *b)
 {
-    const struct address *x = a, *y = b;
-    return x->v6 != y->v6 ? x->v6 - y->v6 : memcmp(x->bytes, y->bytes, sizeof(x->bytes));
+    return address_cmp(a, b);
 }
 
 void net_core_masters(struct net_core *c, const struct address *masters, size_t n)

@@ -24,6 +24,11 @@ bool address_eq(const struct address *a, const struct address *b)
     return a->v6 == b->v6 && memcmp(a->bytes, b->bytes, a->v6 ? 16 : 4) == 0;
 }
 
+int address_cmp(const struct address *a, const struct address *b)
+{
+    return a->v6 != b->v6 ? a->v6 - b->v6 : memcmp(a->bytes, b->bytes, a->v6 ? 16 : 4);
+}
+
 static bool has_target(uint16_t type)
 {
     return type == DNS_SRV || type == DNS_CNAME;

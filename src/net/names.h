@@ -20,6 +20,8 @@ enum { ADDRESS_TEXT = INET6_ADDRSTRLEN };
 int address_parse(const char *text, struct address *ret); /* -EINVAL */
 void address_text(const struct address *a, char ret[ADDRESS_TEXT]);
 bool address_eq(const struct address *a, const struct address *b);
+/* IPv4 before IPv6, then by number. As strcmp. */
+int address_cmp(const struct address *a, const struct address *b);
 
 struct record {
     uint16_t type; /* DNS_A, DNS_AAAA, DNS_SRV or DNS_CNAME */

@@ -6,6 +6,7 @@
  *     map vips       (protocol, address, port) -> chain v<id> of that virtual address
  *     set down       the same, of those that nobody serves: refused, like a port without a listener
  *     set addresses  those that were asked for by number, to know our own flows by
+ *     vips6, down6, addresses6  the same for IPv6
  *     chain v<id>    counts, and gives a new connection to one of the backends in turn
  *
  * The kernel remembers each connection's backend, so a change concerns new ones only. Priorities
@@ -13,51 +14,82 @@
  * meant for a virtual address.
  */
 
-#define KEY "meta l4proto . ip daddr . th dport"
+#define ADD(what) "add " what " inet " NFT_TABLE " "
+#define RULE "; " ADD("rule")
+#define SETS(suffix, type)                                                                         \
+    "; " ADD("map") "vips" suffix " { type inet_proto . " type " . inet_service : verdict; }"      \
+                    "; " ADD("set") "down" suffix " { type inet_proto . " type                     \
+                                    " . inet_service; }"                                           \
+                                    "; " ADD("set") "addresses" suffix " { type " type "; }"
+#define KEY(ip) "meta l4proto . " ip " daddr . th dport"
+#define RULES(ip, suffix, network)                                                                 \
+    RULE "prerouting " KEY(ip) " vmap @vips" suffix RULE "output " KEY(                            \
+        ip) " vmap @vips" suffix RULE                                                              \
+            "postrouting oifname != \"lo\" ct status dnat ct original " ip " daddr " network       \
+            " masquerade" RULE "postrouting oifname != \"lo\" ct status dnat ct original " ip      \
+            " daddr @addresses" suffix " masquerade" RULE                                          \
+            "refuse_in " KEY(ip) " @down" suffix " goto refuse" RULE                               \
+                                 "refuse_out " KEY(ip) " @down" suffix " goto refuse"
 
 static const char BASE[] =
-    "add table inet " NFT_TABLE "; delete table inet " NFT_TABLE "; add table inet " NFT_TABLE "; "
-    "add map inet " NFT_TABLE " vips { type inet_proto . ipv4_addr . inet_service : verdict; }; "
-    "add set inet " NFT_TABLE " down { type inet_proto . ipv4_addr . inet_service; }; "
-    "add set inet " NFT_TABLE " addresses { type ipv4_addr; }; "
-    "add chain inet " NFT_TABLE " prerouting { type nat hook prerouting priority -105; }; "
-    "add chain inet " NFT_TABLE " output { type nat hook output priority -105; }; "
-    "add chain inet " NFT_TABLE " postrouting { type nat hook postrouting priority 95; }; "
-    "add chain inet " NFT_TABLE " refuse_in { type filter hook prerouting priority -150; }; "
-    "add chain inet " NFT_TABLE " refuse_out { type filter hook output priority -150; }; "
-    "add chain inet " NFT_TABLE " refuse; "
-    "add rule inet " NFT_TABLE " prerouting " KEY " vmap @vips; "
-    "add rule inet " NFT_TABLE " output " KEY " vmap @vips; "
-    "add rule inet " NFT_TABLE
-    " postrouting oifname != \"lo\" ct status dnat ct original ip daddr 11.0.0.0/8 masquerade; "
-    "add rule inet " NFT_TABLE
-    " postrouting oifname != \"lo\" ct status dnat ct original ip daddr @addresses masquerade; "
-    "add rule inet " NFT_TABLE " refuse_in " KEY " @down goto refuse; "
-    "add rule inet " NFT_TABLE " refuse_out " KEY " @down goto refuse; "
-    "add rule inet " NFT_TABLE " refuse ct state != new return; "
-    "add rule inet " NFT_TABLE " refuse meta l4proto tcp reject with tcp reset; "
-    "add rule inet " NFT_TABLE " refuse reject";
+    "add table inet " NFT_TABLE "; delete table inet " NFT_TABLE
+    "; add table inet " NFT_TABLE SETS("", "ipv4_addr") SETS("6", "ipv6_addr") "; " ADD(
+        "chain") "prerouting { type nat hook prerouting priority -105; }"
+                 "; " ADD(
+                     "chain") "output { type nat hook output priority -105; }"
+                              "; " ADD(
+                                  "chain") "postrouting { type nat hook postrouting priority 95; }"
+                                           "; " ADD(
+                                               "chain") "refuse_in { type filter hook prerouting "
+                                                        "priority -150; }"
+                                                        "; " ADD(
+                                                            "chain") "refuse_out { type filter "
+                                                                     "hook output priority -150; }"
+                                                                     "; " ADD(
+                                                                         "chain") "refuse" RULES("i"
+                                                                                                 "p",
+                                                                         "", VIP_NETWORK)
+                                                                         RULES("ip6", "6",
+                                                                             VIP_NETWORK6) RULE
+    "refuse ct state != new return" RULE "refuse meta l4proto tcp reject with tcp reset" RULE
+    "refuse reject";
 
-static void put_key(enum vip_protocol protocol, uint32_t ip, uint16_t port, struct buf *out)
+/* Of a set's or map's name, and before an address. */
+static const char *suffix(const struct address *a)
+{
+    return a->v6 ? "6" : "";
+}
+
+static void put_key(
+    enum vip_protocol protocol, const struct address *ip, uint16_t port, struct buf *out)
 {
     char text[ADDRESS_TEXT];
-    vip_ip_text(ip, text);
+    address_text(ip, text);
     buf_printf(out, "%s . %s . %u", protocol == VIP_TCP ? "tcp" : "udp", text, port);
 }
 
-static void element(const char *verb, const char *set, enum vip_protocol protocol, uint32_t ip,
-    uint16_t port, struct buf *out)
+static void element(const char *verb, const char *set, enum vip_protocol protocol,
+    const struct address *ip, uint16_t port, struct buf *out)
 {
-    buf_printf(out, "; %s element inet " NFT_TABLE " %s { ", verb, set);
+    buf_printf(out, "; %s element inet " NFT_TABLE " %s%s { ", verb, set, suffix(ip));
     put_key(protocol, ip, port, out);
     buf_puts(out, " }");
 }
 
-static void address(const char *verb, uint32_t ip, struct buf *out)
+/* The map's element: it leads to the chain of that id. */
+static void lead(enum vip_protocol protocol, const struct address *ip, uint16_t port, uint32_t id,
+    struct buf *out)
+{
+    buf_printf(out, "; add element inet " NFT_TABLE " vips%s { ", suffix(ip));
+    put_key(protocol, ip, port, out);
+    buf_printf(out, " : goto v%u }", id);
+}
+
+static void address(const char *verb, const struct address *ip, struct buf *out)
 {
     char text[ADDRESS_TEXT];
-    vip_ip_text(ip, text);
-    buf_printf(out, "; %s element inet " NFT_TABLE " addresses { %s }", verb, text);
+    address_text(ip, text);
+    buf_printf(out, "; %s element inet " NFT_TABLE " addresses%s { %s }", verb, suffix(ip), text);
 }
 
 /* Adding what is there does nothing, deleting what is not there is an error: so each is added
@@ -71,25 +103,23 @@ static void put_vip(const struct vip *v, struct buf *out)
         " v%u; flush chain inet " NFT_TABLE " v%u",
         v->id, v->id, v->id);
     if (!v->name)
-        address("add", v->ip, out);
-    element("add", "down", v->protocol, v->ip, v->port, out);
-    buf_printf(out, "; add element inet " NFT_TABLE " vips { ");
-    put_key(v->protocol, v->ip, v->port, out);
-    buf_printf(out, " : goto v%u }", v->id);
+        address("add", &v->ip, out);
+    element("add", "down", v->protocol, &v->ip, v->port, out);
+    lead(v->protocol, &v->ip, v->port, v->id, out);
     if (n == 0)
         return;
-    element("delete", "down", v->protocol, v->ip, v->port, out);
+    element("delete", "down", v->protocol, &v->ip, v->port, out);
     buf_printf(out,
         "; add rule inet " NFT_TABLE " v%u counter name v%u; add rule inet " NFT_TABLE
-        " v%u meta l4proto %s dnat ip to ",
-        v->id, v->id, v->id, v->protocol == VIP_TCP ? "tcp" : "udp");
+        " v%u meta l4proto %s dnat ip%s to ",
+        v->id, v->id, v->id, v->protocol == VIP_TCP ? "tcp" : "udp", suffix(&v->ip));
     if (n > 1)
         buf_printf(out, "numgen inc mod %zu map { ", n);
     for (size_t i = 0; i < n; i++) {
         char text[ADDRESS_TEXT];
-        vip_ip_text(targets[i].ip, text);
+        address_text(&targets[i].ip, text);
         if (n == 1)
-            buf_printf(out, "%s:%u", text, targets[i].port);
+            buf_printf(out, v->ip.v6 ? "[%s]:%u" : "%s:%u", text, targets[i].port);
         else
             buf_printf(out, "%s%zu : %s . %u", i ? ", " : "", i, text, targets[i].port);
     }
@@ -100,17 +130,15 @@ static void put_vip(const struct vip *v, struct buf *out)
 static void put_gone(const struct vip_gone *g, struct buf *out)
 {
     if (g->last) {
-        address("add", g->ip, out);
-        address("delete", g->ip, out);
+        address("add", &g->ip, out);
+        address("delete", &g->ip, out);
     }
-    element("add", "down", g->protocol, g->ip, g->port, out);
-    element("delete", "down", g->protocol, g->ip, g->port, out);
+    element("add", "down", g->protocol, &g->ip, g->port, out);
+    element("delete", "down", g->protocol, &g->ip, g->port, out);
     buf_printf(out, "; add chain inet " NFT_TABLE " v%u; add counter inet " NFT_TABLE " v%u", g->id,
         g->id);
-    buf_puts(out, "; add element inet " NFT_TABLE " vips { ");
-    put_key(g->protocol, g->ip, g->port, out);
-    buf_printf(out, " : goto v%u }", g->id);
-    element("delete", "vips", g->protocol, g->ip, g->port, out);
+    lead(g->protocol, &g->ip, g->port, g->id, out);
+    element("delete", "vips", g->protocol, &g->ip, g->port, out);
     buf_printf(out,
         "; flush chain inet " NFT_TABLE " v%u; delete chain inet " NFT_TABLE
         " v%u; delete counter inet " NFT_TABLE " v%u",

@@ -1,6 +1,5 @@
 #include "net/vip.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -10,7 +9,7 @@
 /* One backend that a task gives to one virtual address. */
 struct share {
     struct vip *vip;
-    uint32_t ip;
+    struct address ip;
     uint16_t port;
     enum kind { SERVING, IDLE, AWAY } kind;
 };
@@ -20,7 +19,7 @@ struct shares {
 
 struct vips {
     struct names *names;
-    struct map all, by_name, by_ip; /* by_ip: "n" of the address -> vip_name */
+    struct map all, by_name, by_ip; /* by_ip: the address -> slot */
     struct vip_changes pending;
     uint32_t next_id;
     uint64_t version, ignored;
@@ -33,18 +32,6 @@ struct vips *vips_new(struct names *names)
     return v;
 }
 
-void vip_ip_text(uint32_t ip, char ret[ADDRESS_TEXT])
-{
-    struct address a = {0};
-    dns_set_u32(a.bytes, ip);
-    address_text(&a, ret);
-}
-
-static uint32_t ip_of(const struct address *a)
-{
-    return dns_u32(a->bytes);
-}
-
 static void changed(struct vips *v, struct vip *vip)
 {
     v->version++;
@@ -55,33 +42,16 @@ static void changed(struct vips *v, struct vip *vip)
 
 /* ---- addresses of names ---- */
 
-enum { SLOT_TEXT = 16 };
-
 struct slot {
     struct vip_name *name;
-    char key[SLOT_TEXT];
+    char key[ADDRESS_TEXT];
 };
 
-static void slot_key(uint32_t ip, char key[SLOT_TEXT])
+static struct slot *slot_at(const struct vips *v, const struct address *ip)
 {
-    (void)snprintf(key, SLOT_TEXT, "%08x", ip);
-}
-
-static struct slot *slot_at(const struct vips *v, uint32_t ip)
-{
-    char key[SLOT_TEXT];
-    slot_key(ip, key);
+    char key[ADDRESS_TEXT];
+    address_text(ip, key);
     return map_get(&v->by_ip, key);
-}
-
-static uint32_t first_ip(const char *name)
-{
-    return VIP_BASE + phash2(name, strlen(name), VIP_LAST - VIP_BASE);
-}
-
-static uint32_t next_ip(uint32_t ip)
-{
-    return ip == VIP_LAST ? VIP_BASE : ip + 1;
 }
 
 static void gone(struct vips *v, const struct vip *vip)
@@ -93,7 +63,7 @@ static void gone(struct vips *v, const struct vip *vip)
         const struct vip *other = e ? e->value : NULL;
         if (!e)
             break;
-        last = other == vip || other->ip != vip->ip;
+        last = other == vip || !address_eq(&other->ip, &vip->ip);
     }
     const struct vip_gone g = {
         .id = vip->id, .ip = vip->ip, .protocol = vip->protocol, .port = vip->port, .last = last};
@@ -110,11 +80,11 @@ static void cut(struct vips *v, const struct vip *vip, const struct vip_backend 
 }
 
 /* The name is at this address from now on. */
-static void place(struct vips *v, struct vip_name *name, uint32_t ip)
+static void place(struct vips *v, struct vip_name *name, const struct address *ip)
 {
-    if (name->ip == ip)
+    if (name->placed && address_eq(&name->ip, ip))
         return;
-    for (size_t pos = 0; name->ip != 0;) {
+    for (size_t pos = 0; name->placed;) {
         struct map_entry *e = map_next(&v->all, &pos);
         struct vip *vip = e ? e->value : NULL;
         if (!e)
@@ -125,17 +95,16 @@ static void place(struct vips *v, struct vip_name *name, uint32_t ip)
         VEC_FOREACH (b, &vip->backends)
             cut(v, vip, b);
         vip->id = ++v->next_id;
-        vip->ip = ip;
+        vip->ip = *ip;
         changed(v, vip);
     }
-    name->ip = ip;
+    name->ip = *ip;
+    name->placed = true;
     struct gifts old = name->gifts;
     name->gifts = (struct gifts){0};
-    struct address a = {0};
-    dns_set_u32(a.bytes, ip);
     char text[NAME_TEXT_MAX];
     (void)snprintf(text, sizeof(text), "%s.l4lb.thisdcos.directory", name->name);
-    gifts_ip(&name->gifts, v->names, str_of(text), &a);
+    gifts_ip(&name->gifts, v->names, str_of(text), &name->ip);
     gifts_clear(&old, v->names);
 }
 
@@ -143,21 +112,21 @@ static void place(struct vips *v, struct vip_name *name, uint32_t ip)
  */
 static void settle(struct vips *v, struct vip_name *name)
 {
-    uint32_t ip = first_ip(name->name);
-    for (;; ip = next_ip(ip)) {
-        struct slot *s = slot_at(v, ip);
+    struct address ip;
+    for (vip_first(name->name, name->ip.v6, &ip);; vip_next(&ip)) {
+        struct slot *s = slot_at(v, &ip);
         if (!s) {
             s = xnew(struct slot);
-            slot_key(ip, s->key);
+            address_text(&ip, s->key);
             s->name = name;
             map_put(&v->by_ip, s->key, s);
-            place(v, name, ip);
+            place(v, name, &ip);
             return;
         }
         if (strcmp(name->name, s->name->name) < 0) {
             struct vip_name *other = s->name;
             s->name = name;
-            place(v, name, ip);
+            place(v, name, &ip);
             name = other;
         }
     }
@@ -165,13 +134,13 @@ static void settle(struct vips *v, struct vip_name *name)
 
 static void unsettle(struct vips *v, struct vip_name *name)
 {
-    struct slot *s = slot_at(v, name->ip);
-    uint32_t ip = name->ip;
+    struct slot *s = slot_at(v, &name->ip);
+    struct address ip = name->ip;
     VEC(struct vip_name *) moved = {0};
     map_remove(&v->by_ip, s->key);
     free(s);
     /* Whoever stands behind it may have wanted this place, or one before. */
-    for (ip = next_ip(ip); (s = slot_at(v, ip)); ip = next_ip(ip)) {
+    for (vip_next(&ip); (s = slot_at(v, &ip)); vip_next(&ip)) {
         vec_push(&moved, s->name);
         map_remove(&v->by_ip, s->key);
         free(s);
@@ -181,15 +150,19 @@ static void unsettle(struct vips *v, struct vip_name *name)
     vec_done(&moved);
 }
 
-static struct vip_name *name_ref(struct vips *v, const char *text)
+static struct vip_name *name_ref(struct vips *v, const char *text, bool v6)
 {
-    struct vip_name *n = map_get(&v->by_name, text);
+    char *key = xasprintf("%s%s", text, v6 ? "/6" : "");
+    struct vip_name *n = map_get(&v->by_name, key);
     if (!n) {
         n = xnew(struct vip_name);
+        n->key = TAKE_PTR(key);
         n->name = xstrdup(text);
-        map_put(&v->by_name, n->name, n);
+        n->ip.v6 = v6;
+        map_put(&v->by_name, n->key, n);
         settle(v, n);
     }
+    free(key);
     n->refs++;
     return n;
 }
@@ -198,38 +171,38 @@ static void name_unref(struct vips *v, struct vip_name *n)
 {
     if (--n->refs > 0)
         return;
-    map_remove(&v->by_name, n->name);
+    map_remove(&v->by_name, n->key);
     unsettle(v, n);
     gifts_clear(&n->gifts, v->names);
     free(n->name);
+    free(n->key);
     free(n);
 }
 
 /* ---- virtual addresses ---- */
 
-static struct vip *vip_get(struct vips *v, enum vip_protocol protocol, struct str text,
-    uint16_t port, const char *framework)
+/* What a label says. */
+struct label {
+    enum vip_protocol protocol;
+    uint16_t port;
+    bool numeric;
+    struct address ip;
+    struct buf name; /* of the others */
+};
+
+static char *vip_key(enum vip_protocol protocol, bool v6, const char *what, uint16_t port)
 {
-    struct address a;
+    return xasprintf("%s%s/%s:%u", protocol == VIP_TCP ? "tcp" : "udp", v6 ? "6" : "", what, port);
+}
+
+/* The one of this family, made when it is not there. */
+static struct vip *vip_get(struct vips *v, const struct label *l, bool v6)
+{
     char ip[ADDRESS_TEXT] = "";
-    if (text.n < sizeof(ip))
-        memcpy(ip, text.p, text.n);
-    bool numeric = ip[0] && address_parse(ip, &a) == 0;
-    if (numeric && (a.v6 || ip_of(&a) == 0))
-        return NULL; /* IPv6 is not served */
-    _cleanup_buf_ struct buf name = BUF_INIT;
-    if (!numeric) {
-        name_fragment(text, false, &name);
-        size_t own = name.n;
-        if (own > 0)
-            buf_putc(&name, '.');
-        name_fragment(str_of(framework), false, &name);
-        if (own == 0 || name.n == own + 1 || name.n > NAME_WIRE_MAX - 32)
-            return NULL;
-    } else {
-        buf_puts(&name, ip);
-    }
-    char *key = xasprintf("%s/%s:%u", protocol == VIP_TCP ? "tcp" : "udp", buf_cstr(&name), port);
+    if (l->numeric)
+        address_text(&l->ip, ip);
+    const char *what = l->numeric ? ip : buf_cstr(&l->name);
+    char *key = vip_key(l->protocol, v6, what, l->port);
     struct vip *vip = map_get(&v->all, key);
     if (vip) {
         free(key);
@@ -237,13 +210,21 @@ static struct vip *vip_get(struct vips *v, enum vip_protocol protocol, struct st
     }
     vip = xnew(struct vip);
     vip->key = key;
-    vip->protocol = protocol;
-    vip->port = port;
+    vip->protocol = l->protocol;
+    vip->port = l->port;
     vip->id = ++v->next_id;
-    vip->name = numeric ? NULL : name_ref(v, buf_cstr(&name));
-    vip->ip = numeric ? ip_of(&a) : vip->name->ip;
+    vip->name = l->numeric ? NULL : name_ref(v, what, v6);
+    vip->ip = l->numeric ? l->ip : vip->name->ip;
     map_put(&v->all, vip->key, vip);
     return vip;
+}
+
+const struct vip *vip_twin(const struct vips *v, const struct vip *vip)
+{
+    if (!vip->name)
+        return NULL;
+    _cleanup_free_ char *key = vip_key(vip->protocol, !vip->ip.v6, vip->name->name, vip->port);
+    return map_get(&v->all, key);
 }
 
 static void vip_remove(struct vips *v, struct vip *vip)
@@ -268,16 +249,19 @@ static uint32_t *count_of(struct vip_backend *b, enum kind kind)
     return kind == SERVING ? &b->serving : kind == IDLE ? &b->idle : &b->unreachable;
 }
 
+static int compare(const struct vip_backend *b, const struct share *s)
+{
+    int r = address_cmp(&b->ip, &s->ip);
+    return r ? r : (b->port > s->port) - (b->port < s->port);
+}
+
 static void share_add(struct vips *v, const struct share *s)
 {
     size_t i = 0;
     struct vip *vip = s->vip;
-    while (i < vip->backends.n &&
-           (vip->backends.items[i].ip < s->ip ||
-               (vip->backends.items[i].ip == s->ip && vip->backends.items[i].port < s->port)))
+    while (i < vip->backends.n && compare(&vip->backends.items[i], s) < 0)
         i++;
-    if (i == vip->backends.n || vip->backends.items[i].ip != s->ip ||
-        vip->backends.items[i].port != s->port) {
+    if (i == vip->backends.n || compare(&vip->backends.items[i], s) != 0) {
         vec_push(&vip->backends, (struct vip_backend){0});
         memmove(vip->backends.items + i + 1, vip->backends.items + i,
             (vip->backends.n - 1 - i) * sizeof(vip->backends.items[0]));
@@ -292,7 +276,7 @@ static void share_drop(struct vips *v, const struct share *s)
     struct vip *vip = s->vip;
     for (size_t i = 0; i < vip->backends.n; i++) {
         struct vip_backend *b = &vip->backends.items[i];
-        if (b->ip != s->ip || b->port != s->port)
+        if (compare(b, s) != 0)
             continue;
         if (--*count_of(b, s->kind) == 0)
             changed(v, vip);
@@ -316,27 +300,56 @@ struct giving {
     enum kind kind;
 };
 
-static void give(struct giving *g, struct vip *vip, const struct address *ip, uint16_t port)
+/* Addressed ones take backends of their own family, named ones have an address for each. */
+static void give(struct giving *g, const struct label *l, const struct address *ip, uint16_t port)
 {
-    if (!vip || ip->v6 || port == 0 || vip->backends.n >= VIP_BACKENDS_MAX)
+    if (port == 0 || (l->numeric && l->ip.v6 != ip->v6))
         return;
-    const struct share s = {.vip = vip, .ip = ip_of(ip), .port = port, .kind = g->kind};
+    struct vip *vip = vip_get(g->v, l, ip->v6);
+    if (vip->backends.n >= VIP_BACKENDS_MAX)
+        return;
+    const struct share s = {.vip = vip, .ip = *ip, .port = port, .kind = g->kind};
     share_add(g->v, &s);
     vec_push(&g->shares->items, s);
 }
 
-/* "<what>:<port>", split at the last colon. NULL when it says nothing that can be served. */
-static struct vip *read_label(struct giving *g, enum vip_protocol protocol, const char *value)
+/* An address, IPv6 with or without brackets. */
+static bool read_address(struct str text, struct address *ret)
 {
+    char ip[ADDRESS_TEXT] = "";
+    bool brackets = text.n >= 2 && text.p[0] == '[' && text.p[text.n - 1] == ']';
+    if (brackets)
+        text = (struct str){text.p + 1, text.n - 2};
+    if (text.n < sizeof(ip))
+        memcpy(ip, text.p, text.n);
+    return address_parse(ip, ret) == 0 && (ret->v6 || !brackets);
+}
+
+/* "<what>:<port>", split at the last colon. False when it says nothing that can be served. */
+static bool read_label(
+    struct giving *g, enum vip_protocol protocol, const char *value, struct label *ret)
+{
+    static const struct address none;
     const char *colon = strrchr(value, ':');
-    uint16_t port;
-    struct vip *vip = NULL;
-    if (colon && parse_port(str_of(colon + 1), &port) == 0 && port > 0)
-        vip = vip_get(
-            g->v, protocol, (struct str){value, (size_t)(colon - value)}, port, g->framework);
-    if (!vip)
+    *ret = (struct label){.protocol = protocol};
+    bool good = colon && parse_port(str_of(colon + 1), &ret->port) == 0 && ret->port > 0;
+    struct str what = {value, good ? (size_t)(colon - value) : 0};
+    ret->numeric = good && read_address(what, &ret->ip);
+    if (ret->numeric)
+        good = memcmp(ret->ip.bytes, none.bytes, sizeof(none.bytes)) != 0;
+    if (good && !ret->numeric) {
+        name_fragment(what, false, &ret->name);
+        size_t own = ret->name.n;
+        if (own > 0)
+            buf_putc(&ret->name, '.');
+        name_fragment(str_of(g->framework), false, &ret->name);
+        good = own > 0 && ret->name.n > own + 1 && ret->name.n <= NAME_WIRE_MAX - 32;
+    }
+    if (!good) {
+        buf_done(&ret->name);
         g->v->ignored++;
-    return vip;
+    }
+    return good;
 }
 
 static const struct net_mapping *mapping_of(
@@ -360,17 +373,16 @@ static void give_port(struct giving *g, const struct net_port *p)
     }
     const struct net_mapping *m = mapping_of(t, p, tcp);
     for (size_t i = 0; i < p->n_vips; i++) {
-        struct vip *vip = read_label(g, tcp ? VIP_TCP : VIP_UDP, p->vips[i]);
-        if (!vip)
+        struct label l;
+        if (!read_label(g, tcp ? VIP_TCP : VIP_UDP, p->vips[i], &l))
             continue;
         if (m)
-            give(g, vip, &t->agent_ip, m->host);
+            give(g, &l, &t->agent_ip, m->host);
         else if (p->host_scope || t->n_ips == 0)
-            give(g, vip, &t->agent_ip, p->number);
+            give(g, &l, &t->agent_ip, p->number);
         for (size_t k = 0; !m && !p->host_scope && k < t->n_ips; k++)
-            give(g, vip, &t->ips[k], p->number);
-        if (vip->backends.n == 0)
-            vip_remove(g->v, vip);
+            give(g, &l, &t->ips[k], p->number);
+        buf_done(&l.name);
     }
 }
 
@@ -383,10 +395,11 @@ static void give_label(struct giving *g, const char *value, unsigned index)
         g->v->ignored++;
         return;
     }
-    struct vip *vip = read_label(g, protocol, value + 6);
-    give(g, vip, &g->t->agent_ip, g->t->host_ports[index]);
-    if (vip && vip->backends.n == 0)
-        vip_remove(g->v, vip);
+    struct label l;
+    if (!read_label(g, protocol, value + 6, &l))
+        return;
+    give(g, &l, &g->t->agent_ip, g->t->host_ports[index]);
+    buf_done(&l.name);
 }
 
 static bool kind_of(const struct net_task *t, enum kind *ret)

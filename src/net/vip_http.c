@@ -11,9 +11,8 @@
 static void put_backends(struct json_writer *w, const struct vip *vip, bool more)
 {
     char ip[ADDRESS_TEXT];
-    jw_begin_array(w);
     VEC_FOREACH (b, &vip->backends) {
-        vip_ip_text(b->ip, ip);
+        address_text(&b->ip, ip);
         jw_begin_object(w);
         jw_field_string(w, "ip", ip);
         jw_field_i64(w, "port", b->port);
@@ -23,7 +22,6 @@ static void put_backends(struct json_writer *w, const struct vip *vip, bool more
         }
         jw_end_object(w);
     }
-    jw_end_array(w);
 }
 
 /* "name.l4lb.thisdcos.directory:80" or "1.2.3.4:80" */
@@ -31,7 +29,7 @@ static void put_vip(struct json_writer *w, const struct vip *vip)
 {
     char ip[ADDRESS_TEXT];
     _cleanup_buf_ struct buf text = BUF_INIT;
-    vip_ip_text(vip->ip, ip);
+    address_text(&vip->ip, ip);
     if (vip->name)
         buf_printf(&text, "%s.l4lb.thisdcos.directory:%u", vip->name->name, vip->port);
     else
@@ -48,10 +46,17 @@ void vip_http_list(struct http_request *req, void *userdata)
     jw_init(&w, &out);
     jw_begin_array(&w);
     MAP_FOREACH (e, vips_all(n->vips)) {
+        const struct vip *vip = e->value, *twin = vip_twin(n->vips, vip);
+        if (twin && vip->ip.v6)
+            continue; /* is told of with the other */
         jw_begin_object(&w);
-        put_vip(&w, e->value);
+        put_vip(&w, vip);
         jw_key(&w, "backend");
-        put_backends(&w, e->value, false);
+        jw_begin_array(&w);
+        put_backends(&w, vip, false);
+        if (twin)
+            put_backends(&w, twin, false);
+        jw_end_array(&w);
         jw_end_object(&w);
     }
     jw_end_array(&w);
@@ -91,7 +96,7 @@ static void answer(struct net *n, struct http_request *req, const json_t *counte
     MAP_FOREACH (e, vips_all(n->vips)) {
         const struct vip *vip = e->value;
         char ip[ADDRESS_TEXT], chain[16];
-        vip_ip_text(vip->ip, ip);
+        address_text(&vip->ip, ip);
         (void)snprintf(chain, sizeof(chain), "v%u", vip->id);
         jw_begin_object(&w);
         put_vip(&w, vip);
@@ -99,7 +104,9 @@ static void answer(struct net *n, struct http_request *req, const json_t *counte
         if (counters)
             jw_field_i64(&w, "connections", json_i64_at(counters, chain, 0));
         jw_key(&w, "backend");
+        jw_begin_array(&w);
         put_backends(&w, vip, true);
+        jw_end_array(&w);
         jw_end_object(&w);
     }
     jw_end_array(&w);

@@ -48,11 +48,12 @@ def missing():
 
 
 class Network:
-    def __init__(self, hosts):
+    def __init__(self, hosts, ipv6=False):
         self.prefix_name = f"dcos-ha-{os.getpid()}-{next(counter)}"
         self.hosts = {name: i + 1 for i, name in enumerate(hosts)}
         self.router = self.prefix_name + "-router"
         self.rules = []
+        self.ipv6 = ipv6
         self.libc = ctypes.CDLL(None, use_errno=True)
 
     def namespace(self, host):
@@ -60,6 +61,9 @@ class Network:
 
     def ip(self, host):
         return f"10.231.{self.hosts[host]}.2"
+
+    def ip6(self, host):
+        return f"fd00:231:{self.hosts[host]}::2"
 
     def prefix(self, host):
         # Not "ip netns exec", which hides the control groups behind a new /sys.
@@ -86,6 +90,12 @@ class Network:
             ip_command("-n", name, "link", "set", "lo", "up")
             ip_command("-n", name, "link", "set", "eth0", "up")
             ip_command("-n", name, "route", "add", "default", "via", f"10.231.{number}.1")
+            if self.ipv6:
+                ip_command("-n", self.router, "addr", "add", f"fd00:231:{number}::1/64", "dev", f"h{number}", "nodad")
+                ip_command("-n", name, "addr", "add", f"fd00:231:{number}::2/64", "dev", "eth0", "nodad")
+                ip_command("-n", name, "route", "add", "default", "via", f"fd00:231:{number}::1")
+        if self.ipv6:
+            ip_command("netns", "exec", self.router, "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
 
     def cut(self, a, b, one_way=False):
         pairs = [(a, b)] if one_way else [(a, b), (b, a)]

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from cluster import Cluster, wait_until
-from netd import Net, rows
+from netd import AAAA, Net, rows
 from network import Network, ip_command, missing
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -22,10 +22,12 @@ pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("nft") or missing() is not None, reason="needs root, nft and network namespaces"
 )
 
+IPV6 = os.path.exists("/proc/sys/net/ipv6")
+
 SERVER = """
 import socket, sys, threading
 kind, ip, port, name = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4].encode()
-s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+s = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 s.bind((ip, port))
 def serve(c):
@@ -57,7 +59,7 @@ class Hosts:
 
     def __enter__(self):
         try:
-            self.net = self.stack.enter_context(Network(["m", "a", "b"]))
+            self.net = self.stack.enter_context(Network(["m", "a", "b"], ipv6=IPV6))
             self.container()
             agents = [{"id": "x-S0", "ip": self.net.ip("a")}, {"id": "x-S1", "ip": self.net.ip("b")}]
             self.master = self.spawn("m", [sys.executable, os.path.join(HERE, "fake_master.py"), self.net.ip("m"), json.dumps(agents)])
@@ -84,6 +86,11 @@ class Hosts:
         ip_command("-n", name, "link", "set", "eth0", "up")
         ip_command("-n", name, "route", "add", "default", "via", "172.31.0.1")
         subprocess.run(["ip", "netns", "exec", host, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"], check=True)
+        if IPV6:
+            ip_command("-n", host, "addr", "add", "fd00:172:31::1/64", "dev", "br0", "nodad")
+            ip_command("-n", name, "addr", "add", "fd00:172:31::2/64", "dev", "eth0", "nodad")
+            ip_command("-n", name, "route", "add", "default", "via", "fd00:172:31::1")
+            subprocess.run(["ip", "netns", "exec", host, "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding"], check=True)
         self.net.hosts["c"] = 0
 
     def spawn(self, host, argv):
@@ -143,7 +150,8 @@ class Hosts:
 
     def call(self, host, ip, port=80, kind="tcp", timeout=30):
         with self.net.at(host):
-            with socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as s:
+            family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+            with socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as s:
                 s.settimeout(timeout)
                 s.connect((ip, port))
                 s.sendall(b"hello")
@@ -204,6 +212,74 @@ def test_everywhere(hosts, clean, kind):
     assert hosts.nets["a"] and hosts.vip("a")["connections"] > 0
     for s in servers:
         hosts.end(s)
+
+
+@rows("3.3 IPv6", 1)
+@pytest.mark.skipif(not IPV6, reason="the kernel has no IPv6")
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+def test_ipv6(hosts, clean, kind):
+    """Tasks with addresses of both families: the name leads to either, each with its own backends; and by address."""
+    both = {h: [hosts.net.ip(h), hosts.net.ip6(h)] for h in ("a", "b")}
+    both["c"] = ["172.31.0.2", "fd00:172:31::2"]
+    servers = [hosts.server(h, ip, port, name, kind)
+               for h, port, name in (("a", 9081, "on-a"), ("b", 9082, "on-b"), ("c", 9083, "in-c")) for ip in both[h]]
+    clean("v1", "a", 9081, vip="/six:80", kind=kind, ips=both["a"])
+    clean("v2", "b", 9082, vip="/six:80", kind=kind, ips=both["b"])
+    clean("v3", "c", 9083, vip="/local:80", kind=kind, ips=both["c"])
+    clean("v4", "b", 9082, vip="[fd01:c::1]:81", kind=kind, ips=both["b"])
+    name = "six.marathon.l4lb.thisdcos.directory"
+
+    def places(host, name):
+        """IPv4 and IPv6 address, once both have two backends that serve and all is in force."""
+        s = hosts.vips(host)
+        found = {":" in v["ip"]: v for v in s["vips"] if v["vip"] == name}
+        return s["in_force"] and len(found) == 2 and [found[six]["ip"] for six in (False, True)]
+
+    four, six = wait_until(lambda: places("m", name + ":80"), "both addresses")
+    assert four.startswith("11.") and six.startswith("fd01:c::")
+    with hosts.net.at("m"):
+        assert hosts.nets["m"].ips(name) == [four]
+        assert hosts.nets["m"].ips(name, AAAA) == [six]
+        listed = [v for v in requests.get(hosts.nets["m"].url + "/v1/vips", timeout=10).json() if v["vip"] == name + ":80"]
+    assert [sorted(b["ip"] for b in v["backend"]) for v in listed] == [sorted(both["a"] + both["b"])]  # one, with all of them
+    for client in ("m", "a", "b", "c"):
+        wait_until(lambda c=client: c == "c" or places(c, name + ":80") == [four, six], "the same on every host")
+        assert hosts.names(client, six, kind=kind) == {"on-a", "on-b"}, client
+        assert hosts.names(client, four, kind=kind) == {"on-a", "on-b"}, client
+        assert hosts.names(client, "fd01:c::1", 81, kind, n=2) == {"on-b"}, client
+    local = places("a", "local.marathon.l4lb.thisdcos.directory:80")[1]
+    assert hosts.names("a", local, kind=kind, n=2) == hosts.names("c", local, kind=kind, n=2) == {"in-c"}
+    # One dies: its flows end, the other has all; when both are gone it refuses.
+    with hosts.net.at("m"), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+        s.settimeout(3)
+        s.connect((six, 80))
+        while kind == "udp":
+            s.send(b"x")
+            if s.recv(100).startswith(b"on-b"):
+                break
+            s.close()
+            s.__init__(socket.AF_INET6, socket.SOCK_DGRAM)
+            s.settimeout(3)
+            s.connect((six, 80))
+        ended = hosts.vips("m")["flows_ended"]
+        hosts.tell(id="v2", agent="x-S1", state="FAILED")
+        wait_until(lambda: hosts.names("m", six, kind=kind, n=4) == {"on-a"}, "the other one to have all")
+        if kind == "udp":
+            wait_until(lambda: hosts.vips("m")["flows_ended"] > ended, "flows to be ended")
+            s.send(b"x")
+            assert s.recv(100).startswith(b"on-a")
+    hosts.tell(id="v1", agent="x-S0", state="KILLING", ips=both["a"])
+
+    def refused():
+        try:
+            hosts.call("m", six, kind=kind)
+        except (ConnectionRefusedError, PermissionError):  # what a sender of UDP on the host itself gets
+            return True
+        return False
+
+    wait_until(refused, "it to refuse")
+    for server in servers:
+        hosts.end(server)
 
 
 @rows("3.3 weights", 4)

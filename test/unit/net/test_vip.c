@@ -39,7 +39,7 @@ static const char *shown(const struct world *w, const char *key)
         return "absent";
     VEC_FOREACH (b, &v->backends) {
         char ip[ADDRESS_TEXT];
-        vip_ip_text(b->ip, ip);
+        address_text(&b->ip, ip);
         at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s:%u=%u/%u/%u", at ? " " : "", ip,
             b->port, b->serving, b->idle, b->unreachable);
     }
@@ -92,8 +92,11 @@ static void labels(void **state)
         {"x:65536", NULL},
         {"x:", NULL},
         {"x:8x", NULL},
-        {"::1:80", NULL}, /* IPv6 is not served */
-        {"fd01::5:80", NULL},
+        {"::1:80", NULL}, /* the backend is IPv4 */
+        {"[fd01:c::1]:80", NULL},
+        {"[1.2.3.4]:80", "tcp/1.2.3.4.marathon:80"}, /* no address, so a name */
+        {"0.0.0.0:80", NULL},
+        {":::80", NULL},
         {"", NULL},
     };
     (void)state;
@@ -218,17 +221,18 @@ static void named(void **state)
     (void)state;
     event(w.core, ADDED(APP("a", "TASK_RUNNING", "1", "")));
     const struct vip *v = map_get(vips_all(w.vips), KEY);
-    assert_int_equal(v->ip, VIP_BASE + 13013060);
-    vip_ip_text(v->ip, ip);
+    address_text(&v->ip, ip);
+    assert_string_equal(ip, "11.198.144.68"); /* VIP_BASE + 13013060 */
     const struct name *name = names_get(
         net_core_names(w.core), STR("mygroupmyapp.marathon.l4lb.thisdcos.directory"));
     assert_non_null(name);
-    assert_int_equal(dns_u32(name->records.items[0].ip), v->ip);
+    assert_memory_equal(name->records.items[0].ip, v->ip.bytes, 4);
     /* Another port of the same name has its address, and keeps it. */
     event(w.core, ADDED(TASK("b", "app", "TASK_RUNNING",
                       PORT("2", "tcp", LABEL("VIP_0", "/mygroup/myapp:81")))));
     v = map_get(vips_all(w.vips), "tcp/mygroupmyapp.marathon:81");
-    assert_int_equal(v->ip, VIP_BASE + 13013060);
+    address_text(&v->ip, ip);
+    assert_string_equal(ip, "11.198.144.68");
     event(w.core, UPDATE("a", "TASK_FINISHED", ""));
     assert_string_equal(shown(&w, KEY), "absent");
     assert_non_null(
@@ -237,6 +241,81 @@ static void named(void **state)
     assert_null(
         names_get(net_core_names(w.core), STR("mygroupmyapp.marathon.l4lb.thisdcos.directory")));
     world_done(&w);
+}
+
+#define KEY6 "tcp6/mygroupmyapp.marathon:80"
+#define BOTH(id, number, label)                                                                    \
+    TASK(id, "app", "TASK_RUNNING", PORT(number, "tcp", LABEL("VIP_0", label)) CONTAINER_IP)
+
+/* A container with addresses of both families: two virtual addresses of one name. */
+static void six(void **state)
+{
+    struct world w = world_new();
+    struct vip_changes c;
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    char ip[ADDRESS_TEXT];
+    (void)state;
+    event(w.core, ADDED(BOTH("a", "8080", "/mygroup/myapp:80")));
+    assert_string_equal(shown(&w, KEY), "9.0.1.2:8080=1/0/0");
+    assert_string_equal(shown(&w, KEY6), "fd01::1:8080=1/0/0");
+    const struct vip *four = map_get(vips_all(w.vips), KEY), *v = map_get(vips_all(w.vips), KEY6);
+    address_text(&v->ip, ip);
+    assert_string_equal(ip, "fd01:c::5e7a:7cf2:9bb5:1952");
+    assert_ptr_equal(vip_twin(w.vips, v), four);
+    assert_ptr_equal(vip_twin(w.vips, four), v);
+    const struct name *name = names_get(
+        net_core_names(w.core), STR("mygroupmyapp.marathon.l4lb.thisdcos.directory"));
+    assert_int_equal(name->records.n, 2);
+    assert_int_equal(name->records.items[1].type, DNS_AAAA);
+    assert_memory_equal(name->records.items[1].ip, v->ip.bytes, 16);
+    vips_take(w.vips, &c);
+    nft_text_changes(&c, &out);
+    vip_changes_done(&c);
+    assert_non_null(
+        strstr(buf_cstr(&out), "vips6 { tcp . fd01:c::5e7a:7cf2:9bb5:1952 . 80 : goto"));
+    assert_non_null(strstr(buf_cstr(&out), "dnat ip6 to [fd01::1]:8080"));
+    /* By address, with and without brackets: the same one, and IPv6 backends only. */
+    event(w.core, ADDED(BOTH("b", "1", "[fd01:c::1]:81")));
+    event(w.core, ADDED(BOTH("c", "2", "fd01:c:0::1:81")));
+    assert_string_equal(shown(&w, "tcp6/fd01:c::1:81"), "fd01::1:1=1/0/0 fd01::1:2=1/0/0");
+    assert_int_equal(map_size(vips_all(w.vips)), 3);
+    assert_null(vip_twin(w.vips, map_get(vips_all(w.vips), "tcp6/fd01:c::1:81")));
+    /* It ends in both. */
+    event(w.core, UPDATE("a", "TASK_FAILED", ""));
+    assert_string_equal(shown(&w, KEY), "absent");
+    assert_string_equal(shown(&w, KEY6), "absent");
+    vips_take(w.vips, &c);
+    assert_int_equal(c.cuts.n, 2);
+    buf_clear(&out);
+    nft_text_changes(&c, &out);
+    vip_changes_done(&c);
+    assert_non_null(strstr(buf_cstr(&out),
+        "delete element inet dcos_l4lb vips6 { tcp . fd01:c::5e7a:7cf2:9bb5:1952 . 80 }"));
+    assert_null(
+        names_get(net_core_names(w.core), STR("mygroupmyapp.marathon.l4lb.thisdcos.directory")));
+    world_done(&w);
+}
+
+static void places(void **state)
+{
+    static const struct {
+        const char *ip, *next;
+    } rows[] = {
+        {"11.0.0.0", "11.0.0.1"},
+        {"11.255.255.255", "11.0.0.0"},
+        {"fd01:c::", "fd01:c::1"},
+        {"fd01:c::1:ffff:ffff", "fd01:c::2:0:0"},
+        {"fd01:c::ffff:ffff:ffff:ffff", "fd01:c::"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct address a;
+        char text[ADDRESS_TEXT];
+        assert_int_equal(address_parse(rows[i].ip, &a), 0);
+        vip_next(&a);
+        address_text(&a, text);
+        assert_string_equal(text, rows[i].next);
+    }
 }
 
 static void event_name(struct world *w, unsigned i, const char *kind)
@@ -271,9 +350,10 @@ static void same_everywhere(void **state)
             snprintf(name, sizeof(name), "n%u.marathon", i);
             const struct vip *va = map_get(vips_all(a.vips), key),
                              *vb = map_get(vips_all(b.vips), key);
-            assert_int_equal(va->ip, vb->ip);
-            assert_int_equal(va->ip, va->name->ip);
-            if (round == 0 && va->ip != VIP_BASE + phash2(name, strlen(name), VIP_LAST - VIP_BASE))
+            assert_true(address_eq(&va->ip, &vb->ip));
+            assert_true(address_eq(&va->ip, &va->name->ip));
+            if (round == 0 &&
+                dns_u32(va->ip.bytes) != VIP_BASE + phash2(name, strlen(name), VIP_LAST - VIP_BASE))
                 displaced++;
         }
         /* Then every other one goes, in two orders. */
@@ -340,6 +420,8 @@ int main(void)
         cmocka_unit_test(states),
         cmocka_unit_test(backends),
         cmocka_unit_test(named),
+        cmocka_unit_test(six),
+        cmocka_unit_test(places),
         cmocka_unit_test(same_everywhere),
         cmocka_unit_test(text),
     };
