@@ -19,6 +19,7 @@ from cluster import Cluster, wait_until  # noqa: E402
 from netd import A, Answer, Net, exchange, question  # noqa: E402
 
 SECONDS = 5
+VIPS = 1000
 TASKS = int(os.environ.get("DCOS_BENCH_TASKS", "2000"))
 IDLE = float(os.environ.get("DCOS_BENCH_IDLE", "60"))
 FAKE = os.path.join(common.ROOT, "test", "integration", "net", "fake_master.py")
@@ -116,6 +117,7 @@ def throughput():
             common.report("ratio", statistics.median(p[1] / p[0] for p in pairs), "of direct")
             hosts.tell(id="sink", agent="x-S1", state="FAILED")
             deaths(hosts)
+            meddling(hosts)
     finally:
         cluster.close()
 
@@ -136,6 +138,25 @@ def deaths(hosts, rounds=10):
         times.append((last - told) * 1e3)
     common.report("connections to a dead backend end after, median", statistics.median(times), "ms")
     common.report("connections to a dead backend end after, worst", max(times), "ms (must be < 100)")
+
+
+def meddling(hosts, rounds=20):
+    """Somebody flushes all rules: until the kernel has ours again."""
+    for i in range(VIPS):
+        hosts.task(f"many{i}", "b", 9200 + i % 100, vip=f"/many{i}:80")
+    hosts.settled(1, f"many{VIPS - 1}.marathon.l4lb.thisdcos.directory:80")
+    nft = [*hosts.net.prefix("m"), "nft"]
+    times, cpu = [], common.cpu_seconds(hosts.nets["m"].pid)
+    for _ in range(rounds):
+        # Far enough apart that none has to wait for the pause that grows.
+        hosts.nets["m"].restart()
+        hosts.settled(1, f"many{VIPS - 1}.marathon.l4lb.thisdcos.directory:80")
+        subprocess.run([*nft, "flush", "ruleset"], check=True)
+        began = time.perf_counter()
+        while subprocess.run([*nft, "list", "map", "inet", "dcos_l4lb", "vips"], capture_output=True, check=False).returncode != 0:
+            pass
+        times.append((time.perf_counter() - began) * 1e3)
+    common.report(f"rules flushed by others to {VIPS} virtual addresses back, median", statistics.median(times), "ms")
 
 
 def main():

@@ -349,6 +349,10 @@ def test_http(net, app, master):
     metrics = get(net.url + "/v1/metrics/mesos_listener").text
     assert "\nagents_total 1\n" in metrics and "\ntasks_total 1\n" in metrics
     assert requests.post(net.url + "/v1/version", timeout=60).status_code == 405
+    # There is no gossip, and so neither a key that could leak nor a store that evaluates what it is sent.
+    for path in ("key", "kv", "kv/navstar/key"):
+        assert get(net.url + "/lashup/" + path).status_code == 404
+        assert requests.post(net.url + "/lashup/" + path, data="[].", timeout=10).status_code == 404
 
 
 # ---- 3.6: HTTP of mesos-dns ----
