@@ -34,6 +34,8 @@ static const char *type_name(const json_t *value)
 
 static int parse(const char *text, const char *what, json_t **ret, struct error *err)
 {
+    if (!text) /* not in config.yaml, and without a default */
+        return error_set(err, -EINVAL, "Must be set");
     struct error why = ERROR_INIT;
     if (json_parse(text, strlen(text), ret, &why) < 0)
         return error_set(err, -EINVAL,

@@ -12,6 +12,8 @@ import time
 
 import pytest
 
+from alone import alone
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("DCOS_BUILD", os.path.join(ROOT, "build", "debug"))
 INSTALLER = os.path.join(BUILD, "src", "installer", "dcos-installer")
@@ -329,6 +331,12 @@ def test_one_run_at_a_time(site):
 # ---- dcos_install.sh ----
 
 
+@pytest.fixture
+def network():
+    with alone():
+        yield
+
+
 def preflight(site, *args, shell="dash", code=None):
     done = subprocess.run(
         [shell, site.at("genconf/serve/dcos_install.sh"), "--preflight-only", *args], capture_output=True, text=True
@@ -341,8 +349,8 @@ def preflight(site, *args, shell="dash", code=None):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="dcos_install.sh is for root")
 @pytest.mark.parametrize("shell", SHELLS)
-def test_preflight(site, shell):
-    if os.path.exists("/opt/mesosphere"):
+def test_preflight(site, shell, network):
+    if os.path.exists("/opt/mesosphere") or os.path.exists("/etc/systemd/system/dcos.target"):
         pytest.skip("DC/OS is on this machine")
     site.config(check_time="false", bootstrap_url="file:///opt/dcos_install_tmp")
     site.run()

@@ -31,6 +31,7 @@ systemd_least=247
 free_kib=1500000
 
 failures=0
+failed=
 
 result() { # PASS|FAIL, what, why
     if [ "$1" = PASS ]; then
@@ -38,10 +39,9 @@ result() { # PASS|FAIL, what, why
     else
         printf 'Checking %s: FAIL%s\n' "$2" "${3:+ ($3)}"
         failures=$((failures + 1))
+        failed="$failed${failed:+, }${2#whether }${3:+: $3}"
     fi
 }
-
-note() { printf 'NOTE: %s\n' "$1"; }
 
 # ---- preflight ----
 
@@ -292,7 +292,8 @@ preflight() { # install|look, roles...
     check_disk
     check_clock
     check_source "$what"
-    [ "$failures" -eq 0 ] || printf '%s checks failed\n' "$failures"
+    # One line says it all, for whoever looks at many hosts.
+    [ "$failures" -eq 0 ] || printf 'not so (%s): %s\n' "$failures" "$failed" >&2
     # An exit status has eight bits.
     [ "$failures" -le 250 ] || failures=250
     return "$failures"

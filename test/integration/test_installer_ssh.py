@@ -1,0 +1,453 @@
+"""The installer's actions on hosts. A host is an sshd in a mount namespace of its own, with an /etc, /opt and /run of its own
+and stand-ins for systemd and the programs of DC/OS; what the scripts do is real."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+import requests
+
+from alone import alone
+from sshd import Sshd, free_port, keygen
+from test_installer import Site, read, wait_for, write
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or os.path.exists("/opt/mesosphere") or not shutil.which("unshare"),
+    reason="hosts of the test are mount namespaces, which take root, on a machine without DC/OS",
+)
+
+SYSTEMCTL = """#!/bin/sh
+echo "$*" >>{node}/systemctl.log
+case "$*" in
+--version) echo 'systemd 252 (252.30)' ;;
+*'start dcos-setup.service' | 'start --no-block dcos-setup.service')
+    [ ! -e {node}/fail-setup ] || {{ echo 'Job for dcos-setup.service failed' >&2; exit 1; }}
+    mkdir -p /opt/mesosphere/bin /opt/mesosphere/etc /opt/mesosphere/active
+    cp {node}/programs/* /opt/mesosphere/bin/
+    echo '{{"version":"0.0.9"}}' >/opt/mesosphere/etc/dcos-version.json
+    mkdir -p /etc/systemd/system/dcos.target.wants
+    ls /opt/dcos_install_tmp/packages >{node}/packages 2>/dev/null
+    echo old--1 >{node}/active
+    ;;
+esac
+"""
+PKGPANDA = """#!/bin/sh
+[ "$1" = active ] || echo "$*" >>{node}/pkgpanda.log
+case $1 in
+active) cat {node}/active ;;
+fetch) [ ! -e {node}/fail-fetch ] || {{ echo 'ERROR: No space left on device' >&2; exit 1; }} ;;
+activate)
+    shift 2
+    mv {node}/active {node}/active.old
+    printf '%s\\n' "$@" >{node}/active
+    [ ! -e {node}/bad-upgrade ] || touch {node}/unhealthy
+    ;;
+rollback)
+    mv {node}/active.old {node}/active
+    rm -f {node}/unhealthy
+    ;;
+uninstall) rm -rf /opt/mesosphere/* ;;
+esac
+"""
+DCOS_SHELL = """#!/bin/sh
+echo "$*" >>{node}/checks.log
+if [ -e {node}/unhealthy ]; then
+    echo '{{"status":2,"checks":{{"components":{{"status":2}}}}}}'
+    exit 2
+fi
+echo '{{"status":0}}'
+"""
+
+
+class Node:
+    def __init__(self, path, key, address, port):
+        self.path = os.path.join(path, "node-" + address)
+        self.address = address
+        os.makedirs(self.path)
+        programs = {"pkgpanda": PKGPANDA, "dcos-shell": DCOS_SHELL}
+        for name, text in programs.items():
+            write(f"{self.path}/programs/{name}", text.format(node=self.path), 0o755)
+        write(f"{self.path}/fake/systemctl", SYSTEMCTL.format(node=self.path), 0o755)
+        write(f"{self.path}/fake/journalctl", "#!/bin/sh\necho 'from the journal: no such host'\n", 0o755)
+        write(f"{self.path}/fake/sync", "#!/bin/sh\n", 0o755)
+        self.server = Sshd(
+            f"{self.path}/ssh", key, port=port, address=address,
+            before=(
+                f"mount -t tmpfs none {self.path}/ssh/mnt; mkdir {self.path}/ssh/mnt/up {self.path}/ssh/mnt/work; "
+                f"mount -t overlay none -o lowerdir=/etc,upperdir={self.path}/ssh/mnt/up,workdir={self.path}/ssh/mnt/work /etc; "
+                "rm -rf /etc/systemd/system/dcos* /etc/mesosphere; mount -t tmpfs none /opt; mount -t tmpfs none /run; mkdir -p /run/sshd /run/systemd/system; "
+            ),
+            extra=f"SetEnv PATH={self.path}/fake:/usr/sbin:/usr/bin:/sbin:/bin\n",
+        )
+
+    def sh(self, command):
+        return subprocess.run(
+            ["nsenter", f"--mount=/proc/{self.server.process.pid}/ns/mnt", "sh", "-c", command],
+            capture_output=True, text=True,
+        ).stdout
+
+    def flag(self, name, there=True):
+        path = os.path.join(self.path, name)
+        if there:
+            write(path, "")
+        elif os.path.exists(path):
+            os.unlink(path)
+
+    def log(self, name):
+        path = os.path.join(self.path, name)
+        return read(path).decode() if os.path.exists(path) else ""
+
+
+class World(Site):
+    def __init__(self, path):
+        super().__init__(path)
+        self.key = keygen(self.at("genconf/ssh_key"))
+        self.port = free_port(20000, 32000)  # config.yaml takes no larger ones
+        self.nodes = {}
+        self.root = str(path)
+
+    def node(self, last):
+        address = f"127.0.0.{last}"
+        self.nodes[last] = Node(self.root, self.key, address, self.port)
+        return self.nodes[last]
+
+    def cluster(self, masters=(11,), agents=(), public=(), dead=()):
+        for last in (*masters, *agents, *public):
+            if last not in dead:
+                self.node(last)
+        self.config(
+            master_list=[f"127.0.0.{n}" for n in masters],
+            agent_list=[f"127.0.0.{n}" for n in agents],
+            public_agent_list=[f"127.0.0.{n}" for n in public],
+            ssh_user="root", ssh_port=self.port, check_time="false", bootstrap_url="file:///opt/dcos_install_tmp",
+            process_timeout=60,
+        )
+        self.run("--genconf")
+
+    def act(self, *args, code=0):
+        return self.run(*args, "--accept-host-keys", code=code)
+
+    def state(self, name):
+        return json.loads(read(self.at(f"genconf/state/{name}.json")))
+
+    def statuses(self, name):
+        return {k.split(":")[0].split(".")[-1]: v["host_status"] for k, v in self.state(name)["hosts"].items()}
+
+
+@pytest.fixture
+def world(tmp_path):
+    with alone():
+        w = World(tmp_path)
+        yield w
+        for node in w.nodes.values():
+            node.server.stop()
+
+
+def test_from_nothing_to_nothing(world):
+    world.cluster(masters=(11,), agents=(21, 22), public=(31,))
+    out = world.act("--preflight")
+    assert "preflight: 4 of 4 hosts done" in out
+    assert all(node.sh("ls -A /opt") == "" for node in world.nodes.values())  # cleaned up
+
+    out = world.act("--deploy")
+    assert "deploy: 4 of 4 hosts done" in out
+    roles = {11: "master", 21: "slave", 22: "slave", 31: "slave_public"}
+    for last, node in world.nodes.items():
+        assert node.sh("ls /etc/mesosphere/roles").split() == [roles[last]]
+        assert node.sh("cat /etc/mesosphere/setup-flags/repository-url") == "file:///opt/dcos_install_tmp\n"
+        assert node.log("packages").split() == ["bar", "dcos-config", "dcos-metadata", "foo"]
+        calls = node.log("systemctl.log").splitlines()
+        assert calls[-3:] == ["start dcos-link-env.service", "enable dcos-setup.service", "start dcos-setup.service"]
+        assert "ExecStart=/opt/mesosphere/bin/pkgpanda setup" in node.sh("cat /etc/systemd/system/dcos-setup.service")
+        assert node.sh("ls /opt").split() == ["mesosphere"]
+    state = world.state("deploy")
+    assert (state["chain_name"], state["total_hosts"], state["total_masters"], state["total_agents"]) == ("deploy", 4, 1, 3)
+    entry = state["hosts"][f"127.0.0.31:{world.port}"]
+    assert entry["tags"] == {"role": "agent", "dcos_install_param": "slave_public"}
+    assert not os.path.exists("/etc/mesosphere/roles")  # of this machine
+
+    world.act("--postflight")
+    assert "check node-poststart --role=agent" in world.nodes[21].log("checks.log")
+    assert "check cluster" in world.nodes[11].log("checks.log") and "cluster" not in world.nodes[21].log("checks.log")
+
+    # A second deployment finds the first.
+    world.act("--deploy", code=1)
+    assert world.err.count("Found an existing DC/OS installation") == 4
+
+    world.act("--uninstall")
+    for node in world.nodes.values():
+        assert node.sh("ls -A /opt; ls /etc/systemd/system /etc/mesosphere | grep -E 'dcos|roles'") == ""
+    world.act("--uninstall")  # nothing left to do is fine
+    world.act("--preflight")
+
+
+def test_trouble_is_named_host_by_host(world):
+    world.cluster(masters=(11,), agents=(21, 22), public=(31,), dead=(22,))
+    world.nodes[31].flag("fail-setup")
+    out = world.act("--deploy", code=1)
+    assert "deploy: 2 of 4 hosts done, 2 failed" in out
+    lines = dict(line.split(": ", 1) for line in world.err.splitlines() if line.startswith("127."))
+    assert sorted(lines) == ["127.0.0.22", "127.0.0.31"]
+    assert lines["127.0.0.22"].startswith(f"cannot connect to port {world.port}")
+    assert "dcos-setup.service did not start" in lines["127.0.0.31"]
+    assert "from the journal" in read(world.at(f"genconf/logs/127.0.0.31_{world.port}.log")).decode()
+    assert world.statuses("deploy") == {"11": "success", "21": "success", "22": "failed", "31": "failed"}
+    # Again, only those two.
+    world.node(22)
+    world.nodes[31].flag("fail-setup", False)
+    before = world.nodes[21].log("systemctl.log")
+    out = world.act("--deploy", "--retry")
+    assert "2 of 2 hosts done" in out
+    assert world.nodes[21].log("systemctl.log") == before
+    assert set(world.statuses("deploy").values()) == {"success"}
+
+
+def test_host_keys(world):
+    world.cluster(masters=(11,), agents=(21,))
+    world.run("--preflight", code=1)
+    assert world.err.count("unknown hosts are refused") == 2
+    world.act("--preflight")
+    world.run("--preflight")
+    world.nodes[21].server.stop()
+    shutil.rmtree(world.nodes[21].path)
+    world.node(21)
+    world.act("--preflight", code=1)
+    assert re.search(r"^127\.0\.0\.21: the host's key is not the one in genconf/state/known_hosts", world.err, re.M)
+    assert world.statuses("preflight") == {"11": "success", "21": "failed"}
+
+
+def test_no_key_no_hosts_no_genconf(world):
+    world.cluster()
+    os.rename(world.at("genconf/ssh_key"), world.at("key"))
+    world.act("--preflight", code=1)
+    assert "genconf/ssh_key is not there" in world.err
+    os.rename(world.at("key"), world.at("genconf/ssh_key"))
+    shutil.rmtree(world.at("genconf/serve"))
+    world.act("--deploy", code=1)
+    assert "run --genconf first" in world.err
+
+
+def test_preflight_fails(world):
+    world.cluster(masters=(11,), agents=(21,))
+    world.nodes[21].sh("mkdir -p /opt/mesosphere/something")
+    world.act("--preflight", code=1)
+    assert "127.0.0.21: preflight: Found an existing DC/OS installation (/opt/mesosphere)" in world.err
+
+
+def test_upgrade(world):
+    world.cluster(masters=(11,), agents=(21, 22), public=(31,))
+    world.act("--deploy")
+    world.config(**{**json_config(world), "cluster_name": "another"})
+    world.run("--genconf")
+    wanted = json.loads(
+        read(world.at(f"genconf/serve/package_lists/{read(world.at('genconf/serve/cluster-package-list.latest')).decode()}"
+                      ".package_list.json"))
+    )
+    # An agent that does not get well stops everything.
+    world.nodes[22].flag("fail-fetch")
+    out = world.act("--upgrade", "--chunk-size", "1", code=1)
+    assert "upgrade: 2 of 4 hosts done, 1 failed, 1 not touched" in out
+    assert "127.0.0.22: upgrade: dcos_node_upgrade.sh: packages cannot be fetched, nothing was changed" in world.err
+    order = re.findall(r"upgrade: 127\.0\.0\.(\d+) \(\w+\): upgrade", out)
+    assert order == ["11", "21", "22"]
+    assert world.nodes[11].log("active").split() == wanted
+    assert world.nodes[22].log("active").split() == ["old--1"] == world.nodes[31].log("active").split()
+    fetch, activate = world.nodes[11].log("pkgpanda.log").splitlines()
+    assert fetch == "fetch --repository-url=file:///opt/dcos_install_tmp " + " ".join(wanted)
+    assert activate == "activate --no-block-systemd " + " ".join(wanted)
+    # The second run goes on; those that are done stay as they are.
+    world.nodes[22].flag("fail-fetch", False)
+    world.act("--upgrade")
+    for node in world.nodes.values():
+        assert node.log("active").split() == wanted
+        assert node.log("pkgpanda.log").count("activate") == 1
+        assert node.sh("cat /etc/mesosphere/setup-flags/cluster-package-list") == read(
+            world.at("genconf/serve/cluster-package-list.latest")).decode() + "\n"
+    # And back, the other way round.
+    out = world.act("--rollback")
+    order = re.findall(r"rollback: 127\.0\.0\.(\d+) \(\w+\): go back", out)
+    assert order == ["31", "22", "21", "11"]
+    for node in world.nodes.values():
+        assert node.log("active").split() == ["old--1"]
+        assert node.sh("cat /etc/mesosphere/setup-flags/cluster-package-list").strip() not in wanted
+    world.act("--rollback")  # nothing to take back
+    assert all(node.log("active").split() == ["old--1"] for node in world.nodes.values())
+
+
+def json_config(world):
+    text = read(world.at("genconf/config.yaml")).decode()
+    return {k: json.loads(v) for k, v in (line.split(": ", 1) for line in text.splitlines())}
+
+
+def test_node_upgrade_script(world):
+    """One node, by hand, as the documentation of DC/OS has it."""
+    world.cluster()
+    world.act("--deploy")
+    node = world.nodes[11]
+
+    def upgrade(version, *args):
+        url = world.run("--generate-node-upgrade-script", version).splitlines()[-1].rpartition("/upgrade/")[2]
+        done = subprocess.run(
+            ["nsenter", f"--mount=/proc/{node.server.process.pid}/ns/mnt", "env",
+             f"PATH={node.path}/fake:/usr/sbin:/usr/bin:/sbin:/bin", "bash", world.at("genconf/serve/upgrade/" + url), *args],
+            capture_output=True, text=True,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = upgrade("1.2.3")
+    assert code == 1 and "this script is for nodes of version 1.2.3, and this one has 0.0.9" in said
+    node.flag("unhealthy")
+    code, said = upgrade("0.0.9")
+    assert code == 1 and "the node is not healthy, nothing was changed" in said and '"status":2' in said
+    assert node.log("active").split() == ["old--1"]
+    node.flag("unhealthy", False)
+    node.sh("touch /etc/mesosphere/roles/slave")
+    code, said = upgrade("0.0.9")
+    assert code == 1 and "found: master slave" in said
+    node.sh("rm /etc/mesosphere/roles/slave")
+    assert upgrade("0.0.9")[0] == 0
+    assert len(node.log("active").split()) == 4
+    assert upgrade("0.0.9", "--rollback")[0] == 0
+    assert node.log("active").split() == ["old--1"]
+
+
+def test_interrupted(world):
+    world.cluster(masters=(11,), agents=(21,))
+    write(f"{world.nodes[21].path}/fake/systemctl", f"#!/bin/sh\necho $$ >{world.root}/pid; exec sleep 600\n", 0o755)
+    p = world.start("--deploy", "--accept-host-keys")
+    wait_for(lambda: os.path.exists(f"{world.root}/pid"))
+    wait_for(lambda: world.statuses("deploy").get("11") == "success")
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=30)
+    assert p.returncode == 1
+    assert re.search(r"127\.0\.0\.21: .*cancelled", err)
+    assert world.statuses("deploy") == {"11": "success", "21": "terminated"}
+
+
+# ---- the browser ----
+
+
+class Web:
+    def __init__(self, world, *args):
+        self.process = world.start("--web", "--port", "0", "--accept-host-keys", *args)
+        line = self.process.stdout.readline()
+        self.url = "http://127.0.0.1:" + line.strip().rpartition(":")[2]
+        self.session = requests.Session()
+
+    def get(self, path, status=200):
+        reply = self.session.get(self.url + path, allow_redirects=False)
+        assert reply.status_code == status, reply.text
+        assert reply.headers["Cache-Control"] == "no-cache, no-store, must-revalidate"
+        return reply
+
+    def post(self, path, body=None, status=200):
+        reply = self.session.post(self.url + path, json=body)
+        assert reply.status_code == status, reply.text
+        return reply.json()
+
+    def close(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=30)
+        assert self.process.returncode == 0
+
+
+@pytest.fixture
+def web(world):
+    os.unlink(world.at("genconf/config.yaml"))
+    w = Web(world)
+    yield w
+    w.close()
+
+
+def test_web_page(world, web):
+    page = web.get("/")
+    assert page.headers["Content-Type"].startswith("text/html") and "DC/OS installer" in page.text
+    assert "refresh" in web.get("/assets/installer.js").text
+    assert web.get("/assets/installer.css").headers["Content-Type"].startswith("text/css")
+    web.get("/assets/none", 404)
+    assert web.get("/api/v1", 302).headers["Location"] == "/"
+    assert web.get("/api/v1/version").json() == {"version": "0.1.0"}
+    web.get("/api/v1/action/nonsense", 404)
+    for path in "/api/v1/version", "/api/v1/configure", "/api/v1/action/deploy", "/":
+        reply = requests.delete(web.url + path)
+        assert reply.status_code == 405 and reply.headers["Cache-Control"].startswith("no-cache")
+
+
+def test_web_configure(world, web):
+    config = web.get("/api/v1/configure").json()
+    assert config["cluster_name"] == "DC/OS" and config["process_timeout"] == 10000
+    assert config["ssh_key"].startswith("-----BEGIN OPENSSH PRIVATE KEY-----")  # the world has made one
+    assert web.get("/api/v1/configure/type").json() == {"message": "", "type": "minimal"}
+    assert "master_list" in web.get("/api/v1/configure/status", 400).json()
+    assert web.get("/api/v1/success", 400).json() == {"success": "", "master_count": 0, "agent_count": 0}
+    before = read(world.at("genconf/config.yaml"))
+    # Errors of what was posted only, and then nothing changes.
+    errors = web.post("/api/v1/configure", {"master_list": ["127.0.0.11", "127.0.0.12"], "cluster_name": "x"}, 400)
+    assert list(errors) == ["master_list"]
+    errors = web.post("/api/v1/configure", {"ssh_key": "nonsense", "ssh_port": "a"}, 400)
+    assert sorted(errors) == ["ssh_key", "ssh_port"]
+    assert "name" in web.post("/api/v1/configure", {"a: b\nc": "x"}, 400)["a: b\nc"]
+    assert requests.post(web.url + "/api/v1/configure", data="[").status_code == 400
+    assert read(world.at("genconf/config.yaml")) == before
+    key = read(world.at("genconf/ssh_key")).decode()
+    assert web.post("/api/v1/configure", {
+        "master_list": ["127.0.0.11"], "agent_list": ["127.0.0.21"], "cluster_name": "it: is # mine",
+        "ssh_key": key, "ip_detect_script": "#!/bin/sh\necho 127.0.0.1\n"}) == {}
+    assert os.stat(world.at("genconf/ssh_key")).st_mode & 0o777 == 0o600
+    assert os.stat(world.at("genconf/ip-detect")).st_mode & 0o777 == 0o644
+    assert web.get("/api/v1/configure").json()["cluster_name"] == "it: is # mine"
+    assert web.get("/api/v1/configure/status").json() == {}
+    assert web.get("/api/v1/success").json() == {"success": "http://127.0.0.11", "master_count": 1, "agent_count": 1}
+    web.post("/api/v1/configure", {"gc_delay": "1days"})
+    assert web.get("/api/v1/configure/type").json()["type"] == "advanced"
+
+
+def test_web_installs(world, web):
+    world.node(11)
+    world.node(21)
+    assert web.get("/api/v1/action/preflight").json() == {}
+    assert "master_list" in web.post("/api/v1/action/preflight", {}, 400)["errors"]
+    web.post("/api/v1/configure", {
+        "master_list": ["127.0.0.11"], "agent_list": ["127.0.0.21"], "ssh_user": "root", "ssh_port": world.port,
+        "check_time": "false", "process_timeout": 60})
+
+    def done(action, want):
+        hosts = web.get(f"/api/v1/action/{action}").json().get("hosts", {})
+        return len(hosts) == 2 and [h["host_status"] for h in hosts.values()] == want
+
+    assert web.post("/api/v1/action/preflight") == {"status": "preflight started"}
+    wait_for(lambda: done("preflight", ["success", "success"]))
+    assert web.get("/api/v1/action/current").json() == {"current_action": "preflight"}
+    world.nodes[21].flag("fail-setup")
+
+    def deploy(body=None):
+        reply = {}
+
+        def accepted():
+            nonlocal reply
+            got = requests.post(web.url + "/api/v1/action/deploy", json=body)
+            reply = got.json()
+            return got.status_code == 200
+
+        wait_for(accepted)
+        return reply
+
+    assert deploy() == {"status": "deploy started"}
+    wait_for(lambda: done("deploy", ["success", "failed"]))
+    wait_for(lambda: "already executed" in deploy()["status"])
+    world.nodes[21].flag("fail-setup", False)
+    assert deploy({"retry": True}) == {"status": "retried", "details": [f"127.0.0.21:{world.port}"]}
+    wait_for(lambda: done("deploy", ["success", "success"]))
+    wait_for(lambda: requests.post(web.url + "/api/v1/action/postflight").status_code == 200)
+    wait_for(lambda: done("postflight", ["success", "success"]))
+    location = web.get("/api/v1/logs", 302).headers["Location"]
+    assert sorted(json.loads(web.get(location).text)) == [
+        "deploy", "postflight", "preflight"]
+    assert "DC/OS is installed" in web.get(f"/download/log/127.0.0.11_{world.port}.log").text
+    for name in "known_hosts", "..%2fconfig.yaml", "%2e%2e", "ssh_key":
+        assert requests.get(f"{web.url}/download/log/{name}").status_code in (400, 404)
