@@ -34,12 +34,12 @@ static int give_bool(const char **ret, bool value)
     return 0;
 }
 
-int calc_has(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_has(struct graph_call *c, const char **ret, struct error *err)
 {
     return give_bool(ret, c->in[0] && *c->in[0]);
 }
 
-int calc_same(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_same(struct graph_call *c, const char **ret, struct error *err)
 {
     *ret = c->in[0];
     return 0;
@@ -47,8 +47,7 @@ int calc_same(struct graph_call *c, const char **ret, const char **blame, struct
 
 /* ---- masters ---- */
 
-int calc_count_masters(
-    struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_count_masters(struct graph_call *c, const char **ret, struct error *err)
 {
     _cleanup_json_ json_t *list = NULL;
     int r = rule_parse_list(c->in[0], &list, err);
@@ -58,7 +57,7 @@ int calc_count_masters(
     return 0;
 }
 
-int calc_quorum(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_quorum(struct graph_call *c, const char **ret, struct error *err)
 {
     uint64_t n;
     int r = parse_u64(str_of(c->in[0]), &n);
@@ -73,13 +72,12 @@ static bool several(const char *num_masters)
     return !streq(num_masters, "1");
 }
 
-int calc_uses_zookeeper(
-    struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_uses_zookeeper(struct graph_call *c, const char **ret, struct error *err)
 {
     return give_bool(ret, several(c->in[0]));
 }
 
-int calc_master_ips(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_master_ips(struct graph_call *c, const char **ret, struct error *err)
 {
     *ret = c->in[0] ? c->in[0] : "[]";
     return 0;
@@ -116,22 +114,22 @@ static int zk_or_address(
     return give_buf(c, ret, &b);
 }
 
-int calc_masters(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_masters(struct graph_call *c, const char **ret, struct error *err)
 {
     return zk_or_address(c, "/mesos", ret, err);
 }
 
-int calc_master_zk(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_master_zk(struct graph_call *c, const char **ret, struct error *err)
 {
     return several(c->in[0]) ? zk_or_address(c, "/mesos", ret, err) : give(c, ret, "");
 }
 
-int calc_marathon_zk(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_marathon_zk(struct graph_call *c, const char **ret, struct error *err)
 {
     return zk_or_address(c, "/marathon", ret, err);
 }
 
-int calc_iam_zk(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_iam_zk(struct graph_call *c, const char **ret, struct error *err)
 {
     return zk_or_address(c, "/dcos/iam", ret, err);
 }
@@ -141,7 +139,7 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-int calc_ensemble(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_ensemble(struct graph_call *c, const char **ret, struct error *err)
 {
     _cleanup_json_ json_t *list = NULL;
     _cleanup_buf_ struct buf b = BUF_INIT;
@@ -165,8 +163,7 @@ int calc_ensemble(struct graph_call *c, const char **ret, const char **blame, st
 }
 
 /* Three packages are needed by ZooKeeper only. */
-int calc_cluster_packages_wanted(
-    struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_cluster_packages_wanted(struct graph_call *c, const char **ret, struct error *err)
 {
     static const char *const only_several[] = {"java--", "zookeeper--"};
     _cleanup_json_ json_t *list = NULL, *wanted = json_array();
@@ -191,7 +188,7 @@ int calc_cluster_packages_wanted(
 
 /* ---- lists ---- */
 
-int calc_join(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_join(struct graph_call *c, const char **ret, struct error *err)
 {
     _cleanup_json_ json_t *list = NULL;
     _cleanup_buf_ struct buf b = BUF_INIT;
@@ -209,8 +206,7 @@ int calc_join(struct graph_call *c, const char **ret, const char **blame, struct
     return give_buf(c, ret, &b);
 }
 
-int calc_bind_blacklist(
-    struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_bind_blacklist(struct graph_call *c, const char **ret, struct error *err)
 {
     _cleanup_json_ json_t *reserved = NULL, *more = NULL;
     int r = rule_parse_list(c->in[0], &reserved, err);
@@ -222,8 +218,7 @@ int calc_bind_blacklist(
     return give_json(c, ret, reserved);
 }
 
-int calc_forward_zones_set(
-    struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_forward_zones_set(struct graph_call *c, const char **ret, struct error *err)
 {
     _cleanup_json_ json_t *zones = NULL;
     int r = rule_parse_dictionary(c->in[0], &zones, err);
@@ -232,7 +227,7 @@ int calc_forward_zones_set(
     return give_bool(ret, json_object_size(zones) > 0);
 }
 
-int calc_no_proxy(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_no_proxy(struct graph_call *c, const char **ret, struct error *err)
 {
     _cleanup_json_ json_t *list = NULL;
     _cleanup_buf_ struct buf b = BUF_INIT;
@@ -265,8 +260,7 @@ static int log_files(const char *mb, int64_t *ret, struct error *err)
     return 0;
 }
 
-int calc_log_files_agent(
-    struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_log_files_agent(struct graph_call *c, const char **ret, struct error *err)
 {
     int64_t n;
     int r = log_files(c->in[0], &n, err);
@@ -275,8 +269,7 @@ int calc_log_files_agent(
     return r;
 }
 
-int calc_log_files_directory(
-    struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_log_files_directory(struct graph_call *c, const char **ret, struct error *err)
 {
     int64_t n;
     int r = log_files(c->in[0], &n, err);
@@ -285,8 +278,7 @@ int calc_log_files_directory(
     return r;
 }
 
-int calc_credentials_owned(
-    struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_credentials_owned(struct graph_call *c, const char **ret, struct error *err)
 {
     _cleanup_json_ json_t *json = NULL;
     int r = rule_parse_dictionary(c->in[0], &json, err);
@@ -295,15 +287,14 @@ int calc_credentials_owned(
     return give_bool(ret, json_object_size(json) > 0);
 }
 
-int calc_credentials_path(
-    struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_credentials_path(struct graph_call *c, const char **ret, struct error *err)
 {
     return give(c, ret,
         streq(c->in[0], "true") ? "/opt/mesosphere/etc/docker_credentials"
                                 : "/etc/mesosphere/docker_credentials");
 }
 
-int calc_isolation(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_isolation(struct graph_call *c, const char **ret, struct error *err)
 {
     _cleanup_buf_ struct buf b = BUF_INIT;
     buf_puts(&b,
@@ -318,7 +309,7 @@ int calc_isolation(struct graph_call *c, const char **ret, const char **blame, s
     return give_buf(c, ret, &b);
 }
 
-int calc_overlay(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_overlay(struct graph_call *c, const char **ret, struct error *err)
 {
     _cleanup_json_ json_t *json = NULL;
     json_t *item;
@@ -336,8 +327,7 @@ int calc_overlay(struct graph_call *c, const char **ret, const char **blame, str
 
 /* ---- router and console ---- */
 
-int calc_tls_protocols(
-    struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_tls_protocols(struct graph_call *c, const char **ret, struct error *err)
 {
     static const char *const names[] = {"TLSv1", "TLSv1.1", "TLSv1.2 TLSv1.3"};
     _cleanup_buf_ struct buf b = BUF_INIT;
@@ -360,7 +350,7 @@ static json_t *loose(const char *text)
     return json_string(text);
 }
 
-int calc_ui_config(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_ui_config(struct graph_call *c, const char **ret, struct error *err)
 {
     static const struct {
         const char *group, *name;

@@ -17,6 +17,9 @@ struct gen_files {
     void *userdata;
 };
 
+/* Names of the built-in checks; NULL behind the last. */
+const char *calc_built_in_check(size_t i);
+
 graph_calc_fn calc_count_masters, calc_quorum, calc_has, calc_same, calc_ensemble, calc_masters,
     calc_master_zk, calc_marathon_zk, calc_iam_zk, calc_master_ips, calc_uses_zookeeper,
     calc_ip_detect, calc_ip_detect_public, calc_ip6_detect, calc_fault_domain,

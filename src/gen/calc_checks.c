@@ -43,13 +43,12 @@ static int demand(
     return 0;
 }
 
-int calc_ip_detect(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_ip_detect(struct graph_call *c, const char **ret, struct error *err)
 {
     return demand(c, c->in[0], "ip-detect", ret, err);
 }
 
-int calc_ip_detect_public(
-    struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_ip_detect_public(struct graph_call *c, const char **ret, struct error *err)
 {
     if (*c->in[0])
         return demand(c, c->in[0], "ip-detect-public", ret, err);
@@ -57,7 +56,7 @@ int calc_ip_detect_public(
     return 0;
 }
 
-int calc_ip6_detect(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_ip6_detect(struct graph_call *c, const char **ret, struct error *err)
 {
     if (*c->in[0])
         return demand(c, c->in[0], "ip6-detect", ret, err);
@@ -65,7 +64,7 @@ int calc_ip6_detect(struct graph_call *c, const char **ret, const char **blame, 
     return 0;
 }
 
-int calc_fault_domain(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_fault_domain(struct graph_call *c, const char **ret, struct error *err)
 {
     _cleanup_buf_ struct buf b = BUF_INIT;
     int r = *c->in[0] ? read_script(c, c->in[0], &b, err) : 0;
@@ -75,8 +74,7 @@ int calc_fault_domain(struct graph_call *c, const char **ret, const char **blame
     return 0;
 }
 
-int calc_fault_domain_enabled(
-    struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_fault_domain_enabled(struct graph_call *c, const char **ret, struct error *err)
 {
     *ret = *c->in[0] ? "true" : "false";
     return 0;
@@ -85,8 +83,7 @@ int calc_fault_domain_enabled(
 /* ---- programs for checks ---- */
 
 /* {} when there are none, else {"id": "custom-check-bins--<sha1>", "files": [names]}. */
-int calc_custom_check_bins(
-    struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_custom_check_bins(struct graph_call *c, const char **ret, struct error *err)
 {
     const struct gen_files *files = c->userdata;
     _cleanup_buf_ struct buf text = BUF_INIT, digests = BUF_INIT, out = BUF_INIT;
@@ -120,7 +117,7 @@ int calc_custom_check_bins(
     return 0;
 }
 
-int calc_search_path(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_search_path(struct graph_call *c, const char **ret, struct error *err)
 {
     *ret = streq(c->in[0], "{}") ? SEARCH_PATH : SEARCH_PATH ":/opt/mesosphere/active/" CUSTOM_BINS;
     return 0;
@@ -189,37 +186,19 @@ static json_t *member(json_t *object, const char *key, json_t *fresh)
     return fresh;
 }
 
-/* Names of custom checks must leave the built-in ones alone. */
-static int no_clash(const json_t *custom, struct error *err)
+const char *calc_built_in_check(size_t i)
 {
-    const json_t *kinds[] = {
-        json_at(custom, "cluster_checks"), json_at(json_at(custom, "node_checks"), "checks")};
-    _cleanup_buf_ struct buf b = BUF_INIT;
-    bool clash = false;
-    for (size_t i = 0; i < ARRAY_SIZE(built_ins); i++) {
-        buf_printf(&b, "%s%s", i ? ", " : "", built_ins[i].name);
-        for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
-            clash |= json_at(kinds[k], built_ins[i].name) != NULL;
-    }
-    if (clash)
-        return error_set(err, -EINVAL,
-            "Custom check names conflict with builtin checks. Reserved check names: %s",
-            buf_cstr(&b));
-    return 0;
+    return i < ARRAY_SIZE(built_ins) ? built_ins[i].name : NULL;
 }
 
 /* Inputs: custom_checks check_time check_search_path check_ld_library_path uses_zookeeper. */
-int calc_check_config(struct graph_call *c, const char **ret, const char **blame, struct error *err)
+int calc_check_config(struct graph_call *c, const char **ret, struct error *err)
 {
     _cleanup_json_ json_t *json = NULL;
     _cleanup_buf_ struct buf b = BUF_INIT;
     int r = rule_parse_dictionary(c->in[0], &json, err);
-    if (r == 0)
-        r = no_clash(json, err);
-    if (r < 0) {
-        *blame = "custom_checks";
+    if (r < 0)
         return r;
-    }
     json_t *node = member(json, "node_checks", json_object());
     json_t *checks = member(node, "checks", json_object());
     json_t *poststart = member(node, "poststart", json_array());

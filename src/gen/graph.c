@@ -127,11 +127,7 @@ static int input(
         return 1;
     if (n->node.state != NODE_UNSET)
         return -EAGAIN;
-    VEC_FOREACH (s, &n->setters) {
-        if ((*s)->kind == SET_OPTIONAL)
-            return 0;
-    }
-    return -EAGAIN;
+    return n->node.setter && n->node.setter->kind == SET_OPTIONAL ? 0 : -EAGAIN;
 }
 
 int graph_holds(struct graph *g, const char *when, struct error *err)
@@ -212,7 +208,7 @@ static int gather(struct graph *g, const char *names, const char **in, unsigned 
 static int set_value(
     struct graph *g, struct graph_node *n, const struct graph_setter *s, struct error *err)
 {
-    const char *in[GRAPH_INPUTS_MAX] = {NULL}, *blame = NULL;
+    const char *in[GRAPH_INPUTS_MAX] = {NULL};
     struct error why = ERROR_INIT;
     unsigned line = 0;
     n->setter = s;
@@ -239,14 +235,9 @@ static int set_value(
     }
     struct graph_call call = {
         .name = n->name, .in = in, .arena = &g->arena, .userdata = g->userdata};
-    r = s->calc(&call, &n->value, &blame, &why);
+    r = s->calc(&call, &n->value, &why);
     if (r < 0) {
-        if (blame && !streq(blame, n->name)) {
-            n->state = NODE_SKIPPED;
-            graph_blame(g, blame, why.msg);
-        } else {
-            fail(g, n, &why);
-        }
+        fail(g, n, &why);
         return 0;
     }
     n->state = NODE_SET;

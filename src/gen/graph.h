@@ -34,10 +34,8 @@ struct graph_call {
     const void *parameter; /* of the rule */
 };
 
-/* 0 with *ret in the arena, or a negative errno with one sentence for the user. *blame, when set,
- * is the argument that gets the message instead. */
-typedef int graph_calc_fn(
-    struct graph_call *c, const char **ret, const char **blame, struct error *err);
+/* 0 with *ret in the arena, or a negative errno with one sentence for the user. */
+typedef int graph_calc_fn(struct graph_call *c, const char **ret, struct error *err);
 /* For a rule in[0] is the value. */
 typedef int graph_check_fn(struct graph_call *c, struct error *err);
 

@@ -300,11 +300,13 @@ static int run(struct options *o, struct error *err)
     r = load(o, false, &g, err);
     if (r < 0)
         return r;
-    if (value)
+    if (value && gen_value(g, o->name))
         return print_value(o, g, err);
     int code = report(o, g);
     if (code || validate)
         return code;
+    if (value)
+        return print_value(o, g, err);
     return generate ? gen_generate(g, o->output, err) : print_cloud_config(g);
 }
 

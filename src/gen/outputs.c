@@ -106,11 +106,7 @@ static int split_late(struct gen *g, struct error *err)
             return error_set(
                 err, -EINVAL, "late values may be in contents of files only: %.200s", path);
         }
-        /* The records of the configuration are about placeholders; they hold none to be replaced.
-         */
-        bool record = has_prefix(path, "/etc/user.config") ||
-                      has_prefix(path, "/etc/expanded.config");
-        bool late = !record && strstr(json_str_at(file, "content", ""), LATE_START);
+        bool late = strstr(json_str_at(file, "content", ""), LATE_START);
         json_array_append(late ? g->late_files : now, file);
     }
     json_decref(g->config_files);

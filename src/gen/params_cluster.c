@@ -122,7 +122,7 @@ static const struct param detection[] = {
         HELP("whether nodes tell their region and zone; true when there is a script")),
     PARAM("check_time", &type_bool, DEFAULT("true"),
         HELP("services wait until the clock is synchronised")),
-    PARAM("custom_checks", &type_checks, DEFAULT("{}"),
+    PARAM("custom_checks", &type_custom_checks, DEFAULT("{}"),
         HELP("checks of your own, run with the built-in ones")),
     PARAM("check_config", &type_checks,
         DEFAULT_CALC(calc_check_config,

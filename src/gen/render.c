@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/embed.h"
+#include "gen/graph.h"
 #include "gen/template.h"
 #include "pkgpanda/yaml_read.h"
 #include "transfer/tree.h"
@@ -21,7 +22,8 @@ static int one_line(const char *value, struct error *err)
     return 0;
 }
 
-/* Bare where that is safe, in single quotes where it can be, else in double ones with backslashes.
+/* What a late value will be is not known. Else bare where that is safe, in single quotes where it
+ * can be, else in double ones with backslashes.
  */
 static int filter_env(const char *value, struct buf *out, struct error *err)
 {
@@ -30,7 +32,7 @@ static int filter_env(const char *value, struct buf *out, struct error *err)
     int r = one_line(value, err);
     if (r < 0)
         return r;
-    if (*value && strspn(value, safe) == strlen(value)) {
+    if (*value && strspn(value, safe) == strlen(value) && !strstr(value, LATE_START)) {
         buf_puts(out, value);
     } else if (!strchr(value, '\'')) {
         buf_printf(out, "'%s'", value);

@@ -44,8 +44,8 @@ extern const struct gen_type type_line, /* anything without line breaks */
     type_ipv6, type_subnet4, type_absolute, type_resolvers, type_dns_search, type_forward_zones,
     type_url, type_ca_url, type_no_slash_end, type_channel, type_vni, type_no_proxy, type_zk_hosts,
     type_zk_path, type_relative_folder, type_not_empty, type_variant, type_num_masters,
-    type_duration, type_shm_size, type_frame_options, type_overlay, type_checks, type_public_key,
-    type_password_hash, type_port, type_color;
+    type_duration, type_shm_size, type_frame_options, type_overlay, type_checks, type_custom_checks,
+    type_public_key, type_password_hash, type_port, type_color;
 
 /* The same, for lists that a check of several parameters wants to look into. -EINVAL with the
  * sentence. Caller owns *ret. */

@@ -1,5 +1,6 @@
 #include <errno.h>
 
+#include "gen/calc.h"
 #include "gen/rules.h"
 
 /* custom_checks and check_config: what dcos-check-runner takes. */
@@ -200,4 +201,32 @@ static int rule_checks(struct graph_call *c, struct error *err)
     return r;
 }
 
+/* Names of custom checks leave the built-in ones alone. */
+static int rule_custom_checks(struct graph_call *c, struct error *err)
+{
+    _cleanup_json_ json_t *json = NULL;
+    _cleanup_buf_ struct buf reserved = BUF_INIT;
+    bool clash = false;
+    int r = rule_checks(c, err);
+    if (r == 0)
+        r = rule_parse_dictionary(c->in[0], &json, err);
+    if (r < 0)
+        return r;
+    const json_t *kinds[] = {
+        json_at(json, "cluster_checks"), json_at(json_at(json, "node_checks"), "checks")};
+    for (size_t i = 0; calc_built_in_check(i); i++) {
+        buf_printf(&reserved, "%s%s", i ? ", " : "", calc_built_in_check(i));
+        for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
+            clash |= json_at(kinds[k], calc_built_in_check(i)) != NULL;
+    }
+    if (clash)
+        return error_set(err, -EINVAL,
+            "Custom check names conflict with builtin checks. Reserved check names: %s",
+            buf_cstr(&reserved));
+    return 0;
+}
+
+const struct gen_type type_custom_checks = {
+    "a mapping with cluster_checks and node_checks, of names that are not built in",
+    rule_custom_checks};
 const struct gen_type type_checks = {"a mapping with cluster_checks and node_checks", rule_checks};
