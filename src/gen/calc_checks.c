@@ -86,7 +86,7 @@ int calc_fault_domain_enabled(struct graph_call *c, const char **ret, struct err
 int calc_custom_check_bins(struct graph_call *c, const char **ret, struct error *err)
 {
     const struct gen_files *files = c->userdata;
-    _cleanup_buf_ struct buf text = BUF_INIT, digests = BUF_INIT, out = BUF_INIT;
+    _cleanup_buf_ struct buf text = BUF_INIT, out = BUF_INIT;
     _cleanup_json_ json_t *list = NULL, *json = json_object();
     char sha1[SHA1_TEXT];
     json_t *item;
