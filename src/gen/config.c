@@ -7,6 +7,7 @@
 #include "base/parse.h"
 #include "base/vec.h"
 #include "gen/gen.h"
+#include "gen/graph.h"
 #include "json/writer.h"
 
 /* ---- scalars ---- */
@@ -233,7 +234,7 @@ static void fill(struct config *c, struct config_entry *e)
     switch (json_typeof(e->json)) {
     case JSON_STRING:
         e->value = json_string_value(e->json);
-        return;
+        break;
     case JSON_TRUE:
     case JSON_FALSE:
         e->value = json_is_true(e->json) ? "true" : "false";
@@ -248,6 +249,9 @@ static void fill(struct config *c, struct config_entry *e)
         config_dump(e->json, &b);
         e->value = arena_strdup(&c->arena, buf_cstr(&b));
     }
+    /* Would be taken for a late value. */
+    if (strstr(e->value, LATE_START) || strstr(e->value, LATE_END))
+        e->problem = "Must not hold the placeholder of a late value.";
 }
 
 /* The entries of the outermost mapping, each with its line. */
@@ -284,8 +288,12 @@ static int read_entries(struct reading *x, struct config *c)
             entry.problem = arena_printf(
                 &c->arena, "Is set twice; the first time on line %u.", same->line);
             json_decref(value);
-        } else if (strlen(key) > CONFIG_NAME_MAX || json_object_set_new(c->json, key, value) < 0) {
-            r = bad(x, entry.line - 1, "a name that is too long or not UTF-8");
+        } else if (strlen(key) > CONFIG_NAME_MAX) {
+            json_decref(value);
+            r = bad(x, entry.line - 1, "a name that is too long");
+            break;
+        } else if (json_object_set_new(c->json, key, value) < 0) {
+            r = bad(x, entry.line - 1, "a name that is not UTF-8");
             break;
         } else {
             entry.json = value;

@@ -360,3 +360,59 @@ def test_usage(folder):
     assert folder.run("--version").stdout.startswith("dcos-gen ")
     for args in ([], ["nothing"], ["validate", "more"], ["--config"], ["validate", "--set", "x"], ["value"], ["--json=1", "params"]):
         assert folder.run(*args, code=2).stderr.startswith("dcos-gen: ")
+
+
+DETECT = os.path.join(ROOT, "src", "gen", "detect")
+
+
+def with_curl(tmp_path, answers):
+    """A curl that knows some URLs only."""
+    path = tmp_path / "bin"
+    path.mkdir()
+    cases = "\n".join(f"    *'{url}'*) printf '%s' '{text}'; exit 0 ;;" for url, text in answers.items())
+    (path / "curl").write_text(f'#!/bin/sh\nfor arg in "$@"; do\n    case $arg in\n{cases}\n    esac\ndone\nexit 22\n')
+    (path / "curl").chmod(0o755)
+    return {"PATH": f"{path}:{os.environ['PATH']}"}
+
+
+ZONE = "/latest/meta-data/placement/availability-zone"
+LOCATION, DOMAIN = "compute/location", "compute/platformFaultDomain"
+
+
+@pytest.mark.parametrize(
+    "args, answers, region, zone",
+    [
+        ([], {ZONE: "us-west-2b"}, "aws/us-west-2", "aws/us-west-2b"),
+        (["--aws"], {ZONE: "eu-north-1a"}, "aws/eu-north-1", "aws/eu-north-1a"),
+        ([], {LOCATION: "westus", DOMAIN: "0"}, "azure/westus", "azure/0"),
+        ([], {"instance/zone": "projects/1/zones/us-east1-b"}, "gcp/us-east1", "gcp/us-east1-b"),
+        (["--gcp"], {"instance/zone": "projects/1/zones/us-east1-b", ZONE: "us-west-2b"}, "gcp/us-east1", "gcp/us-east1-b"),
+    ],
+)
+def test_fault_domain_detect(tmp_path, args, answers, region, zone):
+    env = with_curl(tmp_path, answers)
+    done = subprocess.run([os.path.join(DETECT, "fault-domain-detect"), *args], capture_output=True, text=True, env=env, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"fault_domain": {"region": {"name": region}, "zone": {"name": zone}}}
+
+
+@pytest.mark.parametrize(
+    "args, answers",
+    [([], {}), (["--aws"], {}), ([], {ZONE: "a-1b", "instance/zone": "x/a-b"}), ([], {ZONE: 'a"b'}), (["--other"], {ZONE: "a-1b"})],
+)
+def test_fault_domain_that_is_not_known(tmp_path, args, answers):
+    env = with_curl(tmp_path, answers)
+    done = subprocess.run([os.path.join(DETECT, "fault-domain-detect"), *args], capture_output=True, text=True, env=env, timeout=30)
+    assert done.returncode == 1 and done.stdout == "" and done.stderr
+
+
+def test_ip_detect(tmp_path):
+    env = with_curl(tmp_path, {"meta-data/local-ipv4": "10.0.0.7", "meta-data/public-ipv4": "192.0.2.7"})
+    for script, address in (("ip-detect.aws", "10.0.0.7"), ("ip-detect-public.aws", "192.0.2.7")):
+        done = subprocess.run([os.path.join(DETECT, script)], capture_output=True, text=True, env=env, timeout=30)
+        assert (done.returncode, done.stdout.strip()) == (0, address), done.stderr
+    ip = tmp_path / "bin" / "ip"
+    ip.write_text("#!/bin/sh\necho '8.8.8.8 via 10.0.0.1 dev eth0 src 10.0.0.9 uid 0'\n")
+    ip.chmod(0o755)
+    done = subprocess.run([os.path.join(DETECT, "ip-detect.onprem")], capture_output=True, text=True, env=env, timeout=30)
+    assert (done.returncode, done.stdout) == (0, "10.0.0.9\n")

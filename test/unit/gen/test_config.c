@@ -83,6 +83,10 @@ static void test_problems(void **state)
     assert_string_equal(c.entries[4].name, "7");
     assert_string_equal(config_get(&c, "a")->value, "1");
     assert_null(config_get(&c, "z"));
+    config_done(&c);
+    static const char late[] = "a: [LATE_BIND_PLACEHOLDER_START_x]\n";
+    assert_int_equal(config_read(late, strlen(late), &c, NULL), 0);
+    assert_string_equal(c.entries[0].problem, "Must not hold the placeholder of a late value.");
 }
 
 static void test_refused(void **state)
@@ -114,6 +118,12 @@ static void test_refused(void **state)
     struct error err = ERROR_INIT;
     assert_true(config_read("a: b: c\n", 8, &c, &err) < 0);
     assert_int_equal(strncmp(err.msg, "line 1: ", 8), 0);
+    _cleanup_buf_ struct buf longest = BUF_INIT;
+    for (int i = 0; i <= CONFIG_NAME_MAX; i++)
+        buf_putc(&longest, 'n');
+    buf_puts(&longest, ": value\n");
+    assert_true(config_read(buf_cstr(&longest), longest.n, &c, &err) < 0);
+    assert_string_equal(err.msg, "line 1: a name that is too long");
     _cleanup_buf_ struct buf deep = BUF_INIT;
     buf_puts(&deep, "a: ");
     for (int i = 0; i < 2 * CONFIG_DEPTH_MAX; i++)
