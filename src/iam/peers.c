@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/rng.h"
+#include "http/pass.h"
 #include "iam/shell.h"
 
 /*
@@ -28,7 +29,7 @@
 enum {
     SECRET_BYTES = 32,
     SECRET_MAX = 64,
-    AHEAD_MAX = 1024 * 1024, /* of an answer that its client has not taken yet */
+    FROM_MAX = 160,
 };
 
 static const char SECRET_KEY[] = "peers/secret";
@@ -37,6 +38,7 @@ static const char SECRET_HEADER[] = "X-Dcos-Iam-Peer", FROM_HEADER[] = "X-Dcos-I
 /* The way to a leader; lives as long as calls go over it. */
 struct link {
     unsigned refs;
+    struct peers *peers;
     char *info; /* as it stands in the election */
     char host[256];
     uint16_t port;
@@ -57,16 +59,6 @@ struct peers {
     struct link *link;       /* NULL: nobody is known to lead */
     struct timer look;
     bool standing_by;
-};
-
-struct forward {
-    struct peers *peers;
-    struct link *link;
-    struct http_request *req; /* referenced */
-    struct http_call *call;
-    int status;
-    char *type;
-    bool begun;
 };
 
 /* ---- the way to the leader ---- */
@@ -118,6 +110,7 @@ static int link_open(struct peers *p, struct str info, struct link **ret, struct
     struct str rest = info, clients, address;
     struct link *l = xnew(struct link);
     l->refs = 1;
+    l->peers = p;
     l->info = str_dup(info);
     int r = 0;
     if (!str_split(&rest, '\n', &clients) || !str_split(&rest, '\n', &address) ||
@@ -184,138 +177,55 @@ static void refuse(struct http_request *req, int status, const char *code, const
     http_respond(req, status, "application/json", body.p, body.n);
 }
 
-/* The client is gone, or has its answer. */
-static void forward_closed(struct http_request *req)
+/* A 503 is of one that does not lead, or not yet: who does may have changed. */
+static void link_answered(int status, const char *error, void *userdata)
 {
-    struct forward *f = req->userdata;
-    req->userdata = NULL;
-    req->on_close = NULL;
-    if (f->call)
-        http_call_cancel(f->call);
-    link_unref(f->link);
-    free(f->type);
-    http_request_unref(req);
-    free(f);
+    struct link *l = userdata;
+    if ((status >= 0 && status != 503) || l->peers->link != l)
+        return;
+    if (error)
+        log_warn("the leader does not answer address=%s:%u error=%s", l->host, l->port, error);
+    forget_leader(l->peers);
 }
 
-static bool one_of(struct str name, const char *const *names)
+static void link_refuse(struct http_request *req, void *userdata)
 {
-    for (; *names; names++) {
-        if (str_ieq_c(name, *names))
-            return true;
-    }
-    return false;
+    refuse(req, 503, "ERR_NOT_READY", "The leading identity service cannot be reached");
 }
 
-static void answer_head(struct http_call *call, const struct http_response *res, void *userdata)
+static void link_ended(void *userdata)
 {
-    static const char *const ours[] = {"Connection", "Keep-Alive", "Transfer-Encoding",
-        "Content-Length", "Content-Type", "Date", "Server", NULL};
-    struct forward *f = userdata;
-    f->status = res->status;
-    for (size_t i = 0; i < res->headers.n; i++) {
-        const struct http_header *h = &res->headers.items[i];
-        if (one_of(h->name, ours))
-            continue;
-        _cleanup_free_ char *name = str_dup(h->name), *value = str_dup(h->value);
-        http_set_header(f->req, name, value);
-    }
-    struct str type = http_headers_get(&res->headers, "Content-Type");
-    f->type = type.n ? str_dup(type) : NULL;
-    /* It is not the leader, or not yet: who is may have changed. */
-    if (res->status == 503 && f->peers->link == f->link)
-        forget_leader(f->peers);
-}
-
-static void drained(struct http_request *req)
-{
-    struct forward *f = req->userdata;
-    if (f && f->call)
-        http_call_resume(f->call);
-}
-
-static void answer_data(struct http_call *call, const char *p, size_t n, void *userdata)
-{
-    struct forward *f = userdata;
-    struct http_request *req = f->req;
-    http_request_ref(req); /* writing may find that the client is gone, and then f is too */
-    if (!f->begun) {
-        f->begun = true;
-        http_respond_on_drain(req, drained);
-        http_respond_limit(req, FOLLOWER_QUEUE_MAX);
-        http_respond_begin(req, f->status, f->type);
-    }
-    if (req->userdata)
-        http_respond_write(req, p, n);
-    if (req->userdata && http_respond_queued(req) > AHEAD_MAX)
-        http_call_pause(call);
-    http_request_unref(req);
-}
-
-static void answer_done(struct http_call *call, int status, const char *error,
-    const struct http_response *res, void *userdata)
-{
-    struct forward *f = userdata;
-    f->call = NULL;
-    if (status < 0 && f->peers->link == f->link) {
-        log_warn("the leader does not answer address=%s:%u error=%s", f->link->host, f->link->port,
-            error);
-        forget_leader(f->peers);
-    }
-    if (f->begun && status == 0)
-        http_respond_end(f->req);
-    else if (f->begun)
-        http_respond_abort(f->req);
-    else if (status == 0)
-        http_respond(f->req, f->status, f->type, NULL, 0);
-    else
-        refuse(f->req, 503, "ERR_NOT_READY", "The leading identity service cannot be reached");
+    link_unref(userdata);
 }
 
 static void pass_on(struct http_request *req)
 {
-    static const char *const hop[] = {"Host", "Connection", "Keep-Alive", "Content-Length",
-        "Content-Encoding", "Transfer-Encoding", "Accept-Encoding", "Expect", "Upgrade", "TE",
-        "Trailer", SECRET_HEADER, FROM_HEADER, NULL};
-    static const struct http_call_handlers handlers = {
-        .on_response = answer_head, .on_data = answer_data, .on_done = answer_done};
     struct peers *p = req->userdata;
     struct link *l = p->link;
     if (!l) {
         refuse(req, 503, "ERR_NOT_READY", "No identity service leads at the moment");
         return;
     }
-    struct arena *a = &req->arena;
-    struct http_header *headers = arena_alloc(a, (req->headers.n + 2) * sizeof(*headers));
-    size_t n = 0;
-    for (size_t i = 0; i < req->headers.n; i++) {
-        if (!one_of(req->headers.items[i].name, hop))
-            headers[n++] = req->headers.items[i];
-    }
-    char *from = req->peer_is_unix ? arena_printf(a, "unix:%u", (unsigned)req->peer_cred.uid)
-                                   : arena_printf(a, "%s:%u", req->peer.host, req->peer.port);
-    headers[n++] = (struct http_header){str_of(SECRET_HEADER), str_of(l->secret)};
-    headers[n++] = (struct http_header){str_of(FROM_HEADER), str_of(from)};
-    struct str host = http_request_header(req, "Host");
-    const struct http_call_options o = {
-        .method = arena_strndup(a, req->method_name.p, req->method_name.n),
+    char from[FROM_MAX];
+    if (req->peer_is_unix)
+        snprintf(from, sizeof(from), "unix:%u", (unsigned)req->peer_cred.uid);
+    else
+        snprintf(from, sizeof(from), "%s:%u", req->peer.host, req->peer.port);
+    const struct http_header headers[] = {
+        {str_of(SECRET_HEADER), str_of(l->secret)}, {str_of(FROM_HEADER), str_of(from)}};
+    const struct http_pass_options o = {.client = l->client,
         .host = l->host,
         .port = l->port,
         .tls = true,
-        .target = arena_strndup(a, req->target.p, req->target.n),
-        .host_header = host.n ? arena_strndup(a, host.p, host.n) : NULL,
         .headers = headers,
-        .n_headers = n,
-        .body = req->body.p,
-        .body_n = req->body.n,
-        .idle_timeout_us = SILENCE_US};
-    struct forward *f = xnew(struct forward);
-    *f = (struct forward){.peers = p, .link = l, .req = req};
+        .n_headers = ARRAY_SIZE(headers),
+        .idle_timeout_us = SILENCE_US,
+        .on_answer = link_answered,
+        .refuse = link_refuse,
+        .on_end = link_ended,
+        .userdata = l};
     l->refs++;
-    http_request_ref(req);
-    req->userdata = f;
-    req->on_close = forward_closed;
-    f->call = http_call_start(l->client, &o, &handlers, f);
+    http_pass_on(req, &o);
 }
 
 bool peers_pass_on(struct iam *s, struct http_request *req)

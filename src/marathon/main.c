@@ -273,6 +273,7 @@ static int start(struct running *r, const struct flags_out *o, struct error *err
     rc = tls_context_new_client(NULL, false, &s->tls, err);
     if (rc < 0)
         return rc;
+    s->standby.tls = r->transport.client;
     const struct http_client_options http = {.tls = s->tls};
     s->probes_http = http_client_new(s->loop, &http);
     const struct scheduler_options scheduler = {
@@ -311,6 +312,7 @@ static void stop(struct shell *s)
                 server_forget(item->context);
     if (s->server)
         http_server_free(s->server);
+    standby_close(s);
     authenticator_free(s->authenticator);
     policy_follow_free(s->follow);
     jwt_keys_free(s->keys);

@@ -127,6 +127,8 @@ void server_handle(struct http_request *req, void *userdata)
 {
     struct shell *s = userdata;
     req->userdata = s;
+    if (!s->loaded && standby_pass_on(s, req))
+        return;
     if (!s->loaded || !store_confirm(s->store)) {
         http_respond_text(req, 503, "Marathon is still loading its state\n");
         return;

@@ -26,6 +26,15 @@ struct held { /* an effect that waits for its batch */
     struct out_item item;
 };
 
+/* Of one that does not lead. */
+struct standby {
+    struct http_client *client;
+    struct tls_context *tls; /* for leaders that speak TLS; NULL: not verified */
+    char host[256];          /* of the leader */
+    uint16_t port;           /* 0: not known */
+    int64_t looked_us;
+};
+
 struct shell {
     struct loop *loop;
     struct core *core;
@@ -55,6 +64,7 @@ struct shell {
     struct timer heartbeat;
     struct list probes, probes_waiting; /* struct prober_call */
     size_t n_probes;
+    struct standby standby;
 };
 
 int64_t shell_now(const struct shell *s);
@@ -69,6 +79,11 @@ void server_reply(struct shell *s, void *context); /* OUT_REPLY */
 void server_forget(void *context);
 /* For /v2/events, which is not the API's: 403 and false unless the caller may. */
 bool server_may(struct shell *s, struct http_request *req, const char *rid, unsigned action);
+
+/* ---- several Marathons (standby.c) ---- */
+/* True when another leads, and the call will be answered. */
+bool standby_pass_on(struct shell *s, struct http_request *req);
+void standby_close(struct shell *s);
 
 /* ---- events (events.c) ---- */
 void events_subscribe(struct shell *s, struct http_request *req);

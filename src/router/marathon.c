@@ -21,6 +21,7 @@ struct marathon_follower {
     struct router *router;
     struct retry retry;
     struct host_port at;
+    struct host_port stream_at; /* port 0: `at`; one that does not lead sends elsewhere */
     struct http_call *stream, *fetch, *leader_call;
     struct sse_decoder decoder;
     struct map services; /* app id -> struct service */
@@ -98,14 +99,15 @@ static void fetched(struct http_call *call, int status, const char *error,
 static void get(struct marathon_follower *f, const char *target, const char *accept, size_t collect,
     bool fresh, const struct http_call_handlers *handlers, struct http_call **ret)
 {
+    const struct host_port *at = !collect && f->stream_at.port ? &f->stream_at : &f->at;
     _cleanup_buf_ struct buf shown = BUF_INIT;
     login_header(f->router->login, &shown);
     const struct http_header headers[] = {{STR("User-Agent"), STR("Master Admin Router")},
         {STR("Accept"), str_of(accept)}, {STR("Authorization"), buf_str(&shown)}};
     const struct http_call_options o = {.method = "GET",
-        .host = f->at.host,
-        .port = f->at.port,
-        .tls = f->at.tls,
+        .host = at->host,
+        .port = at->port,
+        .tls = at->tls,
         .target = target,
         .headers = headers,
         .n_headers = shown.n ? 3 : 2,
@@ -265,10 +267,32 @@ static void expired(struct timer *t)
     router_routes_changed(f->router);
 }
 
+static void open_stream(struct marathon_follower *f);
+
+/* One that does not lead names the one that does: "http://host:port/v2/events". Followed once. */
+static bool redirected(struct marathon_follower *f, const struct http_response *res)
+{
+    struct str where = http_headers_get(&res->headers, "Location");
+    const bool tls = str_has_prefix(where, STR("https://"));
+    const size_t scheme = tls ? 8 : 7;
+    if (f->stream_at.port || (res->status != 302 && res->status != 307) ||
+        (!tls && !str_has_prefix(where, STR("http://"))))
+        return false;
+    size_t end = scheme;
+    while (end < where.n && where.p[end] != '/')
+        end++;
+    return host_port_parse((struct str){where.p, end}, &f->stream_at) == 0;
+}
+
 static void on_response(struct http_call *call, const struct http_response *res, void *userdata)
 {
     static const struct http_call_handlers handlers = {.on_done = leader_known};
     struct marathon_follower *f = userdata;
+    if (redirected(f, res)) {
+        http_call_cancel(call);
+        open_stream(f);
+        return;
+    }
     if (res->status != 200) {
         char text[64];
         snprintf(text, sizeof(text), "its event stream answers with status %d", res->status);
@@ -290,9 +314,8 @@ static void on_done(struct http_call *call, int status, const char *error,
     lost(userdata, error ? error : "the event stream ended");
 }
 
-static void begin(struct timer *t)
+static void open_stream(struct marathon_follower *f)
 {
-    struct marathon_follower *f = container_of(t, struct marathon_follower, retry.timer);
     static const struct http_call_handlers handlers = {
         .on_response = on_response, .on_data = on_data, .on_done = on_done};
     if (!login_ready(f->router->login))
@@ -300,6 +323,13 @@ static void begin(struct timer *t)
     sse_decoder_done(&f->decoder);
     sse_decoder_init(&f->decoder, EVENT_MAX);
     get(f, "/v2/events", "text/event-stream", 0, true, &handlers, &f->stream);
+}
+
+static void begin(struct timer *t)
+{
+    struct marathon_follower *f = container_of(t, struct marathon_follower, retry.timer);
+    f->stream_at.port = 0;
+    open_stream(f);
 }
 
 static void on_login(struct login_watch *w)

@@ -306,6 +306,46 @@ def test_marathon_on_zookeeper(cluster, masters):
     wait_until(lambda: "TASK_KILLED" in tasks_on(agent).values(), "the task to be killed")
 
 
+def test_a_marathon_that_stands_by(cluster, masters):
+    """Whoever talks to one that does not lead talks to the one that does, or is sent there for events."""
+    m = masters(1)
+    zk = m.ensemble.url(os.path.dirname(m.path) + "/standby")
+    flags = {"zk": zk, "zk_session_timeout": 2000}
+    first = cluster.marathon(m.zk, "marathon1", **flags)
+    second = cluster.marathon(m.zk, "marathon2", start=False, **flags)
+    second.start(wait=False)
+    url = f"http://127.0.0.1:{second.flags['http_port']}"
+    wait_until(lambda: requests.get(url + "/v2/apps", timeout=30).status_code == 200, "the one that stands by")
+    assert "calls go to the leader" in second.tail()
+    sent = requests.get(url + "/v2/events?event_type=x", allow_redirects=False, timeout=30)
+    assert (sent.status_code, sent.headers["Location"]) == (302, f"http://{first.address}/v2/events?event_type=x")
+    stream = requests.get(url + "/v2/events", headers={"Accept": "text/event-stream"}, stream=True, timeout=30)
+    assert stream.headers["Content-Type"].startswith("text/event-stream")
+    app = {"id": "/there", "cmd": "sleep 1000", "instances": 0, "labels": {"long": "x" * 100000}}
+    made = requests.post(url + "/v2/apps", json=app, timeout=60)
+    assert made.status_code == 201 and made.json()["id"] == "/there"
+    assert made.headers["X-Marathon-Via"] == f"1.1 {url[7:]}"
+    leader = f"http://{first.address}"
+    for where in (leader, url):
+        answer = requests.get(where + "/v2/apps//there", timeout=30)
+        assert answer.json()["app"]["labels"] == app["labels"]
+        assert answer.headers["X-Marathon-Leader"] == leader and answer.headers["Content-Type"] == "application/json"
+        assert requests.get(where + "/v2/leader", timeout=30).json() == {"leader": first.address}
+        assert requests.get(where + "/v2/apps//nowhere", timeout=30).status_code == 404
+        assert requests.post(where + "/v2/apps", data="{}", headers={"Content-Type": "text/x"}, timeout=30).status_code == 415
+    for line in stream.iter_lines():
+        if line.startswith(b"data:") and b"api_post_event" in line:
+            break
+    stream.close()
+    # A call goes on once: two that take each other for the leader would play with it for ever.
+    loop = requests.get(url + "/v2/apps", headers={"X-Marathon-Via": "1.1 x"}, timeout=30)
+    assert (loop.status_code, loop.text) == (502, "Detected proxying loop.")
+    first.kill()
+    second.wait_ready()
+    assert requests.get(url + "/v2/leader", timeout=30).json() == {"leader": second.address}
+    assert requests.get(url + "/v2/apps//there", timeout=30).status_code == 200
+
+
 def test_secure_cluster_behind_its_door():
     """minidcos create --secure --masters=3: login, a service and names go on when the leader is killed."""
     if zookeeper.missing():

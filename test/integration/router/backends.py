@@ -159,6 +159,7 @@ class Streaming(Backend):
 class Marathon(Streaming):
     def __init__(self, apps=(), leader=None, status=200, **options):
         self.apps = list(apps)
+        self.redirect = None  # address of the one that leads, for who wants events
         self.leader = leader
         self.status = status
         super().__init__("marathon", **options)
@@ -167,6 +168,8 @@ class Marathon(Streaming):
         path = handler.path.split("?")[0]
         if self.status != 200:
             handler.answer(self.status)
+        elif path == "/v2/events" and self.redirect:
+            handler.answer(302, b"", [("Location", f"http://{self.redirect}{seen['path']}")])
         elif path == "/v2/events":
             handler.stream("text/event-stream", self.follow([b"event: event_stream_attached\ndata: {}\n\n"]))
         elif path == "/v2/leader":

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 import zookeeper
-from backends import Backend, Master, agent
+from backends import Backend, Marathon, Master, agent, app
 from cluster import wait_until
 from frontdoor import PASSWORD, Iam, Router
 
@@ -84,3 +84,30 @@ def test_a_router_on_each_of_three_masters(cluster):
             daemon.kill(signal.SIGTERM)
         net.close()
         ensemble.close()
+
+
+def test_events_come_from_the_marathon_that_leads(front, cluster):
+    """One that does not lead sends who wants events to the one that does, and passes the rest on."""
+    leader, standby, master = Marathon(), Marathon(), Master()
+    try:
+        standby.redirect = leader.address
+        router = Router(cluster, iam=front.iam.daemon.address, iam_socket=front.iam.socket, master=master.address, marathon=standby.address)
+        router.token = front.iam.token
+
+        def answers(name):
+            return lambda: router.ask(f"/service/{name}/").status_code == 200
+
+        wait_until(lambda: leader.followers, "the router to follow the leader")
+        standby.apps = [app("/one", front.service.port)]
+        leader.event("deployment_success", id="x")
+        wait_until(answers("one"), "a service that the leader told of")
+        # The other takes over.
+        standby.redirect = None
+        leader.close()
+        wait_until(lambda: standby.followers, "the router to follow the new leader")
+        standby.set(app("/one", front.service.port), app("/two", front.service.port))
+        wait_until(answers("two"), "a service that the new leader told of")
+        assert answers("one")()
+    finally:
+        standby.close()
+        master.close()
