@@ -23,7 +23,6 @@ enum {
     MESSAGE_LINES = 12,
     LOG_MAX = 64 * 1024 * 1024,
     SALT_RANDOM = 16, /* bytes */
-    VERSION_MAX = 64 * 1024,
 };
 
 static const char TARGET[] = "/opt/dcos_install_tmp"; /* the installer's folder on nodes */
@@ -147,7 +146,10 @@ static int make_genconf(
     _cleanup_free_ char *config = path_join(genconf, "config.yaml");
     _cleanup_free_ char *detect = path_join(genconf, "ip-detect");
     _cleanup_free_ char *key = path_join(genconf, "ssh_key");
+    _cleanup_free_ char *state = path_join(genconf, "state");
+    _cleanup_free_ char *known = path_join(state, "known_hosts");
     _cleanup_free_ char *own_key = machines_path(m, "ssh/key");
+    _cleanup_free_ char *known_hosts = machines_path(m, "ssh/known_hosts");
     _cleanup_buf_ struct buf text = BUF_INIT;
     int r = mkdir_all(genconf, 0755, err);
     if (r == 0 && o->genconf_dir) {
@@ -163,6 +165,11 @@ static int make_genconf(
         r = file_write_atomic(detect, IP_DETECT, strlen(IP_DETECT), 0755, err);
     if (r >= 0)
         r = copy_file(own_key, key, 0600, err);
+    /* We made the hosts' keys: nothing is trusted on first contact. */
+    if (r >= 0)
+        r = mkdir_all(state, 0755, err);
+    if (r >= 0)
+        r = copy_file(known_hosts, known, 0644, err);
     if (r >= 0 && o->license) {
         _cleanup_free_ char *license = path_join(genconf, "license.txt");
         r = copy_file(o->license, license, 0644, err);
@@ -173,7 +180,7 @@ static int make_genconf(
 /* ---- the installer ---- */
 
 static int call(const struct machines *m, const struct install_options *o, const char *work,
-    const char *const *arguments, struct buf *output, struct error *err)
+    const char *const *arguments, struct error *err)
 {
     enum { ARGS = 16 };
     const char *argv[ARGS] = {"bash", o->installer};
@@ -193,8 +200,6 @@ static int call(const struct machines *m, const struct install_options *o, const
     _cleanup_buf_ struct buf text = BUF_INIT, said = BUF_INIT;
     if (!o->verbose && file_read(log, LOG_MAX, &text, NULL) == 0 && text.n >= (size_t)before) {
         struct str own = {text.p + before, text.n - (size_t)before};
-        if (output)
-            buf_append(output, own.p, own.n);
         last_lines(own, MESSAGE_LINES, &said);
     }
     if (r > 0)
@@ -227,7 +232,7 @@ int install_cluster(struct machines *m, const struct install_options *options, s
         r = make_genconf(m, &o, work, err);
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(steps); i++) {
         const char *const arguments[] = {steps[i], NULL};
-        r = call(m, &o, work, arguments, NULL, err);
+        r = call(m, &o, work, arguments, err);
     }
     if (r < 0)
         return r;
@@ -237,68 +242,14 @@ int install_cluster(struct machines *m, const struct install_options *options, s
 
 /* ---- upgrade ---- */
 
-static int version_of(
-    const struct machines *m, const struct node *node, char **ret, struct error *err)
+/* Each change has a folder of its own: the way back needs what the way forth was made from. */
+static int new_work(const struct machines *m, const char *work, struct error *err)
 {
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    _cleanup_json_ json_t *json = NULL;
-    int r = node_run(m, node, "cat /opt/mesosphere/etc/dcos-version.json", &text, err);
-    if (r == 0)
-        r = json_parse(buf_cstr(&text), text.n, &json, err);
-    if (r != 0 || !json_str_at(json, "version", NULL))
-        return error_set(
-            err, -ENOENT, "%s does not tell its version: %.200s", node->name, buf_cstr(&text));
-    *ret = xstrdup(json_str_at(json, "version", NULL));
-    return 0;
-}
-
-/* The script's address is the last line: file:///opt/dcos_install_tmp/upgrade/<id>/... */
-static int find_script(struct str output, char **ret, struct error *err)
-{
-    static const char PREFIX[] = "file:///opt/dcos_install_tmp/";
-    struct str line, found = {0};
-    while (str_split(&output, '\n', &line)) {
-        /* "Node upgrade script URL: file:///..." */
-        for (size_t i = 0; i + strlen(PREFIX) < line.n; i++) {
-            if (memcmp(line.p + i, PREFIX, strlen(PREFIX)) == 0)
-                found = str_trim((struct str){line.p + i, line.n - i});
-        }
-    }
-    if (!found.n)
-        return error_set(err, -EBADMSG, "the installer names no upgrade script");
-    *ret = xasprintf(
-        "/" STR_FMT, (int)(found.n - strlen("file:///")), found.p + strlen("file:///"));
-    return 0;
-}
-
-static int upgrade_node(const struct machines *m, const struct node *node, const char *serve,
-    const char *script, struct error *err)
-{
-    _cleanup_free_ char *log = xasprintf("%s/logs/upgrade-%s.log", m->dir, node->name);
-    _cleanup_free_ char *all = xasprintf("%s/.", serve);
-    _cleanup_buf_ struct buf clear = BUF_INIT, command = BUF_INIT, output = BUF_INIT;
-    int64_t start = clock_monotonic_us();
-    fprintf(stderr, "%s ...", node->name);
-    fflush(stderr);
-    buf_printf(&clear, "rm -rf %s && mkdir -p %s", TARGET, TARGET);
-    buf_puts(&command, "bash ");
-    shell_quote(&command, script);
-    buf_printf(&command, " 2>&1; s=$?; rm -rf %s; exit $s", TARGET);
-    int r = node_run(m, node, buf_cstr(&clear), &output, err);
-    if (r == 0)
-        r = node_send(m, node, all, TARGET, err);
-    if (r == 0) {
-        buf_clear(&output);
-        r = node_run(m, node, buf_cstr(&command), &output, err);
-        (void)file_write_atomic(log, output.p ? output.p : "", output.n, 0644, NULL);
-    }
-    fprintf(stderr, " %.1f s\n", (double)(clock_monotonic_us() - start) / 1e6);
-    if (r <= 0)
-        return r;
-    _cleanup_buf_ struct buf said = BUF_INIT;
-    last_lines(buf_str(&output), MESSAGE_LINES, &said);
-    return error_set(err, -EIO, "the upgrade of %s ended with exit code %d (%s): %s", node->name, r,
-        log, buf_cstr(&said));
+    _cleanup_free_ char *old = machines_path(m, "install.old");
+    int r = remove_tree(old, err);
+    if (r == 0 && rename(work, old) < 0 && errno != ENOENT)
+        r = error_errno(err, -errno, "cannot move %s away", work);
+    return r;
 }
 
 int upgrade_cluster(struct machines *m, const struct install_options *options, struct error *err)
@@ -306,35 +257,16 @@ int upgrade_cluster(struct machines *m, const struct install_options *options, s
     struct install_options o = *options;
     _cleanup_free_ char *installer = NULL;
     _cleanup_free_ char *work = machines_path(m, "install");
-    _cleanup_free_ char *old = machines_path(m, "install.old");
-    _cleanup_free_ char *serve = path_join(work, "genconf", "serve");
+    static const char *const forth[] = {"--genconf", "--upgrade", NULL};
+    static const char *const back[] = {"--rollback", NULL};
     int r = check_options(&o, &installer, err);
-    if (r == 0)
-        r = remove_tree(old, err);
-    if (r == 0 && rename(work, old) < 0 && errno != ENOENT)
-        r = error_errno(err, -errno, "cannot move %s away", work);
-    if (r == 0)
+    if (r == 0 && !o.rollback)
+        r = new_work(m, work, err);
+    if (r == 0 && !o.rollback)
         r = make_genconf(m, &o, work, err);
-    /* Nodes of different versions need scripts of their own. */
-    _cleanup_free_ char *script = NULL, *made_for = NULL;
-    for (size_t i = 0; r >= 0 && i < m->nodes.n; i++) {
-        const struct node *node = &m->nodes.items[i];
-        _cleanup_free_ char *version = NULL;
-        r = version_of(m, node, &version, err);
-        if (r == 0 && !streq(version, made_for)) {
-            const char *const arguments[] = {"--generate-node-upgrade-script", version, NULL};
-            _cleanup_buf_ struct buf output = BUF_INIT;
-            o.verbose = false; /* what it prints is read */
-            r = call(m, &o, work, arguments, &output, err);
-            free(script);
-            free(made_for);
-            script = NULL;
-            made_for = xstrdup(version);
-            if (r == 0)
-                r = find_script(buf_str(&output), &script, err);
-        }
-        if (r == 0)
-            r = upgrade_node(m, node, serve, script, err);
+    for (const char *const *step = o.rollback ? back : forth; r >= 0 && *step; step++) {
+        const char *const arguments[] = {*step, NULL};
+        r = call(m, &o, work, arguments, err);
     }
-    return r;
+    return MIN(r, 0);
 }

@@ -288,7 +288,7 @@ static int run_provision(const struct invocation *inv, struct error *err)
 }
 
 static int change(const struct invocation *inv, struct error *err,
-    int (*fn)(struct machines *, const struct install_options *, struct error *), bool destroys)
+    int (*fn)(struct machines *, const struct install_options *, struct error *), bool upgrades)
 {
     struct machines m;
     struct install_options o;
@@ -298,11 +298,12 @@ static int change(const struct invocation *inv, struct error *err,
     if (r != 0)
         return r;
     read_install(inv, &o);
+    o.rollback = upgrades && option_bool(inv, "rollback");
     int lock = nspawn_lock(&m, err);
     r = lock < 0 ? lock : check_install(&o, err);
     if (r == 0) {
         r = fn(&m, &o, err);
-        if (r < 0 && destroys)
+        if (r < 0 && upgrades && option_bool(inv, "destroy-on-failure"))
             give_up(&m, lock);
     }
     if (r >= 0 && option_bool(inv, "wait-for-dcos"))
@@ -319,7 +320,7 @@ static int run_install(const struct invocation *inv, struct error *err)
 
 static int run_upgrade(const struct invocation *inv, struct error *err)
 {
-    return change(inv, err, upgrade_cluster, option_bool(inv, "destroy-on-failure"));
+    return change(inv, err, upgrade_cluster, true);
 }
 
 static int run_wait(const struct invocation *inv, struct error *err)
@@ -376,7 +377,7 @@ static const struct option_spec provision_options[] = {
 static const struct option_spec install_options[] = {
     OPTION_CLUSTER, OPTION_DIR, OPTION_VERBOSE, INSTALL_OPTIONS};
 static const struct option_spec upgrade_options[] = {OPTION_CLUSTER, OPTION_DIR, OPTION_VERBOSE,
-    INSTALL_OPTIONS,
+    INSTALL_OPTIONS, {"rollback", 0, OPTION_BOOL, "Back to what was there before the last upgrade"},
     {"destroy-on-failure", 0, OPTION_BOOL, "Destroy the cluster when its upgrade fails"}};
 static const struct option_spec wait_options[] = {OPTION_CLUSTER, OPTION_DIR,
     {"superuser-username", 0, OPTION_STRING, "Who logs in (the cluster's first user)"},

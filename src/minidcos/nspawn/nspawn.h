@@ -189,11 +189,11 @@ void shell_quote(struct buf *out, const char *text);
 struct install_options {
     const char *installer, *extra_config, *genconf_dir;
     const char *security_mode, *license;
-    bool verbose;
+    bool verbose, rollback;
 };
 /* genconf and its files, then preflight, deploy and postflight. */
 int install_cluster(struct machines *m, const struct install_options *o, struct error *err);
-/* Changes each node in turn to what the installer has. */
+/* Changes each node in turn to what the installer has; with `rollback` back to what it was. */
 int upgrade_cluster(struct machines *m, const struct install_options *o, struct error *err);
 /* config.yaml's text for a cluster. */
 int install_config(const struct machines *m, const char *extra, struct buf *out, struct error *err);
