@@ -6,7 +6,9 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/parse.h"
 #include "base/vec.h"
+#include "gen/cloud.h"
 #include "gen/explain.h"
 #include "json/writer.h"
 
@@ -30,6 +32,7 @@ static const char usage[] =
     "  --folder=DIR         where relative names in it begin [default: the working folder]\n"
     "  --artifacts=DIR      the release: complete/complete.latest.json names its packages\n"
     "  --output=DIR         generate: where to write [default: genconf/serve]\n"
+    "  --masters=N          aws, azure: how many [default: 1]\n"
     "  --set NAME=VALUE     a value that config.yaml must not change, as provider=aws; may be "
     "repeated\n"
     "  --late NAME=EXPRESSION   a value that only the host knows\n"
@@ -45,7 +48,10 @@ enum { EXIT_WRONG = 1, EXIT_TROUBLE = 2, SETTINGS_MAX = 1000, COMPLETE_MAX = 4 *
 struct options {
     const char *command, *name;
     const char *config, *folder, *artifacts, *output, *explain;
-    bool json, quiet, help, version;
+    const char *masters_text;
+    uint32_t masters;
+    enum cloud_kind cloud;
+    bool json, quiet, help, version, for_cloud;
     VEC(struct gen_setting) settings;
 };
 
@@ -71,9 +77,10 @@ static int take_option(struct options *o, int argc, char **argv, int *i, struct 
         const char **text;
         bool *flag;
     } table[] = {{"--config", &o->config}, {"--folder", &o->folder}, {"--artifacts", &o->artifacts},
-        {"--output", &o->output}, {"--explain", &o->explain}, {"--set", &set}, {"--late", &late},
-        {"--json", NULL, &o->json}, {"--quiet", NULL, &o->quiet}, {"--version", NULL, &o->version},
-        {"--help", NULL, &o->help}, {"-h", NULL, &o->help}};
+        {"--output", &o->output}, {"--masters", &o->masters_text}, {"--explain", &o->explain},
+        {"--set", &set}, {"--late", &late}, {"--json", NULL, &o->json},
+        {"--quiet", NULL, &o->quiet}, {"--version", NULL, &o->version}, {"--help", NULL, &o->help},
+        {"-h", NULL, &o->help}};
     const char *arg = argv[*i];
     size_t n = strcspn(arg, "="), j = 0;
     while (j < ARRAY_SIZE(table) &&
@@ -111,6 +118,10 @@ static int parse(struct options *o, int argc, char **argv, struct error *err)
     }
     if (!o->command && !o->explain && !o->help && !o->version)
         return error_set(err, -EINVAL, "a command is missing, see dcos-gen --help");
+    o->for_cloud = o->command && (streq(o->command, "aws") || streq(o->command, "azure"));
+    o->cloud = o->for_cloud && streq(o->command, "azure") ? CLOUD_AZURE : CLOUD_AWS;
+    if (parse_u32(str_of(o->masters_text ? o->masters_text : "1"), &o->masters) < 0)
+        return error_set(err, -EINVAL, "--masters needs a number");
     if (o->command && streq(o->command, "value") && !o->name)
         return error_set(err, -EINVAL, "value needs the name of a parameter");
     return 0;
@@ -154,7 +165,7 @@ static void read_environment(struct options *o)
                                        .fixed = table[i].fixed});
     }
     /* Without a release a configuration can be looked at, but nothing be made of it. */
-    if (!o->command || !streq(o->command, "generate"))
+    if (!o->command || (!streq(o->command, "generate") && !o->for_cloud))
         vec_push(&o->settings, (struct gen_setting){xstrdup("bootstrap_id"), xstrdup("unknown")});
 }
 
@@ -168,13 +179,13 @@ static int load(struct options *o, bool may_be_absent, struct gen **ret, struct 
     r = file_read(o->config, GEN_CONFIG_MAX, &text, err);
     if (r == -ENOENT && may_be_absent)
         return 0;
+    struct gen_input in = {.config = buf_cstr(&text),
+        .config_n = text.n,
+        .folder = o->folder,
+        .settings = o->settings.items,
+        .n_settings = o->settings.n};
     if (r == 0)
-        r = gen_new(&(struct gen_input){.config = buf_cstr(&text),
-                        .config_n = text.n,
-                        .folder = o->folder,
-                        .settings = o->settings.items,
-                        .n_settings = o->settings.n},
-            ret, err);
+        r = o->for_cloud ? cloud_gen(o->cloud, o->masters, &in, ret, err) : gen_new(&in, ret, err);
     return r < 0 ? error_prefix(err, r, "%s", o->config) : 0;
 }
 
@@ -231,37 +242,24 @@ static int report(const struct options *o, const struct gen *g)
     return n_errors ? EXIT_WRONG : 0;
 }
 
-static int print_cloud_config(const struct gen *g)
+/* Everything for a cloud: the template beside what generate writes. */
+static int write_cloud(
+    const struct options *o, enum cloud_kind kind, const struct gen *g, struct error *err)
 {
-    const json_t *config = gen_cloud_config(g);
-    _cleanup_buf_ struct buf b = BUF_INIT, commands = BUF_INIT;
-    json_t *item;
-    size_t i;
-    buf_puts(&b, "#cloud-config\nwrite_files:\n");
-    json_array_foreach((json_t *)(uintptr_t)json_at(config, "write_files"), i, item)
-    {
-        buf_puts(&b, "- ");
-        json_dump(item, &b);
-        buf_putc(&b, '\n');
-    }
-    json_array_foreach((json_t *)(uintptr_t)json_at(config, "units"), i, item)
-    {
-        const char *name = json_str_at(item, "name", "");
-        _cleanup_json_ json_t *file = json_pack("{s:o,s:s,s:s}", "path",
-            json_sprintf("/etc/systemd/system/%s", name), "content",
-            json_str_at(item, "content", ""), "permissions", "0644");
-        buf_puts(&b, "- ");
-        json_dump(file, &b);
-        buf_putc(&b, '\n');
-        if (json_str_at(item, "enable", NULL))
-            buf_printf(&commands, "- [systemctl, enable, %s]\n", name);
-        if (json_str_at(item, "command", NULL))
-            buf_printf(&commands, "- [systemctl, %s, --no-block, %s]\n",
-                json_str_at(item, "command", NULL), name);
-    }
-    buf_printf(&b, "runcmd:\n- [systemctl, daemon-reload]\n%s", buf_cstr(&commands));
-    fputs(buf_cstr(&b), stdout);
-    return 0;
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    _cleanup_free_ char *name = cloud_file_name(kind, o->masters);
+    _cleanup_free_ char *path = path_join(o->output, name), *above = xstrdup(path);
+    *strrchr(above, '/') = '\0';
+    int r = cloud_template(kind, g, &text, err);
+    if (r == 0)
+        r = gen_generate(g, o->output, err);
+    if (r == 0)
+        r = mkdir_all(above, 0755, err);
+    if (r == 0)
+        r = file_write_atomic(path, buf_cstr(&text), text.n, 0644, err);
+    if (r == 0)
+        puts(path);
+    return r;
 }
 
 static int print_value(const struct options *o, const struct gen *g, struct error *err)
@@ -295,7 +293,7 @@ static int run(struct options *o, struct error *err)
     }
     bool validate = streq(o->command, "validate"), generate = streq(o->command, "generate"),
          cloud = streq(o->command, "cloud-config"), value = streq(o->command, "value");
-    if (!validate && !generate && !cloud && !value)
+    if (!validate && !generate && !cloud && !value && !o->for_cloud)
         return error_set(err, -EINVAL, "unknown command %.100s, see dcos-gen --help", o->command);
     r = load(o, false, &g, err);
     if (r < 0)
@@ -307,7 +305,13 @@ static int run(struct options *o, struct error *err)
         return code;
     if (value)
         return print_value(o, g, err);
-    return generate ? gen_generate(g, o->output, err) : print_cloud_config(g);
+    if (o->for_cloud)
+        return write_cloud(o, o->cloud, g, err);
+    if (generate)
+        return gen_generate(g, o->output, err);
+    cloud_user_data(g, NULL, &out);
+    fputs(buf_cstr(&out), stdout);
+    return 0;
 }
 
 int main(int argc, char **argv)
