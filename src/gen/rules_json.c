@@ -113,7 +113,7 @@ static int no_duplicates(const json_t *list, struct error *err)
     {
         const char *text = json_string_value(item);
         if (text)
-            map_put(&seen, text, (char *)map_get(&seen, text) + 1);
+            map_put(&seen, text, (void *)((uintptr_t)map_get(&seen, text) + 1));
     }
     MAP_FOREACH (e, &seen) {
         if ((uintptr_t)e->value > 1 && b.n < 400)
