@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import subprocess
 import threading
 import time
 
@@ -10,6 +11,7 @@ import requests
 
 import walkthrough
 from cluster import ROOT, binary
+from secure_door import SecureDoor
 from test_minidcos import NOTHING, Mini
 
 class Load:
@@ -104,6 +106,25 @@ def test_walkthrough():
         if load:
             load.end()
         mini.close()
+
+
+def test_walkthrough_through_a_secure_door(tmp_path):
+    """The same commands against a cluster of which nothing is known but the address of its router and a login."""
+    door = SecureDoor()
+    try:
+        door.create()
+        if not door.has_router():
+            pytest.skip("this build has no nginx or no module for it")
+        env = {"HOME": str(tmp_path), "PATH": os.path.dirname(binary("dcos")) + ":/usr/bin:/bin"}
+        password = os.path.join(door.folder, "secrets", "superuser.password")
+        subprocess.run(["dcos", "cluster", "setup", door.url, f"--ca-certs={door.ca}", "--username=bootstrapuser",
+                        f"--password-file={password}"], env=env, check=True, capture_output=True, timeout=60)
+        for step in walkthrough.parse(os.path.join(ROOT, "docs", "walkthrough.md")):
+            walkthrough.run(step, env, ROOT)
+        door("destroy")
+        assert door.leftovers() == NOTHING
+    finally:
+        door.close()
 
 
 def test_a_wrong_transcript_is_noticed(tmp_path):

@@ -99,7 +99,7 @@ static void on_record(const char *p, size_t n, void *userdata)
     struct world *w = userdata;
     assert_int_equal(n, 5);
     w->records++;
-    leader_stream_works(w->stream, 300 * USEC_PER_MSEC);
+    leader_stream_works(w->stream, USEC_PER_SEC);
 }
 
 static void on_end(bool worked, int status, const char *why, void *userdata)
@@ -124,7 +124,7 @@ static void begin(struct world *w, struct login *login)
         .record_max = 1000,
         .min_pause_us = USEC_PER_MSEC,
         .max_pause_us = 10 * USEC_PER_MSEC,
-        .silence_us = 200 * USEC_PER_MSEC};
+        .silence_us = USEC_PER_SEC};
     assert_int_equal(leader_stream_new(w->loop, &o, &handlers, w, &w->stream, NULL), 0);
     leader_stream_start(w->stream);
 }
