@@ -7,6 +7,8 @@ import socket
 import subprocess
 import time
 
+import cluster
+
 SSHD = "/usr/sbin/sshd"
 
 
@@ -16,11 +18,13 @@ def keygen(path, kind="ed25519"):
 
 
 def free_port(low=0, high=0):
-    """Of the kernel's choice, or one of a range that nobody uses on any address."""
+    """Any, or one of a range that nobody uses on any address."""
+    if not low:
+        return cluster.free_port()
     for _ in range(100):
         with socket.socket() as s:
             try:
-                s.bind(("" if low else "127.0.0.1", random.randint(low, high)))
+                s.bind(("", random.randint(low, high)))
                 return s.getsockname()[1]
             except OSError:
                 pass
@@ -63,7 +67,7 @@ class Sshd:
             command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *command]
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(command, stderr=log, start_new_session=True)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 return False

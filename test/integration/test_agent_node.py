@@ -18,17 +18,17 @@ FENCED = {"labels": [{"key": "DCOS_FENCING", "value": "true"}]}
 
 def operator(daemon, kind, **body):
     field = kind.lower()
-    response = requests.post(daemon.url + "/api/v1", json={"type": kind, field: body}, timeout=30)
+    response = requests.post(daemon.url + "/api/v1", json={"type": kind, field: body}, timeout=60)
     assert response.status_code in (200, 202), (response.status_code, response.text)
     return response
 
 
 def state(agent):
-    return requests.get(agent.url + "/state", timeout=10).json()
+    return requests.get(agent.url + "/state", timeout=60).json()
 
 
 def registered(agent):
-    return requests.get(agent.url + "/metrics/snapshot", timeout=10).json()["slave/registered"] == 1.0
+    return requests.get(agent.url + "/metrics/snapshot", timeout=60).json()["slave/registered"] == 1.0
 
 
 def identity(agent):
@@ -87,6 +87,11 @@ def test_drain_takes_the_shorter_grace_and_survives_restarts(cluster):
         status = s.wait_state(stubborn, "TASK_KILLED")
         assert status["reason"] == "REASON_AGENT_DRAINING"
         assert time.monotonic() - begin < 50  # and not the minute that the task wanted
+        # It is drained when the scheduler's acknowledgement is at the agent and the master knows.
+        wait_until(
+            lambda: requests.get(master.url + "/slaves", timeout=60).json()["slaves"][0]["drain_info"]["state"] == "DRAINED",
+            "the agent to be drained",
+        )
         operator(master, "REACTIVATE_AGENT", agent_id={"value": state(agent)["id"]})
         wait_until(lambda: "drain_config" not in state(agent), "the end of draining")
         task = s.launch({"command": {"value": "exit 0"}})
@@ -166,7 +171,7 @@ def test_lends_what_others_do_not_use(cluster):
             {"command": {"value": "sleep 1000"}}, cpus=1, resources=[revocable, scalar("mem", 32)]
         )
         s.wait_state(task, "TASK_RUNNING")
-        snapshot = requests.get(agent.url + "/metrics/snapshot", timeout=10).json()
+        snapshot = requests.get(agent.url + "/metrics/snapshot", timeout=60).json()
         assert snapshot["slave/cpus_revocable_total"] == 2
         assert snapshot["slave/cpus_revocable_used"] == 1
         assert state(agent)["resources"]["cpus"] == 2

@@ -20,7 +20,7 @@ DRIVE = os.path.join(BUILD, "test", "unit", "ssh", "ssh_drive")
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="sshd logs root in, which takes root")
 
 
-def wait_for(what, seconds=20):
+def wait_for(what, seconds=60):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         got = what()
@@ -152,14 +152,14 @@ def test_failing_command(world):
 def test_one_bad_host_does_not_stop_others(world):
     good, refusing, silent = world.sshd(), free_port(), world.silent()
     began = time.monotonic()
-    code, results = world.run([refusing, silent, good], [run("echo fine")], connect_timeout_ms=1500)
+    code, results = world.run([refusing, silent, good], [run("echo fine")], connect_timeout_ms=5000)
     assert code == 1
     assert [r["status"] for r in results] == ["failed", "terminated", "success"] or [
         r["status"] for r in results
     ] == ["failed", "failed", "success"]
     assert results[0]["reason"] == f"cannot connect to port {refusing}: Connection refused"
     assert "no answer within the time" in results[1]["reason"]
-    assert 1.4 < time.monotonic() - began < 15
+    assert 4.9 < time.monotonic() - began < 60
     # They are named in their logs too.
     assert "Connection refused" in world.log(refusing)
 
@@ -237,7 +237,7 @@ def test_many_hosts_are_recorded_at_once(world):
 
 def test_timeout_ends_the_command(world):
     host = world.sshd()
-    code, results = world.run([host], [run(f"echo $$ >{world.file('pid')}; exec sleep 600", timeout_ms=700), run("true")])
+    code, results = world.run([host], [run(f"echo $$ >{world.file('pid')}; exec sleep 600", timeout_ms=3000), run("true")])
     assert (code, results[0]["status"]) == (1, "terminated")
     assert "still not done after" in results[0]["reason"]
     command = world.state()["hosts"][f"127.0.0.1:{host.port}"]["commands"][0]
@@ -250,9 +250,9 @@ def test_timeout_ends_the_command(world):
 def test_background_process_does_not_hold_a_step(world):
     host = world.sshd()
     began = time.monotonic()
-    code, results = world.run([host], [run(f"sleep 30 & echo $! >{world.file('pid')}")])
+    code, results = world.run([host], [run(f"sleep 300 & echo $! >{world.file('pid')}")])
     assert (code, results[0]["status"]) == (0, "success")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 120
     with open(world.file("pid")) as f:
         os.kill(int(f.read()), signal.SIGKILL)
 
@@ -301,12 +301,12 @@ def test_parallelism(world):
 def test_cancel(world):
     hosts = [world.sshd("a"), world.sshd("b"), world.silent(), world.sshd("c")]
     pids = world.file("pids")
-    p = world.start(hosts, [run(f"echo $$ >>{pids}; exec sleep 600")], parallelism=3, connect_timeout_ms=30000)
+    p = world.start(hosts, [run(f"echo $$ >>{pids}; exec sleep 600")], parallelism=3, connect_timeout_ms=300000)
     wait_for(lambda: os.path.exists(pids) and len(open(pids).read().split()) == 2)
     began = time.monotonic()
     p.send_signal(signal.SIGINT)
     code, results = world.finish(p)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert code == 1
     assert [r["status"] for r in results] == ["terminated", "terminated", "terminated", "unstarted"]
     assert "cancelled" in results[0]["reason"]

@@ -77,10 +77,15 @@ class World:
 
     def leader(self):
         """Name of the host whose master leads, as ZooKeeper and the master itself say, or None."""
+        from kazoo.exceptions import NoNodeError
+
         nodes = sorted(n for n in self.kazoo.retry(self.kazoo.get_children, "/mesos") if n != "log_replicas")
         if not nodes:
             return None
-        ip = json.loads(self.kazoo.retry(self.kazoo.get, "/mesos/" + nodes[0])[0])["address"]["ip"]
+        try:
+            ip = json.loads(self.kazoo.retry(self.kazoo.get, "/mesos/" + nodes[0])[0])["address"]["ip"]
+        except NoNodeError:
+            return None  # gone between the two questions
         name = next(n for n in MASTERS if self.net.ip(n) == ip)
         answer = requests.get(self.masters[name].url + "/state", timeout=2, allow_redirects=False)
         return name if answer.status_code == 200 else None

@@ -139,7 +139,7 @@ def test_wildcard(host, own_cluster, wildcard):
         if wildcard == "0.0.0.0":
             return
         with host.at("h"), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
-            s.settimeout(5)
+            s.settimeout(60)
             s.connect(("::1", 61053))
             s.send(question("ready.spartan", A))
             assert [r.data for r in Answer(s.recv(4096)).answers] == ["127.0.0.1"]
@@ -203,7 +203,7 @@ def test_masters_of_zookeeper(ensemble, own_cluster, of_its_own):
     ensemble.wait_serving()
     with client(ensemble) as kazoo:
         candidate(kazoo, path, "192.0.2.10")
-        wait_until(lambda: "192.0.2.10" in net.ips("master.mesos"), "ZooKeeper to be followed again", timeout=30)
+        wait_until(lambda: "192.0.2.10" in net.ips("master.mesos"), "ZooKeeper to be followed again")
 
 
 @rows("3.1 zk", 1)
@@ -223,7 +223,7 @@ BEFORE = "# the host's\nnameserver 192.0.2.53\n"
 
 
 def generate(path, *flags, prefix=(), env=None):
-    argv = [*prefix, binary("dcos-gen-resolvconf"), f"--file={path}", f"--kept={os.path.dirname(path)}/kept/resolv.conf", "--wait=1secs", *flags]
+    argv = [*prefix, binary("dcos-gen-resolvconf"), f"--file={path}", f"--kept={os.path.dirname(path)}/kept/resolv.conf", "--wait=3secs", *flags]
     return subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE, check=False, env={"PATH": os.environ["PATH"], **(env or {})})
 
 
