@@ -222,8 +222,8 @@ def test_masters_of_a_file(own_cluster, tmp_path):
 BEFORE = "# the host's\nnameserver 192.0.2.53\n"
 
 
-def generate(path, *flags, prefix=(), env=None):
-    argv = [*prefix, binary("dcos-gen-resolvconf"), f"--file={path}", f"--kept={os.path.dirname(path)}/kept/resolv.conf", "--wait=3secs", *flags]
+def generate(path, *flags, prefix=(), env=None, wait="1secs"):
+    argv = [*prefix, binary("dcos-gen-resolvconf"), f"--file={path}", f"--kept={os.path.dirname(path)}/kept/resolv.conf", f"--wait={wait}", *flags]
     return subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE, check=False, env={"PATH": os.environ["PATH"], **(env or {})})
 
 
@@ -251,11 +251,12 @@ def test_resolv_conf(host, own_cluster, tmp_path):
     servers = {line.split()[1] for line in written[2:]}
     assert len(servers) == 3 and servers <= {"192.0.2.1", "192.0.2.2", "192.0.2.4", "192.0.2.5"}
     net = node(own_cluster, host)
-    assert generate(path, upstreams, "--search=a.example  b.example", prefix=prefix).returncode == 0
+    patient = {"prefix": prefix, "wait": "3secs"}
+    assert generate(path, upstreams, "--search=a.example  b.example", **patient).returncode == 0
     assert lines(path) == [*OPTIONS, "search a.example b.example"] + [f"nameserver {ip}" for ip in OWN]
     assert os.stat(path).st_mode & 0o777 == 0o644
     before = os.stat(path)
-    assert generate(path, upstreams, "--search=a.example b.example", prefix=prefix).returncode == 0
+    assert generate(path, upstreams, "--search=a.example b.example", **patient).returncode == 0
     assert os.stat(path).st_ino == before.st_ino and os.stat(path).st_mtime_ns == before.st_mtime_ns  # nothing new
     # One that does not answer is left out.
     ip_command("-n", host.namespace("h"), "addr", "del", "198.51.100.2/32", "dev", "spartan")
