@@ -37,6 +37,9 @@ static int prepare_master(struct node *n, struct error *err)
     int r = work_dir ? node_folder(n, work_dir, "dcos_mesos", 0700, err) : 0;
     if (r == 0)
         r = cluster_id(n, err);
+    /* Scripts that detect it may do what the service's sandbox forbids; here they are root. */
+    if (r >= 0)
+        r = tell_ip(n, "MESOS_IP", NULL, err);
     return r < 0 ? r : tell_domain(n, err);
 }
 
