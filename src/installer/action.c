@@ -246,6 +246,19 @@ static char *install_command(const struct chain_host *host, void *userdata)
 static const char uninstall_text[] =
     "set -u\n"
     "systemctl stop dcos-setup.service dcos-download.service 2>/dev/null\n"
+    /* Tasks outlive their agent, not DC/OS. */
+    "for unit in dcos-mesos-slave.service dcos-mesos-slave-public.service; do\n"
+    "    systemctl stop $unit 2>/dev/null && systemctl kill --signal=SIGKILL $unit 2>/dev/null\n"
+    "done\n"
+    /* Names are no longer served here, nor virtual addresses. */
+    "systemctl stop dcos-gen-resolvconf.timer dcos-gen-resolvconf.service dcos-net.service "
+    "2>/dev/null\n"
+    "if [ -x /opt/mesosphere/bin/dcos-gen-resolvconf ]; then\n"
+    "    /opt/mesosphere/bin/dcos-gen-resolvconf --undo\n"
+    "fi\n"
+    "if [ -x /opt/mesosphere/bin/nft ]; then\n"
+    "    /opt/mesosphere/bin/dcos-shell nft delete table inet dcos_l4lb 2>/dev/null\n"
+    "fi\n"
     "if [ -x /opt/mesosphere/bin/pkgpanda ]; then\n"
     "    /opt/mesosphere/bin/pkgpanda uninstall || exit\n"
     "fi\n"
