@@ -45,7 +45,9 @@ def test_all_are_active():
 def test_target_and_setup():
     assert systemctl("is-active", "dcos.target").strip() == "active"
     assert systemctl("is-enabled", "dcos.target").strip() == "enabled"
-    assert systemctl("is-active", "dcos-setup.service").strip() == "active"
+    setup = show("dcos-setup.service", "Result", "LoadState", "ActiveState")
+    assert setup["LoadState"] == "loaded" and setup["Result"] == "success", setup
+    assert systemctl("is-enabled", "dcos-setup.service").strip() == "enabled"
     assert not os.path.exists(f"{ROOT}/bootstrap"), "setup has done its first start"
     assert not os.path.exists(f"{ROOT}/install_progress"), "no swap is left half done"
 

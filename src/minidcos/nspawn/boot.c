@@ -46,8 +46,8 @@ struct file {
 static const struct {
     const char *path;
     mode_t mode;
-} folders[] = {{"", 0755}, {"etc", 0755}, {"etc/ssh", 0755}, {"etc/systemd", 0755},
-    {"etc/systemd/network", 0755}, {"root", 0700}, {"root/.ssh", 0700}};
+} folders[] = {{"", 0755}, {"etc", 0755}, {"etc/ssh", 0755}, {"etc/ssh/sshd_config.d", 0755},
+    {"etc/systemd", 0755}, {"etc/systemd/network", 0755}, {"root", 0700}, {"root/.ssh", 0700}};
 
 static int write_files(const char *upper, const struct file *files, size_t n, struct error *err)
 {
@@ -64,6 +64,9 @@ static int write_files(const char *upper, const struct file *files, size_t n, st
     }
     return r;
 }
+
+/* How the tests' login gets in without being on a command line. */
+static const char ACCEPT[] = "AcceptEnv DCOS_LOGIN_UNAME DCOS_LOGIN_PW\n";
 
 int node_prepare(const struct machines *m, const struct node *node, struct error *err)
 {
@@ -104,6 +107,7 @@ int node_prepare(const struct machines *m, const struct node *node, struct error
         {"etc/hosts", 0644, hosts.p, hosts.n},
         {"etc/systemd/network/10-host0.network", 0644, network.p, network.n},
         {"etc/resolv.conf", 0644, resolv.p, resolv.n},
+        {"etc/ssh/sshd_config.d/login.conf", 0644, ACCEPT, strlen(ACCEPT)},
         {"etc/ssh/ssh_host_ed25519_key", 0600, private_key.p, private_key.n},
         {"etc/ssh/ssh_host_ed25519_key.pub", 0644, public_key.p, public_key.n},
         {"root/.ssh/authorized_keys", 0600, login_key.p, login_key.n}};
