@@ -86,6 +86,10 @@ static void failed(struct nft *n, const char *what, const char *why)
     n->status.in_force = false;
     n->whole = true;
     end_child(n);
+    /* What was under way may have been taken all the same; it is written again in any case. */
+    bool lost;
+    if (n->watch)
+        (void)nft_watch_take(n->watch, &lost);
     timer_start(&n->retry, n->retry_us);
     n->retry_us = MIN(n->retry_us * 2, RETRY_MAX_US);
 }

@@ -93,22 +93,24 @@ static void address(const char *verb, const struct address *ip, struct buf *out)
 }
 
 /* Adding what is there does nothing, deleting what is not there is an error: so each is added
- * before it is deleted. */
-static void put_vip(const struct vip *v, struct buf *out)
+ * before it is deleted. In a new table (`fresh`) there is nothing to delete. */
+static void put_vip(const struct vip *v, bool fresh, struct buf *out)
 {
     static struct vip_target targets[VIP_BACKENDS_MAX];
     size_t n = MIN(vip_targets(v, targets, VIP_BACKENDS_MAX), (size_t)VIP_BACKENDS_MAX);
-    buf_printf(out,
-        "; add counter inet " NFT_TABLE " v%u; add chain inet " NFT_TABLE
-        " v%u; flush chain inet " NFT_TABLE " v%u",
-        v->id, v->id, v->id);
+    buf_printf(out, "; add counter inet " NFT_TABLE " v%u; add chain inet " NFT_TABLE " v%u", v->id,
+        v->id);
+    if (!fresh)
+        buf_printf(out, "; flush chain inet " NFT_TABLE " v%u", v->id);
     if (!v->name)
         address("add", &v->ip, out);
-    element("add", "down", v->protocol, &v->ip, v->port, out);
+    if (n == 0 || !fresh)
+        element("add", "down", v->protocol, &v->ip, v->port, out);
     lead(v->protocol, &v->ip, v->port, v->id, out);
     if (n == 0)
         return;
-    element("delete", "down", v->protocol, &v->ip, v->port, out);
+    if (!fresh)
+        element("delete", "down", v->protocol, &v->ip, v->port, out);
     buf_printf(out,
         "; add rule inet " NFT_TABLE " v%u counter name v%u; add rule inet " NFT_TABLE
         " v%u meta l4proto %s dnat ip%s to ",
@@ -149,7 +151,7 @@ void nft_text_all(const struct vips *v, struct buf *out)
 {
     buf_puts(out, BASE);
     MAP_FOREACH (e, vips_all(v))
-        put_vip(e->value, out);
+        put_vip(e->value, true, out);
     buf_putc(out, '\n');
 }
 
@@ -161,7 +163,7 @@ void nft_text_changes(const struct vip_changes *c, struct buf *out)
     VEC_FOREACH (g, &c->gone)
         put_gone(g, out);
     VEC_FOREACH (v, &c->changed)
-        put_vip(*v, out);
+        put_vip(*v, false, out);
     if (out->n == empty) {
         out->n = before;
         return;
