@@ -101,9 +101,26 @@ static int prepare_superuser(struct node *n, struct error *err)
     return r < 0 ? r : node_tell(n, "DCOS_IAM_SUPERUSER_PASSWORD_FILE", path, err);
 }
 
+/* With several masters: where the identity services of the others reach this one. */
+static int tell_peers(struct node *n, struct error *err)
+{
+    enum { PEERS_PORT = 8102 };
+    _cleanup_free_ char *ip = NULL;
+    if (!node_setting("DCOS_IAM_STORE"))
+        return 0;
+    int r = node_detect_ip(n, &ip, err);
+    if (r < 0)
+        return r;
+    _cleanup_free_ char *where = xasprintf(
+        strchr(ip, ':') ? "[%s]:%d" : "%s:%d", ip, (int)PEERS_PORT);
+    return node_tell(n, "DCOS_IAM_PEERS", where, err);
+}
+
 static int prepare_bouncer(struct node *n, struct error *err)
 {
     int r = cluster_id(n, err);
+    if (r == 0)
+        r = tell_peers(n, err);
     return r < 0 ? r : prepare_superuser(n, err);
 }
 

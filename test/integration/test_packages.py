@@ -3,10 +3,12 @@
 import glob
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -99,6 +101,39 @@ def test_services_are_known_to_bootstrap():
             for service in re.findall(r"dcos-bootstrap (\S+)$", f.read(), re.M):
                 assert service in known
                 assert os.path.basename(unit) == service + ".service"
+
+
+@pytest.fixture
+def owned():
+    """A folder of somebody who is not root, since only root needs the users of a node; and how to run as that one."""
+    as_who = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    with tempfile.TemporaryDirectory() as folder:
+
+        def run(*argv, env):
+            for path, _, files in os.walk(folder):
+                for each in [path] + [os.path.join(path, name) for name in files]:
+                    os.chown(each, as_who.get("user", -1), as_who.get("group", -1))
+            subprocess.run(argv, env={"PATH": os.environ["PATH"], **env}, check=True, **as_who)
+
+        yield pathlib.Path(folder), run
+
+
+@pytest.mark.parametrize("store", [None, "memory:"])
+def test_identity_services_find_each_other(owned, store):
+    """With a store that several masters share, each tells the others where it is."""
+    build = os.environ.get("DCOS_BUILD", os.path.join(ROOT, "build", "debug"))
+    folder, run = owned
+    for path, text in (("opt/mesosphere/bin/detect_ip", "#!/bin/sh\necho 10.1.2.3\n"), ("opt/mesosphere/etc/master_list", '["10.1.2.3"]'),
+                       ("opt/mesosphere/etc/superuser_password_hash", "$6$x$y"), ("etc/mesosphere/roles/master", ""),
+                       ("var/lib/dcos/cluster-id", "11111111-2222-3333-4444-555555555555")):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    (folder / "opt/mesosphere/bin/detect_ip").chmod(0o755)
+    run(os.path.join(build, "src/bootstrap/dcos-bootstrap"), f"--prefix={folder}", "dcos-bouncer",
+        env={"DCOS_IAM_STORE": store} if store else {})
+    told = (folder / "run/dcos/env/dcos-bouncer").read_text()
+    assert ("DCOS_IAM_PEERS='10.1.2.3:8102'\n" in told) == bool(store)
+    assert "DCOS_IAM_SUPERUSER_PASSWORD_HASH_FILE=" in told
 
 
 def test_lock():
