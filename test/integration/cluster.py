@@ -276,7 +276,10 @@ class Cluster:
 
     def close(self):
         for daemon in reversed(self.daemons):
-            daemon.kill()
+            try:
+                daemon.kill()
+            except subprocess.TimeoutExpired:
+                pass  # the rest is to be cleaned up all the same; it is found again below
         # Executors and tasks outlive their agent by design.
         end = time.monotonic() + DEADLINE
         while True:

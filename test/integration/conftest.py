@@ -8,6 +8,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from api_rows import COVERED  # noqa: E402
 from cluster import Cluster  # noqa: E402
+from zookeeper import Ensemble  # noqa: E402
 
 
 def pytest_configure(config):
@@ -35,6 +36,9 @@ def pytest_runtest_makereport(item, call):
             if isinstance(value, Cluster):
                 for daemon in value.daemons:
                     report.sections.append((f"log of {daemon.name}", daemon.tail()))
+            elif isinstance(value, Ensemble):
+                for name, text in value.logs():
+                    report.sections.append((f"log of {name}", text))
 
 
 @pytest.fixture

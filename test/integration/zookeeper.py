@@ -53,7 +53,7 @@ class Server:
         lines = [
             f"tickTime={TICK_MS}",
             "initLimit=50",
-            "syncLimit=10",
+            "syncLimit=25",
             f"dataDir={self.folder}/data",
             f"clientPortAddress={self.host}",
             f"clientPort={self.port}",
@@ -85,8 +85,11 @@ class Server:
                     "-Dzookeeper.fastleader.minNotificationInterval=100",
                     "-Dzookeeper.fastleader.maxNotificationInterval=400",
                     "-Dzookeeper.cnxTimeout=500",
+                    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+                    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+                    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
                     "-cp",
-                    JAR,
+                    JAR + ":/usr/share/java/slf4j-simple.jar",
                     "org.apache.zookeeper.server.quorum.QuorumPeerMain",
                     os.path.join(self.folder, "zoo.cfg"),
                 ],
@@ -155,9 +158,9 @@ class Ensemble:
         return self
 
     def wait_serving(self, servers=None):
-        """Until all that run (or are named) serve."""
-        for server in servers or [s for s in self.servers if s.alive()]:
-            wait_until(server.mode, f"ZooKeeper server {server.number} to serve", timeout=60)
+        """Until all that run (or are named) serve, at the same time: one may still lose its leader."""
+        servers = servers or [s for s in self.servers if s.alive()]
+        wait_until(lambda: all([s.mode() for s in servers]), "ZooKeeper to serve", timeout=120)
 
     def url(self, path, auth=None):
         servers = ",".join(s.address for s in self.servers)
@@ -170,6 +173,12 @@ class Ensemble:
         client = KazooClient(hosts=",".join(s.address for s in self.servers), timeout=10, **options)
         client.start(timeout=30)
         return client
+
+    def logs(self):
+        """Names and ends of the servers' logs."""
+        for server in self.servers:
+            with open(os.path.join(server.folder, "log"), encoding="utf-8", errors="replace") as f:
+                yield f"ZooKeeper server {server.number}", "".join(f.readlines()[-40:])
 
     def close(self):
         for server in self.servers:
