@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "installer/installer.h"
-#include "installer/texts.h"
+#include "installer/text.h"
 #include "pkgpanda/hash.h"
 #include "pkgpanda/names.h"
 #include "pkgpanda/trust.h"
@@ -91,17 +91,18 @@ static void put(struct buf *out, const char *text, const char *const (*values)[2
 
 static void render_stub(const struct bundle *b, const char *sha256, struct buf *out)
 {
+    const char *stub = installer_text("stub.sh");
     size_t lines = 1;
     char line[24];
-    for (size_t i = 0; i < text_stub_sh.n; i++)
-        lines += text_stub_sh.p[i] == '\n';
+    for (const char *p = stub; *p; p++)
+        lines += *p == '\n';
     (void)snprintf(line, sizeof(line), "%zu", lines);
     _cleanup_free_ char *name = xasprintf(
         "%.*s-%.*s", SHORT_ID, b->commit, SHORT_ID, b->bootstrap_id);
     const char *const values[][2] = {{"@version@", b->version}, {"@commit@", b->commit},
         {"@bootstrap@", b->bootstrap_id}, {"@variant@", b->variant}, {"@short@", name},
         {"@line@", line}, {"@sha256@", sha256}};
-    put(out, text_stub_sh.p, values, ARRAY_SIZE(values));
+    put(out, stub, values, ARRAY_SIZE(values));
 }
 
 static int write_file(const struct bundle *b, int tar, int out, struct error *err)

@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "gen/template.h"
 #include "installer/installer.h"
-#include "installer/texts.h"
+#include "installer/text.h"
 
 /* dcos_install.sh and dcos_node_upgrade.sh. */
 
@@ -15,15 +15,15 @@
 /* Programs that were built with one release of glibc need it, or a newer one. */
 static const char glibc_least[] = TEXT(__GLIBC__) "." TEXT(__GLIBC_MINOR__);
 
-static int render(
-    const struct installer_text *t, const json_t *arguments, struct buf *out, struct error *err)
+static int render(const char *name, const json_t *arguments, struct buf *out, struct error *err)
 {
     _cleanup_(template_freep)
     struct template *template = NULL;
-    int r = template_parse(t->p, t->n, &template, err);
+    const char *text = installer_text(name);
+    int r = template_parse(text, strlen(text), &template, err);
     if (r == 0)
         r = template_render(template, arguments, NULL, 0, out, err);
-    return r < 0 ? error_prefix(err, r, "%s", t->name) : 0;
+    return r < 0 ? error_prefix(err, r, "%s", name) : 0;
 }
 
 static void set(json_t *arguments, const char *name, const char *value)
@@ -86,7 +86,7 @@ int script_install(const struct gen *g, struct buf *out, struct error *err)
     set(arguments, "installer_glibc", glibc_least);
     put_files(g, arguments);
     put_units(g, arguments);
-    return render(&text_dcos_install_sh, arguments, out, err);
+    return render("dcos_install.sh", arguments, out, err);
 }
 
 /* Ids of all packages, with blanks between. */
@@ -115,5 +115,5 @@ int script_upgrade(const struct installer *in, const struct gen *g, const char *
     int r = put_packages(in, g, arguments, err);
     if (r < 0)
         return r;
-    return render(&text_dcos_node_upgrade_sh, arguments, out, err);
+    return render("dcos_node_upgrade.sh", arguments, out, err);
 }

@@ -9,7 +9,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "http/server.h"
-#include "installer/texts.h"
+#include "installer/text.h"
 #include "json/writer.h"
 
 /* The HTTP API. Actions and everything that reads much run on the pool, one at a time. */
@@ -421,19 +421,20 @@ static void on_page(struct http_request *req, void *userdata)
 {
     http_set_header(req, "Content-Security-Policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'");
-    http_respond(req, 200, "text/html; charset=utf-8", text_index_html.p, text_index_html.n);
+    const char *page = installer_text("index.html");
+    http_respond(req, 200, "text/html; charset=utf-8", page, strlen(page));
 }
 
 static void on_asset(struct http_request *req, void *userdata)
 {
     static const struct {
-        const struct installer_text *text;
-        const char *type;
-    } assets[] = {{&text_installer_js, "text/javascript; charset=utf-8"},
-        {&text_installer_css, "text/css; charset=utf-8"}};
+        const char *name, *type;
+    } assets[] = {{"installer.js", "text/javascript; charset=utf-8"},
+        {"installer.css", "text/css; charset=utf-8"}};
     for (size_t i = 0; i < ARRAY_SIZE(assets); i++) {
-        if (str_eq_c(http_route_var(req, "name"), assets[i].text->name)) {
-            http_respond(req, 200, assets[i].type, assets[i].text->p, assets[i].text->n);
+        if (str_eq_c(http_route_var(req, "name"), assets[i].name)) {
+            const char *text = installer_text(assets[i].name);
+            http_respond(req, 200, assets[i].type, text, strlen(text));
             return;
         }
     }

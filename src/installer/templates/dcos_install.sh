@@ -326,12 +326,15 @@ start_units() { # "" or --no-block, for dcos-setup
 {{ installer_start_units }}
 }
 
-# A unit that does not start says why in the journal.
+# A unit that does not start says why in the journal; what systemd itself says there is no reason.
 start_unit() {
     if ! systemctl start "$@"; then
         for unit; do :; done
-        journalctl -n 20 --no-pager -o cat -u dcos-download.service -u "$unit" >&2 2>/dev/null
-        die "$unit did not start"
+        said=$(journalctl -q -n 30 --no-pager -o cat -u dcos-download.service -u "$unit" 2>/dev/null)
+        printf '%s\n' "$said" >&2
+        why=$(printf '%s\n' "$said" |
+            sed '/^dcos-[a-z-]*\.service: /d;/^Start/d;/^Finished /d;/^Failed to start /d;/^Dependency failed /d' | tail -n 1)
+        die "$unit did not start${why:+: $why}"
     fi
 }
 
