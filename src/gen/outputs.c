@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -16,6 +17,7 @@
 /* From arguments to packages, lists and what is on a host before them. Everything is made in memory
  * first; writing comes last and knows nothing of configurations. */
 
+#define WORK_PREFIX ".gen."
 #define HIDDEN "**HIDDEN**"
 #define CONFIG_PACKAGE "dcos-config"
 #define METADATA_PACKAGE "dcos-metadata"
@@ -338,7 +340,7 @@ static int write_package(const struct gen *g, const char *folder, const char *na
     if (path_exists(path))
         return 0;
     /* Secrets pass through it: nobody else may look in. */
-    _cleanup_free_ char *top = path_join(folder, ".gen.XXXXXX");
+    _cleanup_free_ char *top = path_join(folder, WORK_PREFIX "XXXXXX");
     if (!mkdtemp(top))
         return error_errno(err, -errno, "%s", top);
     _cleanup_free_ char *work = path_join(top, "package");
@@ -396,12 +398,31 @@ static int write_lists(const struct gen *g, const char *folder, struct error *er
     return r;
 }
 
+/* What a run that was cut off left: secrets have passed through it. */
+static int clear_away(const char *folder, struct error *err)
+{
+    int r = 0;
+    DIR *d = opendir(folder);
+    if (!d)
+        return error_errno(err, -errno, "%s", folder);
+    for (struct dirent *e; r == 0 && (e = readdir(d));) {
+        if (!has_prefix(e->d_name, WORK_PREFIX))
+            continue;
+        _cleanup_free_ char *path = path_join(folder, e->d_name);
+        r = remove_tree(path, err);
+    }
+    closedir(d);
+    return r;
+}
+
 int gen_generate(const struct gen *g, const char *folder, struct error *err)
 {
     if (!gen_ok(g))
         return error_set(err, -EINVAL, "a configuration with errors cannot be generated");
     mode_t old = umask(022);
     int r = mkdir_all(folder, 0755, err);
+    if (r == 0)
+        r = clear_away(folder, err);
     if (r == 0)
         r = write_package(g, folder, CONFIG_PACKAGE, g->config_files, err);
     if (r == 0)

@@ -239,6 +239,7 @@ def test_the_same_bytes_in_another_place(tmp_path):
     first.generate()
     after = digests(first.serve())
     assert before == after
+    assert not os.path.exists(first.serve(".gen.000000"))
 
 
 def test_ids_follow_the_configuration_and_the_scripts(folder):
