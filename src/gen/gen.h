@@ -103,7 +103,8 @@ const json_t *gen_arguments(const struct gen *g);
  *   package_lists/<list id>.package_list.json
  *   cluster-package-list.latest          the list's id, no newline
  *   cluster-package-info.json            the value of cluster_packages
- * Each file appears whole or not at all; not two runs at a time in one folder. -EINVAL unless gen_ok().
+ * Each file appears whole or not at all; not two runs at a time in one folder. -EINVAL unless
+ * gen_ok().
  */
 int gen_generate(const struct gen *g, const char *folder, struct error *err);
 

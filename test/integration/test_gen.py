@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import stat
 import subprocess
 import tarfile
@@ -417,3 +418,41 @@ def test_ip_detect(tmp_path):
     ip.chmod(0o755)
     done = subprocess.run([os.path.join(DETECT, "ip-detect.onprem")], capture_output=True, text=True, env=env, timeout=30)
     assert (done.returncode, done.stdout) == (0, "10.0.0.9\n")
+
+
+ALL_KEYS = (
+    SMALLEST.replace("[192.0.2.11]", "[192.0.2.11, 192.0.2.12, 192.0.2.13]")
+    + """weights: a=2
+dns_forward_zones: {z.example: ["192.0.2.1:53"]}
+superuser_username: admin
+bouncer_expiration_auth_token_days: 3
+adminrouter_tls_cipher_suite: ECDHE-RSA-AES128-GCM-SHA256
+"""
+)
+
+
+@pytest.mark.parametrize(
+    "name, prefix, program, at_least",
+    [
+        ("etc_master/mesos-master", "MESOS_", "master/dcos-master", 8),
+        ("etc/mesos-slave-common", "MESOS_", "agent/dcos-agent", 7),
+        ("etc_slave/mesos-slave", "MESOS_", "agent/dcos-agent", 1),
+        ("etc_slave_public/mesos-slave-public", "MESOS_", "agent/dcos-agent", 3),
+        ("etc_master/marathon", "MARATHON_", "marathon/dcos-marathon", 3),
+        ("etc_master/bouncer.env", "DCOS_IAM_", "iam/dcos-iam", 4),
+        ("etc/adminrouter.env", "ADMINROUTER_", "router/dcos-router", 5),
+        ("etc/dcos-net.env", "DCOS_NET_", "net/dcos-net", 6),
+    ],
+)
+def test_daemons_know_every_key(folder, name, prefix, program, at_least):
+    """A daemon does not look at variables that are no flag of its own: a slip would go unseen."""
+    folder.config(ALL_KEYS)
+    text = members(folder.serve(folder.generate()["dcos-config"]["filename"]))["./" + name][1]
+    keys = [line.partition("=")[0] for line in text.splitlines()]
+    assert len(keys) >= at_least
+    usage = subprocess.run([os.path.join(BUILD, "src", program), "--help"], capture_output=True, text=True, timeout=60).stdout
+    # Flags, and at the end the words that are taken without effect.
+    known = set(re.findall(r"[a-z][a-z0-9_]+", usage.replace("-", "_").replace("__[no_]", "__")))
+    for key in keys:
+        assert key.startswith(prefix)
+        assert key[len(prefix) :].lower() in {k.removeprefix("__") for k in known}, key
