@@ -25,7 +25,7 @@ LIBRARIES = {
     "pkgpanda": ["base", "io", "http", "json", "transfer"],
     "gen": ["base", "json", "transfer", "pkgpanda"],
 }
-COMPONENTS = ["master", "agent", "executor", "fetcher", "marathon", "cli", "minidcos", "iam", "router", "net", "mkpanda", "checks", "installer", "bootstrap"]
+COMPONENTS = ["master", "agent", "executor", "fetcher", "marathon", "cli", "minidcos", "iam", "router", "net", "mkpanda", "checks", "installer", "bootstrap", "release"]
 LAYERS = dict(LIBRARIES)
 for component in COMPONENTS:
     LAYERS[component] = list(LIBRARIES)

@@ -1,0 +1,409 @@
+"""dcos-release: builds of small packages to local folders, and the kinds of storage against real servers."""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import http.client
+import http.server
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("DCOS_BUILD", os.path.join(ROOT, "build", "debug"))
+RELEASE = os.path.join(BUILD, "src", "release", "dcos-release")
+SERVERS = os.path.join(ROOT, "build", "npm-servers")
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+# Stands for the installer: what it is asked for goes into the file, so that the test can see it.
+INSTALLER = """#!/bin/sh
+set -e
+for a; do
+    case $a in
+    --output=*) output=${a#*=} ;;
+    --artifacts=*) artifacts=${a#*=} ;;
+    esac
+done
+cd "$artifacts"
+ls installer/bin packages/* bootstrap complete | grep -v sha256 > "$output.new"
+for a; do case $a in --output=*|--artifacts=*) ;; *) echo "$a" ;; esac; done >> "$output.new"
+mv "$output.new" "$output"
+"""
+
+
+class Project:
+    """Sources with two packages and a variant, an installer, a configuration."""
+
+    def __init__(self, path, storages, preferred):
+        self.path = path
+        packages = path / "packages"
+        for name, requires in (("one", []), ("two", ["one"])):
+            (packages / name).mkdir(parents=True)
+            (packages / name / "buildinfo.json").write_text(json.dumps({"requires": requires}))
+            (packages / name / "build").write_text(f"#!/bin/sh\nset -e\nmkdir $PKG_PATH/etc\necho {name} > $PKG_PATH/etc/{name}\n")
+            (packages / name / "build").chmod(0o755)
+        (packages / "treeinfo.json").write_text("{}")
+        (packages / "small.treeinfo.json").write_text('{"exclude": ["two"]}')
+        (path / "installer/bin").mkdir(parents=True)
+        (path / "installer/bin/dcos-installer").write_text(INSTALLER)
+        (path / "installer/bin/dcos-installer").chmod(0o755)
+        self.configure(storages, preferred)
+
+    def configure(self, storages, preferred):
+        config = {"storage": storages, "options": {"preferred": preferred}}
+        (self.path / "dcos-release.config.yaml").write_text(json.dumps(config))
+
+    def command(self, *args):
+        return [RELEASE, "--packages=packages", "--installer=installer", "--work=work", f"--commit={COMMIT}", *args]
+
+    def run(self, *args, code=0):
+        done = subprocess.run(
+            self.command(*args), cwd=self.path, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+
+def tree(path):
+    return {str(p.relative_to(path)): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def project(tmp_path):
+    store = tmp_path / "store"
+    return Project(tmp_path / "project", {"here": {"kind": "local_path", "path": str(store)}}, "here"), store
+
+
+def test_create(project):
+    p, store = project
+    p.run("create", "master", "1.2", "default", "small")
+    files = tree(store)
+    metadata = json.loads(files["testing/master/metadata.json"])
+    assert (metadata["commit"], metadata["tag"], metadata["build_name"]) == (COMMIT, "1.2", "master")
+    assert set(metadata["all_completes"]) == {"null", "small"}
+    complete = metadata["complete_dict"]["null"]
+    assert metadata["bootstrap_dict"]["null"] == complete["bootstrap"]
+    assert len(complete["packages"]) == 2
+    assert metadata["all_completes"]["small"]["packages"] == [i for i in complete["packages"] if i.startswith("one--")]
+    assert metadata["packages"] == sorted(complete["packages"])
+    assert metadata["reproducible_artifact_path"] == "testing"
+    assert metadata["repository_path"] == "testing/master"
+    assert metadata["storage_urls"] == {"here": f"file://{store}/testing/master/"}
+    assert "local_" not in json.dumps(metadata)
+    for package in complete["packages"]:
+        path = f"testing/packages/{package.split('--')[0]}/{package}.tar.xz"
+        digest, name = files[path + ".sha256"].decode().split()
+        assert digest == hashlib.sha256(files[path]).hexdigest()
+        assert os.path.basename(path) == name.lstrip("*")
+    assert f"testing/bootstrap/{complete['bootstrap']}.bootstrap.tar.xz" in files
+    assert json.loads(files[f"testing/bootstrap/{complete['bootstrap']}.active.json"]) == complete["packages"]
+    assert files["testing/master/version"] == b"1.2"
+    assert files["testing/master/bootstrap.latest"].decode() == complete["bootstrap"]
+    assert json.loads(files["testing/master/complete.latest.json"]) == complete
+    for name in ("dcos_generate_config.sh", "dcos_generate_config.small.sh"):
+        text = files[f"testing/master/{name}"].decode()
+        assert "dcos-installer\n" in text
+        assert f"--commit={COMMIT}\n" in text
+        assert "--version=1.2\n" in text
+    assert f"--bootstrap-id={complete['bootstrap']}\n" in files["testing/master/dcos_generate_config.sh"].decode()
+    # What is under the channel's name is under the commit too.
+    latest = {k for k in files if k.startswith("testing/master/") and "/commit/" not in k}
+    for name in latest:
+        assert files[name] == files[name.replace("testing/master/", f"testing/master/commit/{COMMIT}/")]
+
+
+def test_promote(project):
+    p, store = project
+    p.run("create", "master", "1.2", "default")
+    shutil.rmtree(p.path / "work")  # everything comes from what was published
+    p.run("promote", "testing/master", "stable", "--destination-channel=1")
+    files = tree(store)
+    metadata = json.loads(files["stable/1/metadata.json"])
+    assert metadata["repository_path"] == "stable/1"
+    for name in ("packages", "bootstrap"):
+        copied = {k.removeprefix("stable/"): v for k, v in files.items() if k.startswith(f"stable/{name}/")}
+        first = {k.removeprefix("testing/"): v for k, v in files.items() if k.startswith(f"testing/{name}/")}
+        assert copied == first
+    assert files["stable/1/dcos_generate_config.sh"] == files["testing/master/dcos_generate_config.sh"]
+    p.run("promote", "testing/master", "latest")
+    assert "latest/metadata.json" in tree(store)
+    out = p.run("--commit=" + "f" * 40, "promote", "testing/master", "other", code=1)
+    assert "promote from there" in out
+
+
+def test_create_installer(project):
+    p, store = project
+    p.run("create", "", "1.2", "default")
+    before = tree(store)
+    shutil.rmtree(p.path / "work")
+    path = p.run("create-installer", "testing").splitlines()[0]
+    assert open(path, "rb").read() == before["testing/dcos_generate_config.sh"]
+    assert tree(store) == before
+
+
+def test_noop_and_again(project):
+    p, store = project
+    assert "would upload" in p.run("--noop", "create", "master", "1", "default")
+    assert tree(store) == {}
+    p.run("create", "master", "1", "default")
+    before = tree(store)
+    kept = [f for f in store.rglob("*.tar.xz")]
+    times = [f.stat().st_mtime_ns for f in kept]
+    p.run("create", "master", "1", "default")
+    assert tree(store) == before
+    assert [f.stat().st_mtime_ns for f in kept] == times  # what is named after its contents is written once
+
+
+@pytest.mark.parametrize("moment", range(6))
+def test_killed(project, moment):
+    """Whenever it is killed, what a channel shows is whole; the next run finishes it."""
+    p, store = project
+    p.run("create", "master", "1", "default")
+    (p.path / "packages/one/build").write_text("#!/bin/sh\nmkdir $PKG_PATH/etc; echo new > $PKG_PATH/etc/one\n")
+    with subprocess.Popen(
+        p.command("create", "master", "2", "default"), cwd=p.path, stderr=subprocess.PIPE, text=True
+    ) as run:
+        seen = 0
+        for line in run.stderr:
+            seen += "does " in line
+            if seen > moment * 4:
+                break
+        run.send_signal(signal.SIGKILL)
+        run.stderr.read()
+    files = tree(store)
+    metadata = json.loads(files["testing/master/metadata.json"])
+    assert metadata["tag"] in ("1", "2")
+    for artifact in metadata["core_artifacts"]:
+        assert "testing/" + artifact["reproducible_path"] in files
+    assert not [k for k, v in files.items() if k.endswith(".sha256") and not v]
+    p.run("create", "master", "2", "default")
+    files = tree(store)
+    assert json.loads(files["testing/master/metadata.json"])["tag"] == "2"
+    for name, digest in [(k.removesuffix(".sha256"), v) for k, v in files.items() if k.endswith(".sha256")]:
+        assert hashlib.sha256(files[name]).hexdigest() == digest.decode().split()[0]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["create", "master", "1"], "wrong number of arguments"),
+        (["create", "../up", "1", "default"], "no name of a channel"),
+        (["create", "master", "1", "nosuch"], "variant nosuch"),
+        (["promote", "testing/nothing", "stable"], "testing/nothing/metadata.json"),
+        (["build"], "unknown command build"),
+        (["--colour", "create"], "unknown option"),
+        (["--config=none.yaml", "create", "a", "b", "default"], "none.yaml"),
+        (["--installer=/nonexistent", "create", "a", "b", "default"], "there is no installer"),
+    ],
+)
+def test_refusals(project, args, message):
+    p, store = project
+    assert message in p.run(*args, code=1)
+    assert tree(store) == {}
+
+
+def test_storage_that_cannot_be_opened(project):
+    """The channel stays as it was."""
+    p, store = project
+    p.run("create", "master", "1", "default")
+    before = tree(store)
+    p.configure({"here": {"kind": "local_path", "path": str(store)}, "full": {"kind": "local_path", "path": "/dev/full"}}, "here")
+    assert "full" in p.run("create", "master", "2", "default", code=1)
+    assert tree(store) == before
+
+
+# ---- servers ----
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def npm(name, version):
+    """Folder of an npm package, fetched once."""
+    if not shutil.which("npm") or not shutil.which("node"):
+        pytest.skip("no npm on this machine")
+    place = os.path.join(SERVERS, f"{name}-{version}")
+    if not os.path.exists(os.path.join(place, "done")):
+        shutil.rmtree(place, ignore_errors=True)
+        os.makedirs(place)
+        done = subprocess.run(
+            ["npm", "install", "--prefix", place, "--no-audit", "--no-fund", "--ignore-scripts", f"{name}@{version}"],
+            capture_output=True, text=True, timeout=400, check=False,
+        )
+        if done.returncode != 0:
+            shutil.rmtree(place, ignore_errors=True)
+            pytest.skip(f"npm cannot fetch {name}: {done.stderr.strip()[-200:]}")
+        open(os.path.join(place, "done"), "w").close()
+    return os.path.join(place, "node_modules", name)
+
+
+@contextlib.contextmanager
+def served(argv, port, cwd):
+    """A server that listens on the port."""
+    with open(cwd / "server.log", "wb") as log, subprocess.Popen(argv, cwd=cwd, stdout=log, stderr=log) as run:
+        try:
+            end = time.monotonic() + 60
+            while True:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    break
+                assert run.poll() is None and time.monotonic() < end, (cwd / "server.log").read_text()
+                time.sleep(0.05)
+            yield
+        finally:
+            run.kill()
+
+
+def amazon_signature(method, path, query, headers, secret):
+    """Signature version 4 of a request, worked out by Amazon's description."""
+    fields = dict(part.strip().split("=", 1) for part in headers["Authorization"].split(" ", 1)[1].split(","))
+    date, region, service, last = fields["Credential"].split("/")[1:]
+    names = fields["SignedHeaders"].split(";")
+    assert names == sorted(names) and "host" in names and "x-amz-content-sha256" in names
+    lines = [method, path, "&".join(sorted(query.split("&")) if query else [])]
+    lines += [f"{name}:{' '.join(headers[name].split())}" for name in names]
+    lines += ["", fields["SignedHeaders"], headers["x-amz-content-sha256"]]
+    hashed = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    text = "\n".join(["AWS4-HMAC-SHA256", headers["X-Amz-Date"], f"{date}/{region}/{service}/{last}", hashed])
+    key = f"AWS4{secret}".encode()
+    for part in (date, region, service, last):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return fields["Signature"], hmac.new(key, text.encode(), "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def guarded(port, secret):
+    """s3rver takes any signature of version 4: this stands in front of it and does not."""
+
+    class Guard(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            path, _, query = self.path.partition("?")
+            given, wanted = amazon_signature(self.command, path, query, self.headers, secret)
+            whole = hashlib.sha256(body).hexdigest() == self.headers["x-amz-content-sha256"]
+            if given != wanted or not whole:
+                self.reply(403, {}, b"SignatureDoesNotMatch")
+                return
+            behind = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            behind.request(self.command, self.path, body, dict(self.headers))
+            found = behind.getresponse()
+            self.reply(found.status, dict(found.getheaders()), found.read())
+            behind.close()
+
+        def reply(self, status, headers, body):
+            self.send_response(status)
+            for name, value in headers.items():
+                if name.lower() not in ("connection", "transfer-encoding", "content-length", "date"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", headers.get("content-length", len(body)) if self.command == "HEAD" else len(body))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_HEAD = do_PUT = do_DELETE = answer
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Guard) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+
+
+def publish_and_look(tmp_path, storage, fetch):
+    """The same build in the storage and in a folder; then promoted inside the storage."""
+    store = tmp_path / "store"
+    p = Project(tmp_path / "project", {"far": storage, "here": {"kind": "local_path", "path": str(store)}}, "far")
+    p.run("create", "a b", "1", "default")
+    files = tree(store)
+    shutil.rmtree(p.path / "work")
+    p.run("promote", "testing/a b", "stable")
+    promoted = tree(store)
+    assert len(promoted) > len(files) > 10
+    for name, content in promoted.items():
+        assert fetch(name) == content, name
+    p.configure({"far": {**storage, "secret_access_key" if "bucket" in storage else "account_key": base64.b64encode(b"wrong").decode()}}, "far")
+    assert "answers 403" in p.run("create", "b", "1", "default", code=1)
+
+
+def test_s3(tmp_path):
+    """s3rver, with somebody in front who checks signatures."""
+    folder = npm("s3rver", "3.7.1")
+    port = free_port()
+    (tmp_path / "s3").mkdir()
+    argv = ["node", f"{folder}/bin/s3rver.js", "-d", str(tmp_path / "s3"), "-a", "127.0.0.1", "-p", str(port), "--configure-bucket", "releases"]
+    with served(argv, port, tmp_path), guarded(port, "S3RVER") as guard:
+        url = f"http://127.0.0.1:{port}/releases/dcos/"
+        storage = {
+            "kind": "aws_s3", "bucket": "releases", "object_prefix": "dcos", "download_url": url, "region_name": "us-east-1",
+            "access_key_id": "S3RVER", "secret_access_key": "S3RVER", "endpoint_url": f"http://127.0.0.1:{guard}",
+        }
+
+        def fetch(name):
+            with urllib.request.urlopen(url + urllib.request.quote(name), timeout=30) as answer:
+                return answer.read()
+
+        publish_and_look(tmp_path, storage, fetch)
+        with urllib.request.urlopen(url + "stable/metadata.json", timeout=30) as answer:
+            assert answer.headers["Content-Type"] == "application/json"
+
+
+def test_azure(tmp_path):
+    """azurite checks signatures; the container is open for reading."""
+    folder = npm("azurite", "3.37.0")
+    port = free_port()
+    key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+    argv = [
+        "node", f"{folder}/dist/src/blob/main.js", "--blobHost", "127.0.0.1", "--blobPort", str(port),
+        "--location", str(tmp_path), "--silent", "--skipApiVersionCheck", "--disableTelemetry",
+    ]
+    with served(argv, port, tmp_path):
+        endpoint = f"http://127.0.0.1:{port}/devstoreaccount1"
+        storage = {
+            "kind": "azure_block_blob", "account_name": "devstoreaccount1", "account_key": key, "container": "dcos",
+            "download_url": endpoint + "/dcos/", "endpoint_url": endpoint,
+        }
+        make_container(endpoint, key)
+
+        def fetch(name):
+            with urllib.request.urlopen(endpoint + "/dcos/" + urllib.request.quote(name), timeout=30) as answer:
+                return answer.read()
+
+        publish_and_look(tmp_path, storage, fetch)
+
+
+def make_container(endpoint, key):
+    """Operators make containers; the test does it by hand."""
+    from email.utils import formatdate
+
+    date = formatdate(usegmt=True)
+    text = (
+        "PUT" + "\n" * 12 + f"x-ms-blob-public-access:container\nx-ms-date:{date}\nx-ms-version:2020-10-02\n"
+        "/devstoreaccount1/devstoreaccount1/dcos\nrestype:container"
+    )
+    signature = base64.b64encode(hmac.new(base64.b64decode(key), text.encode(), "sha256").digest()).decode()
+    request = urllib.request.Request(
+        endpoint + "/dcos?restype=container", method="PUT", data=b"",
+        headers={
+            "x-ms-date": date, "x-ms-version": "2020-10-02", "x-ms-blob-public-access": "container", "Content-Type": "",
+            "Authorization": f"SharedKey devstoreaccount1:{signature}",
+        },
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 201
