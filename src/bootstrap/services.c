@@ -58,6 +58,8 @@ static int prepare_agent(struct node *n, struct error *err)
             work_dir ? work_dir : "/var/lib/mesos/slave", role ? role : "*", &resources, err);
     if (r >= 0 && resources)
         r = node_tell(n, "MESOS_RESOURCES", resources, err);
+    if (r >= 0)
+        r = tell_ip(n, "MESOS_IP", NULL, err);
     return r < 0 ? r : tell_domain(n, err);
 }
 
