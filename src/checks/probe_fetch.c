@@ -31,7 +31,8 @@ static void on_done(struct http_call *call, int status, const char *error,
     if (status < 0)
         f->result = error_set(f->err, status, "%s: %s", f->what, error);
     else if (res->status != 200)
-        f->result = error_set(f->err, -EPROTO, "%s: answered %d: %.*s", f->what, res->status,
+        f->result = error_set(f->err, res->status == 404 ? -ENOENT : -EPROTO,
+            "%s: answered %d: %.*s", f->what, res->status,
             (int)MIN(res->body.n, (size_t)QUOTED_MAX), res->body.p ? res->body.p : "");
     else if (json_parse(res->body.p, res->body.n, &f->document, f->err) < 0)
         f->result = error_prefix(f->err, -EBADMSG, "%s", f->what);

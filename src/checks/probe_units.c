@@ -198,8 +198,8 @@ int probe_components(struct probe *p)
     int r = probe_fetch(p, ip, port, &tls, target, &document, &err);
     if (r == 0)
         return judge_document(p, document);
-    /* Said where to ask: then that is what counts. */
-    if (p->port || p->url || r != -ECONNREFUSED) {
+    /* Said where to ask: then that is what counts, unless a router there knows of no such part. */
+    if (p->url || (r != -ENOENT && (p->port || r != -ECONNREFUSED))) {
         buf_printf(p->out, "%s\n", err.msg);
         return CHECK_UNKNOWN;
     }

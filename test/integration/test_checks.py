@@ -389,6 +389,8 @@ def test_components_by_systemd(tmp_path):
     for name in ("dcos-a.service", "dcos-b.timer"):
         (wants / name).write_text("")
     assert checks(*base, PATH=path) == (0, "2 units are well\n")
+    with Daemon({}) as d:  # a router that knows of no such part, as on agents
+        assert checks(*base, f"--port={d.port}", PATH=path) == (0, "2 units are well\n")
     (wants / "dcos-bad.service").write_text("")
     code, text = checks(*base, PATH=path)
     assert code == 2 and text == "dcos-bad.service is not well: load state loaded, active state activating (auto-restart)\n"
