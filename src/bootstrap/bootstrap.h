@@ -45,13 +45,18 @@ int node_tell(struct node *n, const char *key, const char *value, struct error *
 /* Writes the lines to /run/dcos/env/SERVICE. */
 int node_told(const struct node *n, struct error *err);
 /* The folder, made when missing, and its owner. NULL leaves the owner alone. Owners count only for
- * root, and users that do not exist are an error then. */
+ * root, and users that do not exist are an error then. A folder for a user must not be a link:
+ * -ENOTDIR. */
 int node_folder(
     const struct node *n, const char *path, const char *user, mode_t mode, struct error *err);
-/* A file for one user, whole or not at all. */
+/* A file for one user, whole or not at all. The folder must be root's, or node_become() come first.
+ */
 int node_file(const struct node *n, const char *path, const char *text, const char *user,
     mode_t mode, struct error *err);
-int node_chown(const struct node *n, const char *path, const char *user, struct error *err);
+/* Between the two, root does what it does to files as the user, who may have put links anywhere
+ * below a folder of their own. Nothing when this is not root. */
+int node_become(const char *user, struct error *err);
+int node_root(struct error *err);
 /* Addresses in /opt/mesosphere/etc/master_list, a JSON list. The caller's reference. */
 int node_masters(const struct node *n, json_t **ret, struct error *err);
 

@@ -1,6 +1,8 @@
 #include "bootstrap/bootstrap.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -53,15 +55,64 @@ int node_told(const struct node *n, struct error *err)
     return r < 0 ? r : node_file(n, path, buf_cstr(&n->env), NULL, 0644, err);
 }
 
-int node_chown(const struct node *n, const char *path, const char *user, struct error *err)
+/* *ret_uid is (uid_t)-1 when the owner does not count: nobody is named, or this is not root. */
+static int find_user(const char *user, uid_t *ret_uid, gid_t *ret_gid, struct error *err)
 {
+    *ret_uid = (uid_t)-1;
     if (!user || geteuid() != 0)
         return 0;
-    _cleanup_free_ char *full = node_path(n, path);
     const struct passwd *pw = getpwnam(user);
     if (!pw)
         return error_set(err, -ENOENT, "there is no user %s; pkgpanda makes it", user);
-    if (lchown(full, pw->pw_uid, pw->pw_gid) < 0)
+    *ret_uid = pw->pw_uid;
+    *ret_gid = pw->pw_gid;
+    return 0;
+}
+
+int node_become(const char *user, struct error *err)
+{
+    uid_t uid;
+    gid_t gid;
+    int r = find_user(user, &uid, &gid, err);
+    if (r < 0 || uid == (uid_t)-1)
+        return r;
+    if (setgroups(0, NULL) < 0 || setegid(gid) < 0 || seteuid(uid) < 0)
+        return error_errno(err, -errno, "cannot become %s", user);
+    return 0;
+}
+
+int node_root(struct error *err)
+{
+    if (getuid() == 0 && (seteuid(0) < 0 || setegid(0) < 0))
+        return error_errno(err, -errno, "cannot become root again");
+    return 0;
+}
+
+static int node_chown(const struct node *n, const char *path, const char *user, struct error *err)
+{
+    uid_t uid;
+    gid_t gid;
+    int r = find_user(user, &uid, &gid, err);
+    if (r < 0 || uid == (uid_t)-1)
+        return r;
+    _cleanup_free_ char *full = node_path(n, path);
+    if (lchown(full, uid, gid) < 0)
+        return error_errno(err, -errno, "cannot give %s to %s", full, user);
+    return 0;
+}
+
+/* What is above may be the user's own: a link put in the folder's place would lead root away. */
+static int give_folder(const char *full, const char *user, mode_t mode, struct error *err)
+{
+    uid_t uid;
+    gid_t gid;
+    int r = find_user(user, &uid, &gid, err);
+    if (r < 0)
+        return r;
+    _cleanup_close_ int fd = open(full, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
+        return error_set(err, -ENOTDIR, "%s must be a folder, and no link to one", full);
+    if (fd < 0 || (uid != (uid_t)-1 && fchown(fd, uid, gid) < 0) || fchmod(fd, mode) < 0)
         return error_errno(err, -errno, "cannot give %s to %s", full, user);
     return 0;
 }
@@ -71,9 +122,11 @@ int node_folder(
 {
     _cleanup_free_ char *full = node_path(n, path);
     int r = mkdir_all(full, 0755, err);
+    if (r == 0 && user)
+        return give_folder(full, user, mode, err);
     if (r == 0 && chmod(full, mode) < 0)
         r = error_errno(err, -errno, "%s", full);
-    return r < 0 ? r : node_chown(n, path, user, err);
+    return r;
 }
 
 int node_file(const struct node *n, const char *path, const char *text, const char *user,

@@ -7,7 +7,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "bootstrap/bootstrap.h"
-#include "pkgpanda/names.h"
 
 /* ---- what several need ---- */
 
@@ -129,23 +128,21 @@ static int prepare_bouncer(struct node *n, struct error *err)
 /* The cluster's certificate authority, made once on each master; its files are the router's. */
 static int prepare_authority(const struct node *n, struct error *err)
 {
-    static const char FOLDER[] = "/var/lib/dcos/adminrouter/ca", USER[] = "dcos_adminrouter";
-    _cleanup_free_ char *folder = node_path(n, FOLDER);
+    static const char USER[] = "dcos_adminrouter";
+    struct error why = ERROR_INIT;
+    _cleanup_free_ char *folder = node_path(n, "/var/lib/dcos/adminrouter/ca");
     _cleanup_free_ char *cluster = node_text(n, CLUSTER_ID_FILE);
     _cleanup_free_ char *name = xasprintf("DC/OS %.50s", cluster ? cluster : "");
-    _cleanup_strings_ struct strings files = {0};
     int r = node_folder(n, "/var/lib/dcos/adminrouter", USER, 0755, err);
     if (r == 0)
-        r = ca_create(folder, name, err);
+        r = node_become(USER, err);
+    if (r < 0)
+        return r;
+    r = ca_create(folder, name, err);
     if (r == -EEXIST)
         r = 0;
-    if (r == 0)
-        r = strings_read_folder(folder, &files, err);
-    for (size_t i = 0; i < files.n && r == 0; i++) {
-        _cleanup_free_ char *path = path_join(FOLDER, files.items[i]);
-        r = node_chown(n, path, USER, err);
-    }
-    return r < 0 ? r : node_chown(n, FOLDER, USER, err);
+    int back = node_root(&why);
+    return r == 0 && back < 0 ? error_set(err, back, "%s", why.msg) : r;
 }
 
 static int prepare_router(struct node *n, struct error *err)

@@ -42,6 +42,19 @@ int zookeeper_config(const char *ensemble, const char *self, const char *data, u
     return 0;
 }
 
+/* In the user's own folder, as the user. */
+static int write_own(const struct node *n, const char *data, uint32_t id, const struct buf *config,
+    struct error *err)
+{
+    _cleanup_free_ char *myid = xasprintf("%s/myid", data);
+    _cleanup_free_ char *file = xasprintf("%s/zoo.cfg", FOLDER);
+    _cleanup_free_ char *line = xasprintf("%u\n", id);
+    int r = node_folder(n, data, USER, 0750, err);
+    if (r == 0)
+        r = node_file(n, myid, line, USER, 0640, err);
+    return r < 0 ? r : node_file(n, file, buf_cstr(config), USER, 0640, err);
+}
+
 int zookeeper_prepare(const struct node *n, struct error *err)
 {
     const char *ensemble = node_setting("EXHIBITOR_STATICENSEMBLE");
@@ -55,18 +68,17 @@ int zookeeper_prepare(const struct node *n, struct error *err)
     if (port_text && (parse_port(str_of(port_text), &port) < 0 || port == 0))
         return error_set(err, -EINVAL, "ZOOKEEPER_CLIENT_PORT is no port: %.50s", port_text);
     _cleanup_free_ char *data = xasprintf("%s/data", FOLDER);
-    _cleanup_free_ char *myid = xasprintf("%s/myid", data);
-    _cleanup_free_ char *file = xasprintf("%s/zoo.cfg", FOLDER);
+    struct error why = ERROR_INIT;
     int r = node_detect_ip(n, &ip, err);
     if (r == 0)
         r = zookeeper_config(ensemble, ip, data, port, &config, &id, err);
     if (r == 0)
         r = node_folder(n, FOLDER, USER, 0750, err);
     if (r == 0)
-        r = node_folder(n, data, USER, 0750, err);
+        r = node_become(USER, err);
     if (r < 0)
         return r;
-    _cleanup_free_ char *line = xasprintf("%u\n", id);
-    r = node_file(n, myid, line, USER, 0640, err);
-    return r < 0 ? r : node_file(n, file, buf_cstr(&config), USER, 0640, err);
+    r = write_own(n, data, id, &config, err);
+    int back = node_root(&why);
+    return r == 0 && back < 0 ? error_set(err, back, "%s", why.msg) : r;
 }

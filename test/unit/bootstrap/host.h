@@ -23,6 +23,7 @@ static inline int host_set_up(void **state)
     struct host *h = xnew(struct host);
     snprintf(h->top, sizeof(h->top), "/tmp/dcos-test-bootstrap-XXXXXX");
     assert_non_null(mkdtemp(h->top));
+    assert_int_equal(chmod(h->top, 0755), 0); /* users of services go in, as on a node */
     h->n = (struct node){.prefix = h->top, .service = "dcos-marathon"};
     *state = h;
     return 0;

@@ -115,6 +115,47 @@ static void test_agent_without_masters(void **state)
     assert_int_equal(cluster_id(&h->n, &err), 0);
 }
 
+static mode_t mode_of(struct host *h, const char *path)
+{
+    struct stat st;
+    _cleanup_free_ char *full = node_path(&h->n, path);
+    assert_int_equal(stat(full, &st), 0);
+    return st.st_mode & 07777;
+}
+
+/* A user who owns what is above may put a link in a folder's place: root must not follow it. */
+static void test_folder_of_user(void **state)
+{
+    struct host *h = *state;
+    struct error err = ERROR_INIT;
+    _cleanup_free_ char *link = node_path(&h->n, "/var/data");
+    host_write(h, "/etc/secret/file", "x", 0600);
+    assert_int_equal(node_folder(&h->n, "/var", "nobody", 0750, &err), 0);
+    assert_int_equal(mode_of(h, "/var"), 0750);
+    assert_int_equal(symlink("../etc/secret", link), 0);
+    assert_int_equal(node_folder(&h->n, "/var/data", "nobody", 0777, &err), -ENOTDIR);
+    assert_int_equal(mode_of(h, "/etc/secret"), 0755);
+    /* The operator's own link is fine. */
+    assert_int_equal(node_folder(&h->n, "/var/data", NULL, 0700, &err), 0);
+    assert_int_equal(mode_of(h, "/etc/secret"), 0700);
+}
+
+static void test_become(void **state)
+{
+    struct host *h = *state;
+    struct error err = ERROR_INIT;
+    if (geteuid() != 0)
+        skip();
+    host_write(h, "/etc/secret/file", "x", 0644);
+    assert_int_equal(node_become("no_such_user", &err), -ENOENT);
+    assert_int_equal(node_become("nobody", &err), 0);
+    assert_int_equal(node_file(&h->n, "/etc/secret/file", "y", "nobody", 0644, &err), -EACCES);
+    assert_int_equal(node_root(&err), 0);
+    host_expect(h, "/etc/secret/file", "x");
+    assert_int_equal(node_file(&h->n, "/etc/secret/file", "y", NULL, 0644, &err), 0);
+    host_expect(h, "/etc/secret/file", "y");
+}
+
 static void test_unknown(void **state)
 {
     struct host *h = *state;
@@ -135,6 +176,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_time, host_set_up, host_tear_down),
         cmocka_unit_test_setup_teardown(test_cluster_id, host_set_up, host_tear_down),
         cmocka_unit_test_setup_teardown(test_agent_without_masters, host_set_up, host_tear_down),
+        cmocka_unit_test_setup_teardown(test_folder_of_user, host_set_up, host_tear_down),
+        cmocka_unit_test_setup_teardown(test_become, host_set_up, host_tear_down),
         cmocka_unit_test_setup_teardown(test_unknown, host_set_up, host_tear_down)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
