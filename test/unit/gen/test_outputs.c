@@ -202,7 +202,8 @@ static void test_cloud_config(void **state)
     assert_string_equal(content(files, "/etc/mesosphere/setup-flags/cluster-package-list"), list);
     assert_int_equal(json_array_size(units), 3);
     assert_non_null(strstr(json_str_at(json_array_get(units, 1), "content", ""),
-        " -o /tmp/bootstrap.tar.xz http://192.0.2.1:8080/bootstrap/0123.bootstrap.tar.xz\n"));
+        " -o /tmp/dcos-bootstrap/bootstrap.tar.xz "
+        "http://192.0.2.1:8080/bootstrap/0123.bootstrap.tar.xz\n"));
     /* A unit's percent sign is doubled; blanks are refused. */
     gen_free(g);
     g = world_gen("bootstrap_url: http://x/a%20b\nmaster_list: [1.1.1.1]\ncluster_name: "
