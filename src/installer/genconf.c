@@ -193,14 +193,15 @@ static int write_install_script(struct publish *p, struct error *err)
     return r;
 }
 
-/* What a run that was killed left at work in the folder, which is served. */
+/* What gen left at work in the folder, which is served, when a run was killed. Other names that
+ * begin with a dot are the operator's. */
 static int clear_leftovers(const char *serve, struct error *err)
 {
     _cleanup_strings_ struct strings names = {0};
     int r = strings_read_folder(serve, &names, err);
     for (size_t i = 0; i < names.n && r == 0; i++) {
         _cleanup_free_ char *path = path_join(serve, names.items[i]);
-        if (names.items[i][0] == '.')
+        if (has_prefix(names.items[i], ".gen."))
             r = remove_tree(path, err);
     }
     return r;

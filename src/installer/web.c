@@ -467,9 +467,29 @@ static const struct http_route routes[] = {
     {GET, "/api/v1/logs", on_logs},
 };
 
+/* A page of somebody else in the operator's browser could post to us too. Browsers say from where;
+ * programs need not. */
+static bool is_from_elsewhere(const struct http_request *req)
+{
+    static const char mark[] = "://";
+    struct str origin = http_request_header(req, "Origin");
+    if (origin.n == 0)
+        return false;
+    ptrdiff_t at = str_index(origin, ':');
+    struct str rest = at < 0 ? origin : (struct str){origin.p + at, origin.n - (size_t)at};
+    if (!str_has_prefix(rest, str_of(mark)))
+        return true;
+    rest = (struct str){rest.p + strlen(mark), rest.n - strlen(mark)};
+    return !str_eq(rest, http_request_header(req, "Host"));
+}
+
 static void on_request(struct http_request *req, void *userdata)
 {
     http_set_header(req, "Cache-Control", NO_CACHE);
+    if (is_from_elsewhere(req)) {
+        http_respond_text(req, 403, "403: this page does not belong to the installer\n");
+        return;
+    }
     (void)http_route(req, routes, ARRAY_SIZE(routes), userdata);
 }
 

@@ -378,6 +378,17 @@ def test_web_page(world, web):
         assert reply.status_code == 405 and reply.headers["Cache-Control"].startswith("no-cache")
 
 
+def test_web_refuses_other_pages(world, web):
+    """Whoever the operator's browser visits could post to the installer as well."""
+    before = web.get("/api/v1/configure").json()
+    for origin in ("http://attacker.example", "null", web.url + "1"):
+        reply = requests.post(web.url + "/api/v1/configure", data='{"cluster_name": "theirs"}', headers={"Origin": origin})
+        assert reply.status_code == 403
+    assert web.get("/api/v1/configure").json() == before
+    reply = requests.post(web.url + "/api/v1/configure", json={"cluster_name": "mine"}, headers={"Origin": web.url})
+    assert reply.status_code == 200, reply.text
+
+
 def test_web_configure(world, web):
     config = web.get("/api/v1/configure").json()
     assert config["cluster_name"] == "DC/OS" and config["process_timeout"] == 10000

@@ -308,7 +308,8 @@ die() {
 
 write_file() { # path, mode, contents to the byte
     mkdir -p "${1%/*}" || die "cannot make ${1%/*}"
-    printf %s "$3" >"$1.dcos-tmp" || die "cannot write $1"
+    # Nobody else reads it before it has its mode.
+    (rm -f "$1.dcos-tmp" && umask 077 && printf %s "$3" >"$1.dcos-tmp") || die "cannot write $1"
     chmod "$2" "$1.dcos-tmp" && mv -f "$1.dcos-tmp" "$1" || die "cannot write $1"
 }
 
