@@ -23,6 +23,7 @@ static const char usage[] =
     "  dcos-gen cloud-config [options]    print what a host needs before there are packages, for "
     "cloud-init\n"
     "  dcos-gen value NAME [options]      print one value that was worked out\n"
+    "  dcos-gen aws | azure [options]     what generate writes, and a template of a whole cluster\n"
     "  dcos-gen params [--json]           all parameters\n"
     "  dcos-gen --explain PARAM           what it is, its type and default, its value and where "
     "that is from\n"
