@@ -281,7 +281,11 @@ static bool redirected(struct marathon_follower *f, const struct http_response *
     size_t end = scheme;
     while (end < where.n && where.p[end] != '/')
         end++;
-    return host_port_parse((struct str){where.p, end}, &f->stream_at) == 0;
+    if (host_port_parse((struct str){where.p, end}, &f->stream_at) < 0)
+        return false;
+    /* Our token does not go in the clear because the other one says so. */
+    f->stream_at.tls = f->stream_at.tls || f->at.tls;
+    return true;
 }
 
 static void on_response(struct http_call *call, const struct http_response *res, void *userdata)
