@@ -175,6 +175,15 @@ static int write_files(const struct installer *in, const json_t *posted, struct 
     return r;
 }
 
+/* Who may read it stays as it is: it may have a password's hash. */
+static int write_config(const struct installer *in, const struct buf *text, struct error *err)
+{
+    _cleanup_free_ char *path = installer_path(in, "config.yaml");
+    struct stat st;
+    mode_t mode = stat(path, &st) == 0 ? st.st_mode & 0777 : 0644;
+    return file_write_atomic(path, text->p, text->n, mode, err);
+}
+
 /* Names become keys of YAML as they are. */
 static bool name_is_plain(const char *name)
 {
@@ -209,13 +218,12 @@ int web_config_change(
     }
     if (json_object_size(errors) == 0) {
         _cleanup_buf_ struct buf text = BUF_INIT;
-        _cleanup_free_ char *path = installer_path(in, "config.yaml");
         for (size_t i = 0; i < ARRAY_SIZE(files); i++)
             json_object_del(config, files[i].name);
         write_mapping(config, &text);
         r = write_files(in, posted, err);
         if (r == 0)
-            r = file_write_atomic(path, text.p, text.n, 0644, err);
+            r = write_config(in, &text, err);
         if (r < 0)
             return r;
     }

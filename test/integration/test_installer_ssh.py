@@ -389,6 +389,13 @@ def test_web_refuses_other_pages(world, web):
     assert reply.status_code == 200, reply.text
 
 
+def test_web_keeps_the_mode_of_config_yaml(world, web):
+    path = world.at("genconf/config.yaml")
+    os.chmod(path, 0o600)
+    web.post("/api/v1/configure", {"cluster_name": "mine"})
+    assert os.stat(path).st_mode & 0o777 == 0o600
+
+
 def test_web_configure(world, web):
     config = web.get("/api/v1/configure").json()
     assert config["cluster_name"] == "DC/OS" and config["process_timeout"] == 10000
