@@ -293,7 +293,7 @@ def test_killed_marathon_keeps_tasks(setup):
     assert set(before) < set(m.settled("/a", 4))
 
 
-@pytest.mark.parametrize("after", range(6))
+@pytest.mark.parametrize("after", (0, 1, 3, 5))
 def test_killed_in_the_middle_of_an_upgrade(setup, after):
     m = setup.m
     old = m.deploy(sleeper("/a", instances=4))
