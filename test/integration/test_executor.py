@@ -1,5 +1,6 @@
 """dcos-executor against an agent made of Python: the life of a command task."""
 
+import contextlib
 import http.server
 import os
 import signal
@@ -26,9 +27,10 @@ def run():
         made.append(executor)
         return executor
 
-    yield make
-    for executor in made:
-        executor.close()
+    with contextlib.ExitStack() as stack:  # each is closed, whatever becomes of the others
+        yield make
+        for executor in made:
+            stack.callback(executor.close)
 
 
 def marker():

@@ -78,7 +78,15 @@ class Mini:
 
     def close(self):
         for name in ("default", "one", "two"):
-            subprocess.run([binary("minidcos"), "destroy", "--if-exists", name], env=self.env, timeout=60, check=False)
+            try:
+                subprocess.run([binary("minidcos"), "destroy", "--if-exists", name], env=self.env, timeout=300, check=False)
+            except subprocess.TimeoutExpired:
+                pass  # what is left is found by the folder that it names
+        for pid in processes_under(self.home):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
         shutil.rmtree(self.home, ignore_errors=True)
 
 

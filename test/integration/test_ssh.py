@@ -1,5 +1,6 @@
 """The SSH runner against real servers, and against sockets that are none."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import time
 
 import pytest
 
+from cluster import processes_under
 from sshd import Sshd, free_port, keygen
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -106,6 +108,10 @@ def world(tmp_path):
     yield w
     for server in w.servers:
         server.stop()
+    # What a failed test left running there names the test's folder.
+    for pid in processes_under(w.path):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     for s in w.sockets:
         s.close()
 

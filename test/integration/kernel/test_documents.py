@@ -25,7 +25,10 @@ class Load:
             [program, master.ip, str(master.port), str(agents), str(tasks)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
-        assert self.process.stdout.readline().startswith("registered.time")
+        line = self.process.stdout.readline()
+        if not line.startswith("registered.time"):
+            self.close()
+            raise AssertionError(f"load_agents said {line!r}")
 
     def close(self):
         self.process.kill()
