@@ -125,6 +125,19 @@ int release_create(const struct release_options *o, const struct release_config 
 
 /* ---- out of what was published ---- */
 
+/* Names of variants become folders here. */
+static int check_variants(const json_t *completes, struct error *err)
+{
+    const char *name;
+    json_t *complete;
+    json_object_foreach((json_t *)(uintptr_t)completes, name, complete)
+    {
+        if (!*name || !storage_path_valid(name) || strchr(name, '/'))
+            return error_set(err, -EBADMSG, "%.100s is no name of a variant", name);
+    }
+    return 0;
+}
+
 static int read_metadata(
     const struct release_config *c, const char *source, json_t **ret, struct error *err)
 {
@@ -138,6 +151,8 @@ static int read_metadata(
                       !json_is_array(json_at(json, "core_artifacts")) ||
                       !json_is_string(json_at(json, "reproducible_artifact_path"))))
         r = error_set(err, -EBADMSG, "it is not what `create` writes");
+    if (r == 0)
+        r = check_variants(json_at(json, "all_completes"), err);
     if (r < 0)
         return error_prefix(err, r, "%s", path);
     *ret = TAKE_PTR(json);

@@ -150,6 +150,22 @@ def test_create_installer(project):
     assert tree(store) == before
 
 
+def test_names_of_variants_stay_inside(project):
+    """What a storage says is not ours: no file of it may land beside the working folder."""
+    p, store = project
+    (store / "testing/master").mkdir(parents=True)
+    (store / "testing/packages/x").mkdir(parents=True)
+    for name in ("packages/x/x--1.tar.xz", "bootstrap/b.bootstrap.tar.xz", "bootstrap/b.active.json"):
+        (store / "testing" / name).parent.mkdir(exist_ok=True)
+        (store / "testing" / name).write_text("theirs")
+    (store / "testing/master/metadata.json").write_text(json.dumps({
+        "commit": COMMIT, "tag": "1", "core_artifacts": [], "reproducible_artifact_path": "testing",
+        "all_completes": {"../../outside": {"bootstrap": "b", "packages": ["x--1"]}}}))
+    said = p.run("create-installer", "testing/master", code=1)
+    assert "../../outside is no name of a variant" in said
+    assert not (p.path.parent / "outside").exists()
+
+
 def test_noop_and_again(project):
     p, store = project
     assert "would upload" in p.run("--noop", "create", "master", "1", "default")
