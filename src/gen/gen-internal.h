@@ -1,6 +1,8 @@
 #ifndef DCOS_GEN_GEN_INTERNAL_H
 #define DCOS_GEN_GEN_INTERNAL_H
 
+/* One configuration on its way from text to files: what gen.c, outputs.c and files.c share. */
+
 #include "base/vec.h"
 #include "gen/calc.h"
 #include "gen/config.h"

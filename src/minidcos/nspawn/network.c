@@ -146,7 +146,7 @@ static int make_ports(const struct machines *m, struct error *err)
 /* Two commands must not choose the same network. */
 static int lock(struct error *err)
 {
-    int fd = open(LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return error_errno(err, -errno, "cannot open %s", LOCK);
     while (flock(fd, LOCK_EX) < 0) {
