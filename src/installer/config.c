@@ -2,13 +2,18 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/base64.h"
 #include "base/file.h"
+#include "base/rng.h"
 #include "installer/installer.h"
 #include "pkgpanda/hash.h"
 
 /* From genconf/config.yaml to arguments. */
 
 enum { COMPLETE_MAX = 1024 * 1024 };
+
+#define PASSWORD_FILE "superuser.password"
+#define HASH_FILE "superuser.hash"
 
 char *installer_path(const struct installer *in, const char *name)
 {
@@ -34,11 +39,77 @@ static int read_package_ids(const struct installer *in, struct buf *out, struct 
     return 0;
 }
 
+/* ---- the first superuser's password ---- */
+
+enum { SECRET_MAX = 1024, PASSWORD_BYTES = 18 /* 24 letters, no padding */ };
+
+static int read_secret(
+    const struct installer *in, const char *name, struct buf *out, struct error *err)
+{
+    _cleanup_free_ char *path = installer_path(in, name);
+    int r = file_read(path, SECRET_MAX, out, err);
+    while (r == 0 && out->n > 0 && out->p[out->n - 1] == '\n')
+        out->p[--out->n] = '\0';
+    if (r == 0 && out->n == 0)
+        return error_set(err, -EBADMSG, "%s is empty: remove it to get a new one", path);
+    return r;
+}
+
+static int write_secret(
+    const struct installer *in, const char *name, const char *text, struct error *err)
+{
+    _cleanup_free_ char *path = installer_path(in, name);
+    _cleanup_free_ char *line = xasprintf("%s\n", text);
+    return file_write_atomic(path, line, strlen(line), 0600, err);
+}
+
+static bool has_secret(const struct installer *in, const char *name)
+{
+    _cleanup_free_ char *path = installer_path(in, name);
+    return path_exists(path);
+}
+
+/* Once for a folder: the hash tells configurations apart, and has a salt. */
+static int draw_password(const struct installer *in, struct error *err)
+{
+    _cleanup_buf_ struct buf password = BUF_INIT;
+    _cleanup_free_ char *hash = NULL;
+    int r = 0;
+    if (has_secret(in, HASH_FILE))
+        return 0;
+    if (has_secret(in, PASSWORD_FILE)) { /* cut off before the hash was written */
+        r = read_secret(in, PASSWORD_FILE, &password, err);
+    } else {
+        uint8_t bytes[PASSWORD_BYTES];
+        random_bytes(bytes, sizeof(bytes));
+        base64_encode(&password, bytes, sizeof(bytes));
+        for (size_t i = 0; i < password.n; i++) /* nothing that shells or addresses read */
+            password.p[i] = password.p[i] == '+' ? '-' : password.p[i] == '/' ? '_' : password.p[i];
+        explicit_bzero(bytes, sizeof(bytes));
+        r = write_secret(in, PASSWORD_FILE, buf_cstr(&password), err);
+    }
+    if (r == 0)
+        r = password_hash(buf_cstr(&password), &hash, err);
+    return r < 0 ? r : write_secret(in, HASH_FILE, hash, err);
+}
+
+bool config_drew_password(const struct installer *in, const struct gen *g)
+{
+    _cleanup_buf_ struct buf hash = BUF_INIT;
+    return has_secret(in, PASSWORD_FILE) && has_secret(in, HASH_FILE) &&
+           read_secret(in, HASH_FILE, &hash, NULL) == 0 &&
+           streq(buf_cstr(&hash), config_value(g, "superuser_password_hash", ""));
+}
+
+/* ---- arguments ---- */
+
 int config_load_text(
     const struct installer *in, const char *text, size_t n, struct gen **ret, struct error *err)
 {
-    _cleanup_buf_ struct buf packages = BUF_INIT;
+    _cleanup_buf_ struct buf packages = BUF_INIT, hash = BUF_INIT;
     int r = read_package_ids(in, &packages, err);
+    if (r == 0 && has_secret(in, HASH_FILE))
+        r = read_secret(in, HASH_FILE, &hash, err);
     if (r < 0)
         return r;
     /* Names in config.yaml begin beside the folder: genconf/ip-detect. */
@@ -47,17 +118,16 @@ int config_load_text(
         return error_errno(err, -errno, "%s", in->genconf);
     *strrchr(genconf, '/') = '\0';
     const struct gen_setting settings[] = {
-        {"provider", "onprem", true},
-        {"bootstrap_id", in->bootstrap_id, true},
-        {"bootstrap_variant", in->variant, true},
-        {"package_ids", buf_cstr(&packages), true},
+        {"provider", "onprem", true}, {"bootstrap_id", in->bootstrap_id, true},
+        {"bootstrap_variant", in->variant, true}, {"package_ids", buf_cstr(&packages), true},
         {"dcos_image_commit", in->commit, true},
+        {"superuser_password_hash", buf_cstr(&hash)}, /* unless config.yaml has one */
     };
     const struct gen_input input = {.config = text,
         .config_n = n,
         .folder = genconf[0] ? genconf : "/",
         .settings = settings,
-        .n_settings = ARRAY_SIZE(settings)};
+        .n_settings = ARRAY_SIZE(settings) - (hash.n == 0)};
     return gen_new(&input, ret, err);
 }
 
@@ -75,6 +145,22 @@ int config_load(const struct installer *in, struct gen **ret, struct error *err)
         return error_prefix(err, r, "Failed to open config file");
     r = config_load_text(in, buf_cstr(&text), text.n, ret, err);
     return r == -EBADMSG ? error_prefix(err, r, "%s", path) : r;
+}
+
+int config_load_whole(const struct installer *in, struct gen **ret, struct error *err)
+{
+    struct gen *g = NULL;
+    int r = config_load(in, &g, err);
+    if (r < 0)
+        return r;
+    if (gen_ok(g) && !config_value(g, "superuser_password_hash", "")[0] &&
+        !config_value(g, "superuser_service_account_uid", "")[0]) {
+        gen_free(g);
+        r = draw_password(in, err);
+        return r < 0 ? r : config_load(in, ret, err);
+    }
+    *ret = g;
+    return 0;
 }
 
 static void put_problems(const struct gen_problem *problems, size_t n, struct buf *out)

@@ -8,6 +8,7 @@
  *
  * Everything of the operator is below one folder, "genconf":
  *   config.yaml, ip-detect, ssh_key                    what the operator writes
+ *   superuser.password, superuser.hash                 drawn here when config.yaml has no hash
  *   serve/                                             what nodes fetch
  *   cluster_packages.json
  *   state/<action>.json, state/known_hosts             results, keys of hosts
@@ -32,6 +33,12 @@ struct installer {
 /* Reads genconf/config.yaml and works it out. 0 also when it is wrong: see gen_ok(). The message
  * is for operators. */
 int config_load(const struct installer *in, struct gen **ret, struct error *err);
+/* The same for what is to be generated: a cluster that has no password for its first superuser gets
+ * one, in genconf/superuser.password (mode 0600); nodes get its hash, as all masters must have the
+ * same. */
+int config_load_whole(const struct installer *in, struct gen **ret, struct error *err);
+/* Whether the password is the one in genconf/superuser.password. */
+bool config_drew_password(const struct installer *in, const struct gen *g);
 /* The same for a text that is not in the file yet. */
 int config_load_text(
     const struct installer *in, const char *text, size_t n, struct gen **ret, struct error *err);

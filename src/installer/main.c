@@ -165,11 +165,11 @@ static int parse(struct options *o, int argc, char **argv, struct error *err)
 
 /* ---- actions without hosts ---- */
 
-static int load(const struct installer *in, struct gen **ret, struct error *err)
+static int load(const struct installer *in, bool whole, struct gen **ret, struct error *err)
 {
     _cleanup_buf_ struct buf text = BUF_INIT;
     struct gen *g = NULL;
-    int r = config_load(in, &g, err);
+    int r = whole ? config_load_whole(in, &g, err) : config_load(in, &g, err);
     if (r < 0)
         return r;
     config_warnings(g, &text);
@@ -198,6 +198,9 @@ static int do_genconf(const struct installer *in, const struct gen *g, struct er
         "DC/OS %s is in %s/serve. Let %s serve that folder, then run dcos_install.sh on each node, "
         "or --preflight, --deploy and --postflight here.\n",
         DCOS_VERSION, in->genconf, config_value(g, "bootstrap_url", "a web server"));
+    if (config_drew_password(in, g))
+        printf("The first login is %s with the password in %s/superuser.password.\n",
+            config_value(g, "superuser_username", "bootstrapuser"), in->genconf);
     return 0;
 }
 
@@ -326,7 +329,9 @@ static int run(const struct installer *in, const struct options *o, struct error
     if (r == 0 && o->mode == MODE_WEB)
         return do_web(in, o, err);
     if (r == 0)
-        r = load(in, &g, err);
+        r = load(in,
+            o->mode == MODE_NONE || o->mode == MODE_GENCONF || o->mode == MODE_UPGRADE_SCRIPT, &g,
+            err);
     if (r != 0)
         return r;
     switch (o->mode) {

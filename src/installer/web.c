@@ -108,7 +108,7 @@ static void job_work(struct loop_work *w)
     _cleanup_(gen_freep)
     struct gen *g = NULL;
     struct error err = ERROR_INIT;
-    int r = config_load(job->web->in, &g, &err);
+    int r = config_load_whole(job->web->in, &g, &err);
     if (r == 0 && !gen_ok(g))
         r = error_set(&err, -EINVAL, "config.yaml is not valid");
     if (r == 0 && job->with_genconf)

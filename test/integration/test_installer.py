@@ -260,6 +260,50 @@ def test_genconf(site):
     assert site.tree()["cluster-package-list.latest"] != tree["cluster-package-list.latest"]
 
 
+def shadow_of(site):
+    """The hash that nodes get."""
+    info = json.loads(read(site.at("genconf/cluster_packages.json")))
+    tarball = site.at("genconf/serve/" + info["dcos-config"]["filename"])
+    with tarfile.open(tarball) as t:
+        for member in t:
+            if member.name.endswith("/superuser_password_hash"):
+                assert member.mode == 0o600
+                return t.extractfile(member).read().decode().strip()
+    return None
+
+
+def test_first_password(site):
+    """Without one in config.yaml it is drawn once; all nodes get its hash."""
+    out = site.run("--genconf")
+    password = read(site.at("genconf/superuser.password")).decode().strip()
+    assert len(password) == 24 and "bootstrapuser with the password in genconf/superuser.password" in out
+    assert password not in out + site.err
+    for name in ("superuser.password", "superuser.hash"):
+        assert os.stat(site.at("genconf/" + name)).st_mode & 0o777 == 0o600
+    hashed = shadow_of(site)
+    salt = hashed.rpartition("$")[0] + "$"
+    made = subprocess.run(["perl", "-e", "print crypt($ARGV[0], $ARGV[1])", password, salt], capture_output=True, text=True, check=True)
+    assert made.stdout == hashed
+    assert not [path for path, data in site.tree().items() if password.encode() in data]
+
+    # The same folder gives the same cluster, also after a run that was cut off in between.
+    first = read(site.at("genconf/cluster_packages.json"))
+    site.run("--genconf")
+    assert read(site.at("genconf/cluster_packages.json")) == first
+    os.unlink(site.at("genconf/superuser.hash"))
+    site.run("--genconf")
+    assert read(site.at("genconf/superuser.password")).decode().strip() == password and shadow_of(site) != hashed
+
+    # Looking draws nothing, and config.yaml has the last word.
+    for name in ("superuser.password", "superuser.hash"):
+        os.unlink(site.at("genconf/" + name))
+    site.run("--validate-config")
+    site.config(superuser_password_hash=hashed)
+    out = site.run("--genconf")
+    assert "superuser.password" not in out and not os.path.exists(site.at("genconf/superuser.password"))
+    assert shadow_of(site) == hashed
+
+
 def test_upgrade_script(site):
     out = site.run("--generate-node-upgrade-script", "0.0.9").splitlines()
     prefix = "Node upgrade script URL: http://192.0.2.1:8080/"
