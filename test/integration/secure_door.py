@@ -12,12 +12,12 @@ from test_minidcos import Mini
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "net"))
 from netd import Answer, exchange, question  # noqa: E402
 
-TIMEOUT = 10
+TIMEOUT = 60
 
 
 class SecureDoor(Mini):
     def create(self, *args):
-        self("create", "--ports=auto", "--agents=1", "--public-agents=0", "--secure", "--wait", "--timeout=90", *args)
+        self("create", "--ports=auto", "--agents=1", "--public-agents=0", "--secure", "--wait", "--timeout=280", *args)
         self.remember("default")
         self.folder = os.path.join(self.home, "default")
         self.ca = os.path.join(self.folder, "ca", "dcos-ca.crt")

@@ -119,7 +119,7 @@ def lint():
             shutil.copy(os.path.join(LINT, file), folder)
         try:
             result = subprocess.run(
-                ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, timeout=300, capture_output=True, text=True
+                ["npm", "ci", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--ignore-scripts"], cwd=folder, timeout=300, capture_output=True, text=True
             )
         except subprocess.TimeoutExpired:
             pytest.skip("npm took longer than five minutes to install cfn-lint")

@@ -310,7 +310,7 @@ def test_a_marathon_that_stands_by(cluster, masters):
     """Whoever talks to one that does not lead talks to the one that does, or is sent there for events."""
     m = masters(1)
     zk = m.ensemble.url(os.path.dirname(m.path) + "/standby")
-    flags = {"zk": zk, "zk_session_timeout": 2000}
+    flags = {"zk": zk, "zk_session_timeout": 5000}
     first = cluster.marathon(m.zk, "marathon1", **flags)
     second = cluster.marathon(m.zk, "marathon2", start=False, **flags)
     second.start(wait=False)

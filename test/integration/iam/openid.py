@@ -31,7 +31,7 @@ def modules():
         for file in ("package.json", "package-lock.json"):
             shutil.copy(os.path.join(FOLDER, file), folder)
         try:
-            result = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, timeout=300,
+            result = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--ignore-scripts"], cwd=folder, timeout=300,
                                     capture_output=True, text=True)
         except subprocess.TimeoutExpired:
             pytest.skip("npm took longer than five minutes to install oidc-provider")

@@ -11,7 +11,7 @@ import zookeeper
 from api import PASSWORD, TIMEOUT, Iam
 from cluster import wait_until
 
-SESSION = "2secs"
+SESSION = "5secs"
 
 
 @pytest.fixture
@@ -129,13 +129,13 @@ def test_another_leads(three, signum):
     old = others[0].token
     others[0].user("kept")
     leader.daemon.kill(signum)
-    wait_until(lambda: any(leads(i) for i in others), "a new leader", timeout=30)
+    wait_until(lambda: any(leads(i) for i in others), "a new leader")
     for iam in others:
-        wait_until(lambda iam=iam: iam.post_login(uid="admin", password=PASSWORD).status_code == 200, "logins", timeout=30)
+        wait_until(lambda iam=iam: iam.post_login(uid="admin", password=PASSWORD).status_code == 200, "logins")
         assert iam.get("/users/kept", token=old).status_code == 200
     # The old one comes back and stands by.
     leader.daemon.start()
     assert not [i for i in others if not i.daemon.alive()]
-    wait_until(lambda: leader.get("/users/kept", token=old).status_code == 200, "the old one", timeout=30)
+    wait_until(lambda: leader.get("/users/kept", token=old).status_code == 200, "the old one")
     leader.ok("PUT", "/users/later", 201, json={"password": PASSWORD})
     assert others[0].get("/users/later").status_code == 200

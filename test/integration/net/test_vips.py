@@ -240,7 +240,7 @@ def test_ipv6(hosts, clean, kind):
     with hosts.net.at("m"):
         assert hosts.nets["m"].ips(name) == [four]
         assert hosts.nets["m"].ips(name, AAAA) == [six]
-        listed = [v for v in requests.get(hosts.nets["m"].url + "/v1/vips", timeout=10).json() if v["vip"] == name + ":80"]
+        listed = [v for v in requests.get(hosts.nets["m"].url + "/v1/vips", timeout=60).json() if v["vip"] == name + ":80"]
     assert [sorted(b["ip"] for b in v["backend"]) for v in listed] == [sorted(both["a"] + both["b"])]  # one, with all of them
     for client in ("m", "a", "b", "c"):
         wait_until(lambda c=client: c == "c" or places(c, name + ":80") == [four, six], "the same on every host")
@@ -251,7 +251,7 @@ def test_ipv6(hosts, clean, kind):
     assert hosts.names("a", local, kind=kind, n=2) == hosts.names("c", local, kind=kind, n=2) == {"in-c"}
     # One dies: its flows end, the other has all; when both are gone it refuses.
     with hosts.net.at("m"), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
-        s.settimeout(3)
+        s.settimeout(60)
         s.connect((six, 80))
         while kind == "udp":
             s.send(b"x")
@@ -259,7 +259,7 @@ def test_ipv6(hosts, clean, kind):
                 break
             s.close()
             s.__init__(socket.AF_INET6, socket.SOCK_DGRAM)
-            s.settimeout(3)
+            s.settimeout(60)
             s.connect((six, 80))
         ended = hosts.vips("m")["flows_ended"]
         hosts.tell(id="v2", agent="x-S1", state="FAILED")

@@ -83,7 +83,7 @@ def test_the_number_of_series_is_limited(odd):
 @rows("1.6", 1)
 @rows("10.1 services", 1)
 def test_what_marathon_said_does_not_count_for_ever(odd):
-    o = odd(["web"], stale_limit="2secs")
+    o = odd(["web"], stale_limit="8secs")
     wait_until(lambda: o.ask("/service/web/").status_code == 200, "the service")
     o.marathon.status = 500
     o.marathon.cut()
@@ -103,7 +103,7 @@ def test_connections_of_a_worker(odd):
     opened = []
     try:
         for _ in range(80):
-            s = socket.create_connection(o.router.address, timeout=10)
+            s = socket.create_connection(o.router.address, timeout=60)
             opened.append(s)
             s.sendall(b"GET / HTTP/1.1\r\n")  # so that it is no idle connection, which may be closed
         wait_until(lambda: "64 worker_connections are not enough" in o.router.log(), "the limit")
