@@ -64,6 +64,11 @@ static int prepare_agent(struct node *n, struct error *err)
 
 static int prepare_marathon(struct node *n, struct error *err)
 {
+    /* Marathon's own user could write there what root would run this program with. */
+    _cleanup_free_ char *upstreams = node_path(n, "/var/lib/dcos/marathon/environment");
+    if (path_exists(upstreams))
+        log_warn(
+            "settings there do not count, /etc/mesosphere/marathon.env is read file=%s", upstreams);
     return tell_ip(n, "MARATHON_HOSTNAME", NULL, err);
 }
 

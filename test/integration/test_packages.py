@@ -90,6 +90,17 @@ def test_units_are_sandboxed():
             assert key in text, f"{unit}: {key}"
 
 
+def test_no_user_sets_what_root_runs_with():
+    """dcos-bootstrap runs as root with the unit's environment: LD_PRELOAD in it would be root's."""
+    folders = [f"/var/lib/dcos/{name}/" for name in NAMES if info(name).get("state_directory")]
+    assert "/var/lib/dcos/marathon/" in folders
+    for unit in UNITS:
+        with open(unit, encoding="utf-8") as f:
+            text = f.read()
+        for path in re.findall(r"^EnvironmentFile=-?(\S+)$", text, re.M):
+            assert not path.startswith(tuple(folders)), unit
+
+
 def test_services_are_known_to_bootstrap():
     build = os.environ.get("DCOS_BUILD", os.path.join(ROOT, "build", "debug"))
     text = subprocess.run(
