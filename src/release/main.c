@@ -27,8 +27,8 @@ static const char usage[] =
     "  --work=DIR         [default: build/dcos-release]\n"
     "  --commit=ID        of the sources [default: what git says here]\n"
     "  --noop             change nothing in the storages\n"
-    "  --local            only the installer for machines of one's own: no cloud templates, which\n"
-    "                     are not made yet\n";
+    "  --local            only the installer for machines of one's own, which is always so here:\n"
+    "                     dcos-gen makes templates of clouds\n";
 
 struct line {
     struct release_options o;

@@ -20,7 +20,7 @@ def test_lists():
     done = subprocess.run([*RUNNER, "check", "node-poststart", "--list"], capture_output=True, text=True,
                           timeout=30, check=True)
     checks = json.loads(done.stdout)
-    assert {"components_master", "ip_detect_script", "xz", "tar", "curl", "unzip"} <= set(checks)
+    assert {"components_master", "ip_detect_script", "xz", "tar", "curl"} <= set(checks)
     assert all({"description", "cmd", "timeout"} <= set(c) for c in checks.values())
 
 

@@ -56,7 +56,7 @@ def test_agents_by_their_route(cluster):
 
 
 def test_agent_routers(cluster):
-    """Every agent has a router of its own on 61001; it wants a token too."""
+    """Every agent has a router of its own on 61001."""
     for agent in cluster.agents:
         for scheme in ("http", "https"):
             try:
