@@ -10,7 +10,12 @@
 
 /* Preflight, deploy, postflight, uninstall. */
 
-enum { POSTFLIGHT_SECONDS = 900, UNINSTALL_SECONDS = 300, SETTLE_SECONDS = 60 };
+enum {
+    POSTFLIGHT_SECONDS = 900,
+    UNINSTALL_SECONDS = 300,
+    SETTLE_SECONDS = 60,
+    INSTALL_SECONDS = 900 /* process_timeout, 120 seconds by default, is for small things */
+};
 
 const char *action_name(enum action a)
 {
@@ -329,6 +334,8 @@ static int make_steps(struct action_context *c, enum action action, struct error
         if (r < 0)
             return r;
         action_step(c, "install DC/OS")->command = install_command;
+        c->steps[c->n_steps - 1].timeout_us = MAX(
+            c->chain.timeout_us, INSTALL_SECONDS * USEC_PER_SEC);
         clean_up(c, false); /* a host that failed may still want the files, at its next boot */
         return 0;
     case ACTION_POSTFLIGHT:
