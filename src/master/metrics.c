@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "master/election.h"
 #include "master/shell.h"
 #include "master/state.h"
 
@@ -208,9 +209,10 @@ static void put_store(const struct emit *e, struct shell *s)
     put(e, "registrar/registry_size_bytes", (double)s->registry_bytes);
     metric_timer_put(&s->fetch_ms, "registrar/state_fetch_ms", e->fn, e->userdata);
     metric_timer_put(&s->store_ms, "registrar/state_store_ms", e->fn, e->userdata);
-    /* There is no replicated log: the store is one from the start, and recovered when it answers.
-     */
-    put(e, "registrar/log/recovered", s->recovered);
+    /* There is no replicated log: the store is one from the start, and recovered when it answers. A
+     * master in waiting has nothing of its own to read: it is in step while it knows who leads. */
+    _cleanup_buf_ struct buf leader = BUF_INIT;
+    put(e, "registrar/log/recovered", s->leading ? s->recovered : election_leader(s, &leader));
     put(e, "registrar/log/ensemble_size", 1);
 }
 
