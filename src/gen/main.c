@@ -178,15 +178,14 @@ static int load(struct options *o, bool may_be_absent, struct gen **ret, struct 
         return r;
     read_environment(o);
     r = file_read(o->config, GEN_CONFIG_MAX, &text, err);
-    if (r == -ENOENT && may_be_absent)
-        return 0;
+    if (r < 0)
+        return r == -ENOENT && may_be_absent ? 0 : r;
     struct gen_input in = {.config = buf_cstr(&text),
         .config_n = text.n,
         .folder = o->folder,
         .settings = o->settings.items,
         .n_settings = o->settings.n};
-    if (r == 0)
-        r = o->for_cloud ? cloud_gen(o->cloud, o->masters, &in, ret, err) : gen_new(&in, ret, err);
+    r = o->for_cloud ? cloud_gen(o->cloud, o->masters, &in, ret, err) : gen_new(&in, ret, err);
     return r < 0 ? error_prefix(err, r, "%s", o->config) : 0;
 }
 

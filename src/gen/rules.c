@@ -39,7 +39,7 @@ int rule_int(struct graph_call *c, struct error *err)
 static int rule_line(struct graph_call *c, struct error *err)
 {
     for (const char *p = c->in[0]; *p; p++) {
-        if ((unsigned char)*p < 0x20 && *p != '\t')
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
             return error_set(err, -EINVAL, "Must be one line of text, without control characters");
     }
     return 0;

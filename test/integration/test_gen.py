@@ -95,6 +95,16 @@ log_offers: no
 """
 
 
+@pytest.mark.parametrize("character", ["\\n", "\\t", "\\x7f"])
+def test_control_characters_are_told_with_their_line(folder, character):
+    """What stands in files of one line a value must be one; the message is not about a template."""
+    folder.config(SMALLEST.replace("demo", f'"a{character}b"'))
+    done = folder.run("validate", code=1)
+    assert done.stderr.splitlines() == [
+        "genconf/config.yaml:2: cluster_name: Must be one line of text, without control characters"
+    ]
+
+
 def test_everything_wrong_is_told_at_once_with_lines(folder):
     folder.config(WRONG)
     done = folder.run("validate", code=1)
