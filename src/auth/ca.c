@@ -135,7 +135,8 @@ int ca_create(const char *folder, const char *name, struct error *err)
 {
     _cleanup_free_ char *cert_path = path_join(folder, CERTIFICATE);
     _cleanup_free_ char *key_path = path_join(folder, KEY);
-    if (path_exists(cert_path) || path_exists(key_path))
+    /* A key without it is of one that was cut off, and signed nothing. */
+    if (path_exists(cert_path))
         return error_set(err, -EEXIST, "there is an authority in %s", folder);
     int r = mkdir_all(folder, 0755, err);
     if (r < 0)

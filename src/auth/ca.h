@@ -22,7 +22,8 @@ enum {
 
 struct ca;
 
-/* Makes the folder (0755) and an authority in it. -EEXIST when there is one. */
+/* Makes the folder (0755) and an authority in it, its certificate last. -EEXIST when there is one.
+ */
 int ca_create(const char *folder, const char *name, struct error *err);
 int ca_open(const char *folder, struct ca **ret, struct error *err);
 void ca_close(struct ca *ca);

@@ -99,6 +99,25 @@ static void authority(void **state)
     assert_non_null(strstr(err.msg, "/nonexistent"));
 }
 
+/* What was cut off between key and certificate is made anew. */
+static void cut_off(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/test-ca-cut-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    _cleanup_free_ char *certificate = path_join(folder, "dcos-ca.crt");
+    struct error err = ERROR_INIT;
+    struct ca *ca;
+    assert_int_equal(ca_create(folder, "test", &err), 0);
+    assert_int_equal(unlink(certificate), 0);
+    assert_int_equal(ca_open(folder, &ca, &err), -EINVAL);
+    assert_int_equal(ca_create(folder, "test", &err), 0);
+    assert_int_equal(ca_open(folder, &ca, &err), 0);
+    ca_close(ca);
+    assert_int_equal(ca_create(folder, "test", &err), -EEXIST);
+    assert_int_equal(remove_tree(folder, NULL), 0);
+}
+
 static void issued(void **state)
 {
     (void)state;
@@ -185,6 +204,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(authority),
+        cmocka_unit_test(cut_off),
         cmocka_unit_test(issued),
         cmocka_unit_test(expired),
         cmocka_unit_test(refused),
