@@ -241,3 +241,28 @@ def test_another_system(tmp_path, monkeypatch):
     (packages / "debian.lock").write_text("# system debian-99\n")
     with pytest.raises(host_packages.Trouble, match="is for debian-99"):
         host_packages.fetch(str(tmp_path / "cache"))
+
+
+def test_same_bytes(tmp_path, monkeypatch):
+    """The same programs, put together and built in two places, one after the other in time, give the same files."""
+    build = os.environ.get("DCOS_BUILD", os.path.join(ROOT, "build", "debug"))
+    small_tree(tmp_path, "ours bin/ bin/\n", monkeypatch)
+    shutil.copy(os.path.join(PACKAGES, "mesos/build"), tmp_path / "packages/one/build")
+    (tmp_path / "packages/treeinfo.json").write_text('{"bootstrap_package_list": ["one"]}')
+    found = []
+    for place in ("a", "b/deeper"):
+        top = tmp_path / place
+        (top / "install/bin").mkdir(parents=True)
+        programs = [("executor", "dcos-executor"), ("containerizer", "dcos-launcher")]
+        for folder, name in programs if place == "a" else reversed(programs):
+            shutil.copyfile(os.path.join(build, "src", folder, name), top / "install/bin" / name)
+            (top / "install/bin" / name).chmod(0o755 if place == "a" else 0o775)
+        host_packages.stage(str(top / "cache"), str(top / "install"), str(top / "tree"))
+        subprocess.run(
+            [os.path.join(build, "src/mkpanda/mkpanda"), "tree", "--mkbootstrap"],
+            cwd=top / "tree", check=True, capture_output=True, timeout=300,
+        )
+        cache = top / "tree/cache"
+        found.append({str(p.relative_to(cache)): p.read_bytes() for p in cache.rglob("*") if p.is_file()})
+    assert found[0] == found[1]
+    assert sum(name.endswith(".tar.xz") for name in found[0]) == 2
