@@ -284,7 +284,7 @@ preflight() { # install|look, roles...
         ;;
     *)
         check_ports tcp 53 80 443 5050 8080 8101 8123 62080
-        [ "$num_masters" = 1 ] || check_ports tcp 2181 2888 3888
+        [ "$num_masters" = 1 ] || check_ports tcp 2181 2888 3888 8102
         check_ports udp 53 64000
         check_users "dcos_adminrouter dcos_bouncer dcos_check_runner dcos_marathon dcos_mesos"
         ;;
