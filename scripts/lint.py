@@ -85,6 +85,8 @@ def check(path, findings):
                 findings.append(f"{path}:{line_of(text, m.start())}: {own} must not include {m.group(1)} (layer rule)")
         if own not in LAYERS:
             findings.append(f"{path}: folder src/{own} is not in scripts/lint.py's layer table")
+    for m in re.finditer(r"\b__(DATE|TIME|TIMESTAMP)__\b", code):
+        findings.append(f"{path}:{line_of(code, m.start())}: {m.group(0)}: builds of the same sources must be the same")
     for m in CALL.finditer(code):
         name = m.group(1)
         if name in BANNED:
