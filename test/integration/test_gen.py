@@ -300,7 +300,7 @@ def test_pkgpanda_takes_the_packages_and_the_late_one(folder, tmp_path):
     os.makedirs(os.path.join(root, "packages"))
     os.makedirs(os.path.join(root, "active"))
     done = subprocess.run(
-        [PKGPANDA, f"--root={root}", f"--config-dir={etc}", "--no-systemd", f"--state-dir-root={tmp_path}/state", "setup"],
+        [PKGPANDA, f"--root={root}", f"--config-dir={etc}", "--no-systemd", "--rooted-systemd", f"--state-dir-root={tmp_path}/state", "setup"],
         capture_output=True,
         text=True,
         timeout=60,
