@@ -121,6 +121,7 @@ int config_load_text(
         {"provider", "onprem", true}, {"bootstrap_id", in->bootstrap_id, true},
         {"bootstrap_variant", in->variant, true}, {"package_ids", buf_cstr(&packages), true},
         {"dcos_image_commit", in->commit, true},
+        {"dcos_version", in->version ? in->version : DCOS_VERSION, true},
         {"superuser_password_hash", buf_cstr(&hash)}, /* unless config.yaml has one */
     };
     const struct gen_input input = {.config = text,

@@ -26,6 +26,7 @@ struct installer {
     const char *genconf;   /* the folder */
     const char *artifacts; /* what the installer file carries: bootstrap/, packages/, complete/ */
     const char *commit;    /* of the source it was built from */
+    const char *version;   /* of the release that it carries; NULL = this program's */
     const char *bootstrap_id, *variant;
     bool verbose;
 };

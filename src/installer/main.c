@@ -197,7 +197,8 @@ static int do_genconf(const struct installer *in, const struct gen *g, struct er
     printf(
         "DC/OS %s is in %s/serve. Let %s serve that folder, then run dcos_install.sh on each node, "
         "or --preflight, --deploy and --postflight here.\n",
-        DCOS_VERSION, in->genconf, config_value(g, "bootstrap_url", "a web server"));
+        config_value(g, "dcos_version", DCOS_VERSION), in->genconf,
+        config_value(g, "bootstrap_url", "a web server"));
     if (config_drew_password(in, g))
         printf("The first login is %s with the password in %s/superuser.password.\n",
             config_value(g, "superuser_username", "bootstrapuser"), in->genconf);
@@ -387,7 +388,7 @@ static int answer(const struct options *o, struct error *err)
         return 0;
     case MODE_VERSION:
         printf("{\n  \"variant\": \"%s\",\n  \"version\": \"%s\"\n}\n",
-            env_or("BOOTSTRAP_VARIANT", ""), DCOS_VERSION);
+            env_or("BOOTSTRAP_VARIANT", ""), env_or("DCOS_RELEASE_VERSION", DCOS_VERSION));
         return 0;
     case MODE_HASH:
         return do_hash(o->argument, err);
@@ -422,6 +423,7 @@ static int start(const struct options *o, struct error *err)
         .artifacts = o->artifacts ? o->artifacts : own,
         .commit = env_or("DCOS_IMAGE_COMMIT", "unknown"),
         .variant = env_or("BOOTSTRAP_VARIANT", ""),
+        .version = env_or("DCOS_RELEASE_VERSION", NULL),
         .verbose = o->verbose};
     _cleanup_free_ char *latest = latest_bootstrap(in.artifacts, in.variant);
     in.bootstrap_id = env_or("BOOTSTRAP_ID", latest);

@@ -6,7 +6,7 @@ umask 022
 name=dcos-genconf.@short@
 payload_line=@line@
 payload_sha256=@sha256@
-export DCOS_IMAGE_COMMIT=@commit@ BOOTSTRAP_ID=@bootstrap@ BOOTSTRAP_VARIANT=@variant@ INSTALLER_ARGV0="$0"
+export DCOS_IMAGE_COMMIT=@commit@ BOOTSTRAP_ID=@bootstrap@ BOOTSTRAP_VARIANT=@variant@ DCOS_RELEASE_VERSION=@version@ INSTALLER_ARGV0="$0"
 
 die() {
     echo "$0: $*" >&2

@@ -197,7 +197,7 @@ def test_uninstall(single):
                                "ss -Hltn | awk '{print $4}' | grep -E ':(53|80|443|5050|5051|8080|61001)$'; true")
         assert left == "", (node, left)
         # Neither tasks nor names nor virtual addresses of what is gone.
-        assert single.on(node, "ps -A -o args= | grep -F http.serve[r]; true") == "", node
+        assert single.on(node, "ps -A -o args= | grep http.serve[r]; true") == "", node
         assert "198.51.100." not in single.on(node, "cat /etc/resolv.conf; ip -4 address"), node
         assert "dcos" not in single.on(node, "nft list tables"), node
 
