@@ -51,8 +51,13 @@ class Mini:
         return [d for d in self.status(name)["daemons"] if d["name"] == daemon][0]
 
     def pids(self, name="default"):
-        """Real processes of the running tasks, by the id in their environment."""
-        tasks = json.loads(self.dcos("task", "list", "--json", cluster=name))
+        """The running tasks by their ids; raises OSError while no master leads, which wait_until waits out."""
+        try:
+            tasks = json.loads(self.dcos("task", "list", "--json", cluster=name))
+        except AssertionError as e:
+            if "it may still be starting, try again" in str(e):
+                raise OSError("no master leads") from e
+            raise
         return sorted(t["id"] for t in tasks if t["state"] == "TASK_RUNNING")
 
     def deploy(self, app, name="default"):
@@ -282,7 +287,8 @@ def test_several_masters(mini):
     assert [d["name"] for d in masters] == ["master-1", "master-2", "master-3"]
     assert len({d["ip"] for d in masters}) == 3
     mini.deploy(SLEEPER)
-    tasks = mini.pids()
+    # On a machine under load a master's session may end at any time, and another one leads.
+    tasks = wait_until(mini.pids, "tasks to be listed")
 
     def leader():
         for d in masters:
