@@ -228,6 +228,7 @@ int node_boot(const struct machines *m, const struct node *node, struct error *e
         return r;
     if (pipe2(report, O_CLOEXEC) < 0)
         return error_errno(err, -errno, "cannot make a pipe");
+    network_forget(m, (size_t)(node - m->nodes.items));
     struct boot b = {.m = m, .node = node};
     plan(&b);
     pid_t pid = fork();

@@ -185,6 +185,18 @@ int network_ensure(struct machines *m, struct error *err)
     return r < 0 ? r : make_ports(m, err);
 }
 
+/* The kernel takes a network namespace down some time after its last process, and only then the
+ * host's end of its device: whoever makes a device of that name must not wait for it. */
+void network_forget(const struct machines *m, size_t node)
+{
+    char name[IF_NAMESIZE];
+    _cleanup_buf_ struct buf output = BUF_INIT;
+    const char *const argv[] = {"ip", "link", "delete", name, NULL};
+    snprintf(name, sizeof(name), "vb-%s-%zu", m->hash, node);
+    if (if_nametoindex(name) > 0)
+        (void)child_run(argv, NULL, &output, NULL);
+}
+
 void network_remove(const struct machines *m)
 {
     _cleanup_free_ char *table = xasprintf("mdc_%s", m->hash);
@@ -194,6 +206,8 @@ void network_remove(const struct machines *m)
     const char *const link[] = {"ip", "link", "delete", m->bridge, NULL};
     if (child_run(list, NULL, &output, NULL) == 0)
         (void)child_run(drop, NULL, &output, NULL);
+    for (size_t i = 0; i < NODES_MAX; i++)
+        network_forget(m, i);
     if (if_nametoindex(m->bridge) > 0)
         (void)child_run(link, NULL, &output, NULL);
 }

@@ -137,6 +137,8 @@ int network_create(struct machines *m, const char *wanted, struct error *err);
 /* The same network again, when the bridge went (a reboot of the host). */
 int network_ensure(struct machines *m, struct error *err);
 void network_remove(const struct machines *m);
+/* The host's end of the device of a node (by its place in the cluster) that ended. */
+void network_forget(const struct machines *m, size_t node);
 /* Calls fn with the folder of each cluster that has a bridge on this host. */
 void network_each(void (*fn)(const char *dir, void *userdata), void *userdata);
 int network_parse(const char *text, uint32_t *ret, struct error *err);

@@ -141,6 +141,16 @@ def test_a_killed_command_leaves_nothing_that_destroy_does_not_find(mini):
         assert mini.traces() == [], name
 
 
+def test_the_same_again_at_once(mini):
+    """The kernel takes its time with network namespaces; a cluster of the same name does not meet them."""
+    for _ in range(3):
+        mini("provision", "-c", "a", "--agents=0", "--public-agents=0")
+        mini("kill", "-c", "a", "--node", "master_0")
+        mini("start", "-c", "a")
+        mini("destroy", "-c", "a")
+        assert mini.traces() == []
+
+
 def test_a_cluster_without_its_folder_is_cleaned_away(mini):
     mini("provision", "-c", "b", "--agents=0", "--public-agents=0")
     assert mini.traces()
