@@ -202,7 +202,9 @@ static void on_response(struct http_call *call, const struct http_response *res,
         log_info("connected to the master master=%s:%u", l->host, l->port);
         return;
     }
-    if (res->status == 307 && l->redirects < LINK_REDIRECTS_MAX &&
+    /* Who was elected a moment ago may not know it yet, and point to the one before, whose machine
+     * may be gone: ZooKeeper knows better. */
+    if (res->status == 307 && !l->detector && l->redirects < LINK_REDIRECTS_MAX &&
         follow(l, http_headers_get(&res->headers, "Location"))) {
         l->redirected = true;
         l->redirects++;
