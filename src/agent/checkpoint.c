@@ -460,6 +460,8 @@ static int restore_resources(
     int r = wire_unpack(&dcos__agent__resources_record__descriptor, arena, p, n, &m, err);
     if (r < 0)
         return r;
+    if (core->resources_record.stored)
+        return damaged(err, "there are two lists of resources");
     const Dcos__Agent__ResourcesRecord *record = (const Dcos__Agent__ResourcesRecord *)m;
     Mesos__V1__Resource **list = arena_new_array(arena, Mesos__V1__Resource *, record->n_resources);
     for (size_t i = 0; i < record->n_resources; i++) {

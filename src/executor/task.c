@@ -117,7 +117,9 @@ static bool is_ours(const struct executor *ex, pid_t pid)
     return false;
 }
 
-/* Everything below us that is not, or below, a process that we follow. Returns how many. */
+/* Everything below us that is not, or below, a process that we follow. Returns how many of our
+ * children that were: one that ends meanwhile may have handed its own over to us after we looked,
+ * so those that are gone count too. */
 static int signal_orphans(const struct executor *ex)
 {
     char path[64];
@@ -131,10 +133,10 @@ static int signal_orphans(const struct executor *ex)
         int64_t pid;
         if (parse_i64(str_trim(word), &pid) < 0 || pid <= 1 || is_ours(ex, (pid_t)pid))
             continue;
-        n += proc_signal_descendants((pid_t)pid, SIGKILL);
+        proc_signal_descendants((pid_t)pid, SIGKILL);
         kill((pid_t)pid, SIGKILL);
-        if (waitpid((pid_t)pid, NULL, WNOHANG) == 0)
-            n++;
+        waitpid((pid_t)pid, NULL, WNOHANG);
+        n++;
     }
     return n;
 }

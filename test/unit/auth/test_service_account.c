@@ -271,8 +271,7 @@ static void wrong_files(void **state)
         "{\"uid\":\"\",\"private_key\":\"PRIVATE\",\"login_endpoint\":\"http://h/\"}",
         "{\"uid\":\"u\",\"private_key\":\"PRIVATE\",\"login_endpoint\":\"http://h/\"}",
         "{\"uid\":\"u\",\"private_key\":\"PRIVATE\",\"login_endpoint\":\"ftp://h/\"}",
-        "{\"uid\":\"u\",\"private_key\":\"PRIVATE\",\"login_endpoint\":\"http://"
-        "h\",\"scheme\":\"H\"}"};
+        "{\"scheme\":\"H\",\"uid\":\"u\",\"private_key\":\"P\",\"login_endpoint\":\"http://h/\"}"};
     struct loop *loop = loop_new();
     _cleanup_free_ char *path = path_join(g_dir, "wrong.json");
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {

@@ -78,8 +78,7 @@ static void test_refusals(void **state)
         "[{\"channel_path\":\"a\",\"local_path\":\"b\",\"x\":\"y\"}]", "[{\"local_path\":\"b\"}]",
         "[{\"channel_path\":\"a\"}]",
         "[{\"channel_path\":\"a\",\"local_path\":\"b\",\"local_content\":\"c\"}]",
-        "[{\"channel_path\":\"a\",\"local_path\":\"b\",\"local_content\":\"c\",\"local_copy_from\":"
-        "\"d\"}]",
+        "[{\"channel_path\":\"a\",\"local_content\":\"c\",\"local_copy_from\":1}]",
         "[{\"channel_path\":1,\"local_path\":\"b\"}]", "[3]"};
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct error err = ERROR_INIT;
