@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "checks/options.h"
 #include "checks/probe.h"
 
 enum { EXIT_USAGE = 3 };
@@ -54,43 +55,16 @@ struct options {
 static int parse(struct options *o, int argc, char **argv, struct error *err)
 {
     struct probe *p = &o->probe;
-    const struct {
-        const char *name, *also;
-        const char **text;
-        bool *flag;
-    } table[] = {{"--role", NULL, &p->role}, {"--detect-ip", NULL, &p->detect_ip},
-        {"--node-ip", NULL, &p->node_ip}, {"--ca-cert", NULL, &p->ca_file},
-        {"--url", "-u", &p->url}, {"--scheme", "-s", &p->scheme}, {"--port", "-p", &p->port},
-        {"--exclude", "-e", &p->exclude}, {"--script", "-d", &p->script},
-        {"--path", NULL, &p->folder}, {"--address", "-a", &p->address},
-        {"--wants", NULL, &p->wants}, {"--force-tls", NULL, NULL, &p->tls},
-        {"--verbose", NULL, NULL, &o->verbose}, {"--help", "-h", NULL, &o->help},
-        {"--version", NULL, NULL, &o->version}};
-    for (int i = 1; i < argc; i++) {
-        if (argv[i][0] != '-') {
-            if (o->n_args == ARRAY_SIZE(o->args))
-                return error_set(err, -EINVAL, "too many arguments");
-            o->args[o->n_args++] = argv[i];
-            continue;
-        }
-        struct str name = {argv[i], strcspn(argv[i], "=")};
-        size_t j = 0;
-        while (j < ARRAY_SIZE(table) && !str_eq_c(name, table[j].name) &&
-               !(table[j].also && str_eq_c(name, table[j].also)))
-            j++;
-        if (j == ARRAY_SIZE(table) || (table[j].flag && argv[i][name.n]))
-            return error_set(
-                err, -EINVAL, "unknown option %.100s, see dcos-checks --help", argv[i]);
-        if (table[j].flag)
-            *table[j].flag = true;
-        else if (argv[i][name.n])
-            *table[j].text = argv[i] + name.n + 1;
-        else if (i + 1 < argc)
-            *table[j].text = argv[++i];
-        else
-            return error_set(err, -EINVAL, "%s needs a value", argv[i]);
-    }
-    return 0;
+    const struct check_option table[] = {{"--role", NULL, &p->role},
+        {"--detect-ip", NULL, &p->detect_ip}, {"--node-ip", NULL, &p->node_ip},
+        {"--ca-cert", NULL, &p->ca_file}, {"--url", "-u", &p->url}, {"--scheme", "-s", &p->scheme},
+        {"--port", "-p", &p->port}, {"--exclude", "-e", &p->exclude},
+        {"--script", "-d", &p->script}, {"--path", NULL, &p->folder},
+        {"--address", "-a", &p->address}, {"--wants", NULL, &p->wants},
+        {"--force-tls", NULL, NULL, &p->tls}, {"--verbose", NULL, NULL, &o->verbose},
+        {"--help", "-h", NULL, &o->help}, {"--version", NULL, NULL, &o->version}};
+    return check_options_parse("dcos-checks", table, ARRAY_SIZE(table), argc, argv, o->args,
+        ARRAY_SIZE(o->args), &o->n_args, err);
 }
 
 static int run(struct options *o, struct error *err)

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "checks/options.h"
 #include "checks/runner.h"
 #include "checks/serve.h"
 #include "pkgpanda/yaml_read.h"
@@ -54,42 +55,15 @@ struct options {
 
 static int parse(struct options *o, int argc, char **argv, struct error *err)
 {
-    const struct {
-        const char *name, *also;
-        const char **text;
-        bool *flag;
-    } table[] = {{"--check-config", NULL, &o->check_config}, {"--config", NULL, &o->config},
-        {"--role", NULL, &o->role}, {"--host", "-a", &o->host}, {"--port", "-p", &o->port},
-        {"--base-uri", NULL, &o->base}, {"--socket", NULL, &o->socket},
+    const struct check_option table[] = {{"--check-config", NULL, &o->check_config},
+        {"--config", NULL, &o->config}, {"--role", NULL, &o->role}, {"--host", "-a", &o->host},
+        {"--port", "-p", &o->port}, {"--base-uri", NULL, &o->base}, {"--socket", NULL, &o->socket},
         {"--socket-group", NULL, &o->socket_group},
         {"--systemd-socket", NULL, NULL, &o->systemd_socket},
         {"--verbose", NULL, NULL, &o->verbose}, {"--list", NULL, NULL, &o->list},
         {"--help", "-h", NULL, &o->help}, {"--version", NULL, NULL, &o->version}};
-    for (int i = 1; i < argc; i++) {
-        if (argv[i][0] != '-') {
-            if (o->n_args == ARRAY_SIZE(o->args))
-                return error_set(err, -EINVAL, "more than %d arguments", CHECK_ARGS_MAX);
-            o->args[o->n_args++] = argv[i];
-            continue;
-        }
-        struct str name = {argv[i], strcspn(argv[i], "=")};
-        size_t j = 0;
-        while (j < ARRAY_SIZE(table) && !str_eq_c(name, table[j].name) &&
-               !(table[j].also && str_eq_c(name, table[j].also)))
-            j++;
-        if (j == ARRAY_SIZE(table) || (table[j].flag && argv[i][name.n]))
-            return error_set(
-                err, -EINVAL, "unknown option %.100s, see dcos-check-runner --help", argv[i]);
-        if (table[j].flag)
-            *table[j].flag = true;
-        else if (argv[i][name.n])
-            *table[j].text = argv[i] + name.n + 1;
-        else if (i + 1 < argc)
-            *table[j].text = argv[++i];
-        else
-            return error_set(err, -EINVAL, "%s needs a value", argv[i]);
-    }
-    return 0;
+    return check_options_parse("dcos-check-runner", table, ARRAY_SIZE(table), argc, argv, o->args,
+        ARRAY_SIZE(o->args), &o->n_args, err);
 }
 
 /* What the command line left out. */

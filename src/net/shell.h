@@ -51,7 +51,7 @@ int net_listen(struct net *n, const struct net_options *o, struct error *err);
 
 /* ---- masters.c ---- */
 /* --masters into `c`: a list, a file with one, or a ZooKeeper, which gives the addresses of its
- * servers for now. */
+ * servers until it has told the masters. */
 int net_masters_read(
     struct net *n, const struct net_options *o, struct net_config *c, struct error *err);
 /* Begins to follow a ZooKeeper of its own. */
