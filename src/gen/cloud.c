@@ -53,14 +53,15 @@ int cloud_gen(enum cloud_kind kind, unsigned masters, const struct gen_input *in
     return gen_new(&all, ret, err);
 }
 
-char *cloud_file_name(enum cloud_kind kind, unsigned masters)
+char *cloud_file_name(enum cloud_kind kind, const char *variant, unsigned masters)
 {
+    const char *dot = *variant ? "." : "";
     if (kind == CLOUD_AZURE)
-        return xasprintf("azure/dcos-%umaster.azuredeploy.json", masters);
+        return xasprintf("azure/%s%sdcos-%umaster.azuredeploy.json", variant, dot, masters);
     if (masters == 1 || masters == 3)
-        return xasprintf(
-            "cloudformation/%s-master.cloudformation.json", masters == 1 ? "single" : "multi");
-    return xasprintf("cloudformation/%u-master.cloudformation.json", masters);
+        return xasprintf("cloudformation/%s%s%s-master.cloudformation.json", variant, dot,
+            masters == 1 ? "single" : "multi");
+    return xasprintf("cloudformation/%s%s%u-master.cloudformation.json", variant, dot, masters);
 }
 
 /* ---- what hosts are told ---- */

@@ -107,5 +107,7 @@ const json_t *gen_arguments(const struct gen *g);
  * gen_ok().
  */
 int gen_generate(const struct gen *g, const char *folder, struct error *err);
+/* Name of the package of late values in that folder; NULL when there are none. Caller frees. */
+char *gen_late_file(const struct gen *g);
 
 #endif

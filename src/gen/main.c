@@ -247,7 +247,7 @@ static int write_cloud(
     const struct options *o, enum cloud_kind kind, const struct gen *g, struct error *err)
 {
     _cleanup_buf_ struct buf text = BUF_INIT;
-    _cleanup_free_ char *name = cloud_file_name(kind, o->masters);
+    _cleanup_free_ char *name = cloud_file_name(kind, "", o->masters);
     _cleanup_free_ char *path = path_join(o->output, name), *above = xstrdup(path);
     *strrchr(above, '/') = '\0';
     int r = cloud_template(kind, g, &text, err);

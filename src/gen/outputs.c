@@ -126,6 +126,14 @@ static char *late_id(const struct gen *g)
         "dcos-provider-%s-%s--setup", gen_value(g, "config_id"), gen_value(g, "provider"));
 }
 
+char *gen_late_file(const struct gen *g)
+{
+    if (json_array_size(g->late_files) == 0)
+        return NULL;
+    _cleanup_free_ char *id = late_id(g);
+    return xasprintf("packages/%.*s/%s.dcos_config", (int)(strstr(id, "--") - id), id, id);
+}
+
 /* ---- ids ---- */
 
 /* Over everything that the packages are made of: a change of any argument, of a script that it
@@ -364,9 +372,7 @@ static int write_late(const struct gen *g, const char *folder, struct error *err
     size_t i;
     if (json_array_size(g->late_files) == 0)
         return 0;
-    _cleanup_free_ char *id = late_id(g);
-    _cleanup_free_ char *path = xasprintf(
-        "packages/%.*s/%s.dcos_config", (int)(strstr(id, "--") - id), id, id);
+    _cleanup_free_ char *path = gen_late_file(g);
     buf_puts(&b, "package:\n");
     json_array_foreach(g->late_files, i, file)
     {
