@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "checks/options.h"
+#include "base/options.h"
 #include "checks/probe.h"
 
 enum { EXIT_USAGE = 3 };
@@ -55,15 +55,15 @@ struct options {
 static int parse(struct options *o, int argc, char **argv, struct error *err)
 {
     struct probe *p = &o->probe;
-    const struct check_option table[] = {{"--role", NULL, &p->role},
-        {"--detect-ip", NULL, &p->detect_ip}, {"--node-ip", NULL, &p->node_ip},
-        {"--ca-cert", NULL, &p->ca_file}, {"--url", "-u", &p->url}, {"--scheme", "-s", &p->scheme},
-        {"--port", "-p", &p->port}, {"--exclude", "-e", &p->exclude},
-        {"--script", "-d", &p->script}, {"--path", NULL, &p->folder},
-        {"--address", "-a", &p->address}, {"--wants", NULL, &p->wants},
-        {"--force-tls", NULL, NULL, &p->tls}, {"--verbose", NULL, NULL, &o->verbose},
-        {"--help", "-h", NULL, &o->help}, {"--version", NULL, NULL, &o->version}};
-    return check_options_parse("dcos-checks", table, ARRAY_SIZE(table), argc, argv, o->args,
+    const struct option table[] = {{"--role", NULL, &p->role}, {"--detect-ip", NULL, &p->detect_ip},
+        {"--node-ip", NULL, &p->node_ip}, {"--ca-cert", NULL, &p->ca_file},
+        {"--url", "-u", &p->url}, {"--scheme", "-s", &p->scheme}, {"--port", "-p", &p->port},
+        {"--exclude", "-e", &p->exclude}, {"--script", "-d", &p->script},
+        {"--path", NULL, &p->folder}, {"--address", "-a", &p->address},
+        {"--wants", NULL, &p->wants}, {"--force-tls", NULL, NULL, &p->tls},
+        {"--verbose", NULL, NULL, &o->verbose}, {"--help", "-h", NULL, &o->help},
+        {"--version", NULL, NULL, &o->version}};
+    return options_parse("dcos-checks", table, ARRAY_SIZE(table), argc, argv, o->args,
         ARRAY_SIZE(o->args), &o->n_args, err);
 }
 

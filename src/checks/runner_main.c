@@ -10,11 +10,11 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/options.h"
 #include "base/parse.h"
-#include "checks/options.h"
 #include "checks/runner.h"
 #include "checks/serve.h"
-#include "pkgpanda/yaml_read.h"
+#include "json/yaml_read.h"
 
 enum { SETTINGS_MAX = 256 * 1024, EXIT_FATAL = 1, PORT_DEFAULT = 8000 };
 
@@ -55,14 +55,14 @@ struct options {
 
 static int parse(struct options *o, int argc, char **argv, struct error *err)
 {
-    const struct check_option table[] = {{"--check-config", NULL, &o->check_config},
+    const struct option table[] = {{"--check-config", NULL, &o->check_config},
         {"--config", NULL, &o->config}, {"--role", NULL, &o->role}, {"--host", "-a", &o->host},
         {"--port", "-p", &o->port}, {"--base-uri", NULL, &o->base}, {"--socket", NULL, &o->socket},
         {"--socket-group", NULL, &o->socket_group},
         {"--systemd-socket", NULL, NULL, &o->systemd_socket},
         {"--verbose", NULL, NULL, &o->verbose}, {"--list", NULL, NULL, &o->list},
         {"--help", "-h", NULL, &o->help}, {"--version", NULL, NULL, &o->version}};
-    return check_options_parse("dcos-check-runner", table, ARRAY_SIZE(table), argc, argv, o->args,
+    return options_parse("dcos-check-runner", table, ARRAY_SIZE(table), argc, argv, o->args,
         ARRAY_SIZE(o->args), &o->n_args, err);
 }
 

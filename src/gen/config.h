@@ -5,14 +5,13 @@
  * config.yaml: a mapping of names to values, which all become text.
  *
  * Text stays, whole numbers become decimal, truth values "true" or "false", lists and mappings one
- * line of JSON. Plain scalars are what YAML 1.1 says they are (yes, on and No are truth values,
- * 0x10 is 16), but for dates and numbers with colons, which stay text. Null and numbers with a
- * fraction are no values. Anchors, aliases and tags of one's own are refused.
+ * line of JSON; what is which is read as json/yaml_read.h says. Null and numbers with a fraction
+ * are no values.
  */
 
 #include "json/json.h"
 
-enum { CONFIG_DEPTH_MAX = 32, CONFIG_NODES_MAX = 200000, CONFIG_NAME_MAX = 128 };
+enum { CONFIG_NAME_MAX = 128 };
 
 struct config_entry {
     const char *name;
@@ -34,9 +33,6 @@ int config_read(const char *text, size_t n, struct config *ret, struct error *er
 void config_done(struct config *c);
 const struct config_entry *config_get(const struct config *c, const char *name);
 
-/* One scalar as YAML 1.1's core has it: a string, integer, true, false, real or null. Unquoted
- * only. */
-json_t *config_scalar(const char *text, size_t n);
 /* JSON as Python's json.dumps writes it: ", " and ": " between, keys in their order. */
 void config_dump(const json_t *value, struct buf *out);
 

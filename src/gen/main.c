@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/options.h"
 #include "base/parse.h"
 #include "base/vec.h"
 #include "gen/cloud.h"
@@ -70,53 +71,40 @@ static int add_setting(struct options *o, const char *text, bool late, struct er
     return 0;
 }
 
-static int take_option(struct options *o, int argc, char **argv, int *i, struct error *err)
+static int add_settings(
+    struct options *o, const struct option_values *values, bool late, struct error *err)
 {
-    const char *set = NULL, *late = NULL;
-    const struct {
-        const char *name;
-        const char **text;
-        bool *flag;
-    } table[] = {{"--config", &o->config}, {"--folder", &o->folder}, {"--artifacts", &o->artifacts},
-        {"--output", &o->output}, {"--masters", &o->masters_text}, {"--explain", &o->explain},
-        {"--set", &set}, {"--late", &late}, {"--json", NULL, &o->json},
-        {"--quiet", NULL, &o->quiet}, {"--version", NULL, &o->version}, {"--help", NULL, &o->help},
-        {"-h", NULL, &o->help}};
-    const char *arg = argv[*i];
-    size_t n = strcspn(arg, "="), j = 0;
-    while (j < ARRAY_SIZE(table) &&
-           (strlen(table[j].name) != n || strncmp(table[j].name, arg, n) != 0))
-        j++;
-    if (j == ARRAY_SIZE(table) || (table[j].flag && arg[n]))
-        return error_set(err, -EINVAL, "unknown argument %.100s, see dcos-gen --help", arg);
-    if (table[j].flag)
-        *table[j].flag = true;
-    else if (arg[n])
-        *table[j].text = arg + n + 1;
-    else if (*i + 1 < argc)
-        *table[j].text = argv[++*i];
-    else
-        return error_set(err, -EINVAL, "%s needs a value", arg);
-    if (set || late)
-        return add_setting(o, set ? set : late, late != NULL, err);
-    return 0;
+    int r = 0;
+    for (size_t i = 0; i < values->n && r == 0; i++)
+        r = add_setting(o, values->items[i], late, err);
+    return r;
 }
 
 static int parse(struct options *o, int argc, char **argv, struct error *err)
 {
-    for (int i = 1; i < argc; i++) {
-        if (*argv[i] == '-') {
-            int r = take_option(o, argc, argv, &i, err);
-            if (r < 0)
-                return r;
-        } else if (!o->command) {
-            o->command = argv[i];
-        } else if (!o->name && streq(o->command, "value")) {
-            o->name = argv[i];
-        } else {
-            return error_set(err, -EINVAL, "unknown argument %.100s, see dcos-gen --help", argv[i]);
-        }
-    }
+    struct option_values set = {0}, late = {0};
+    const char *args[2] = {0};
+    size_t n = 0;
+    const struct option table[] = {{"--config", NULL, &o->config}, {"--folder", NULL, &o->folder},
+        {"--artifacts", NULL, &o->artifacts}, {"--output", NULL, &o->output},
+        {"--masters", NULL, &o->masters_text}, {"--explain", NULL, &o->explain},
+        {"--set", .texts = &set}, {"--late", .texts = &late}, {"--json", NULL, NULL, &o->json},
+        {"--quiet", NULL, NULL, &o->quiet}, {"--version", NULL, NULL, &o->version},
+        {"--help", "-h", NULL, &o->help}};
+    int r = options_parse(
+        "dcos-gen", table, ARRAY_SIZE(table), argc, argv, args, ARRAY_SIZE(args), &n, err);
+    if (r == 0)
+        r = add_settings(o, &set, false, err);
+    if (r == 0)
+        r = add_settings(o, &late, true, err);
+    vec_done(&set);
+    vec_done(&late);
+    if (r < 0)
+        return r;
+    o->command = args[0];
+    o->name = args[1];
+    if (o->name && !streq(o->command, "value"))
+        return error_set(err, -EINVAL, "unknown argument %.100s, see dcos-gen --help", o->name);
     if (!o->command && !o->explain && !o->help && !o->version)
         return error_set(err, -EINVAL, "a command is missing, see dcos-gen --help");
     o->for_cloud = o->command && (streq(o->command, "aws") || streq(o->command, "azure"));

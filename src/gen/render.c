@@ -6,7 +6,7 @@
 #include "base/embed.h"
 #include "gen/graph.h"
 #include "gen/template.h"
-#include "pkgpanda/yaml_read.h"
+#include "json/yaml_read.h"
 #include "transfer/tree.h"
 
 extern const struct embedded gen_templates[];

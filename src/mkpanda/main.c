@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/options.h"
 #include "mkpanda/bootstrap.h"
 #include "mkpanda/sandbox.h"
 
@@ -34,31 +35,19 @@ struct options {
 
 static int parse(struct options *o, int argc, char **argv, struct error *err)
 {
-    const struct {
-        const char *name;
-        const char **text;
-        bool *flag;
-    } table[] = {{"--variant", &o->variant}, {"--repository-url", &o->repository_url},
-        {"--builder-root", &o->builder_root}, {"--recursive", NULL, &o->recursive},
-        {"--mkbootstrap", NULL, &o->mkbootstrap}, {"--dont-clean-after-build", NULL, &o->keep},
-        {"--no-isolation", NULL, &o->plain}, {"--help", NULL, &o->help}, {"-h", NULL, &o->help},
-        {"tree", NULL, &o->tree}};
-    for (int i = 1; i < argc; i++) {
-        size_t n = strcspn(argv[i], "="), j = 0;
-        while (j < ARRAY_SIZE(table) &&
-               (strlen(table[j].name) != n || strncmp(table[j].name, argv[i], n) != 0))
-            j++;
-        if (j == ARRAY_SIZE(table) || (table[j].flag && argv[i][n]))
-            return error_set(err, -EINVAL, "unknown argument %.100s, see mkpanda --help", argv[i]);
-        if (table[j].flag)
-            *table[j].flag = true;
-        else if (argv[i][n])
-            *table[j].text = argv[i] + n + 1;
-        else if (i + 1 < argc)
-            *table[j].text = argv[++i];
-        else
-            return error_set(err, -EINVAL, "%s needs a value", argv[i]);
-    }
+    const char *command = NULL;
+    size_t n = 0;
+    const struct option table[] = {{"--variant", NULL, &o->variant},
+        {"--repository-url", NULL, &o->repository_url}, {"--builder-root", NULL, &o->builder_root},
+        {"--recursive", NULL, NULL, &o->recursive}, {"--mkbootstrap", NULL, NULL, &o->mkbootstrap},
+        {"--dont-clean-after-build", NULL, NULL, &o->keep},
+        {"--no-isolation", NULL, NULL, &o->plain}, {"--help", "-h", NULL, &o->help}};
+    int r = options_parse("mkpanda", table, ARRAY_SIZE(table), argc, argv, &command, 1, &n, err);
+    if (r < 0)
+        return r;
+    if (n > 0 && !streq(command, "tree"))
+        return error_set(err, -EINVAL, "unknown argument %.100s, see mkpanda --help", command);
+    o->tree = n > 0;
     if (o->variant && streq(o->variant, "default"))
         o->variant = "";
     if (o->mkbootstrap && !o->tree)

@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "pkgpanda/internal.h"
 #include "pkgpanda/repository.h"
-#include "pkgpanda/yaml_read.h"
+#include "json/yaml_read.h"
 #include "transfer/tree.h"
 
 #define START "LATE_BIND_PLACEHOLDER_START_"

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/options.h"
 #include "json/writer.h"
 #include "pkgpanda/api.h"
 #include "pkgpanda/output.h"
@@ -59,42 +60,24 @@ static const char usage[] =
     "  --json                 answers for machines\n"
     "  --silent               no log lines\n";
 
-static int parse(struct context *c, int argc, char **argv, struct strings *args, struct error *err)
+/* `args` has room for argc. */
+static int parse(
+    struct context *c, int argc, char **argv, const char **args, size_t *ret_n, struct error *err)
 {
     struct options *o = &c->o;
-    const struct {
-        const char *name;
-        const char **text;
-        bool *flag;
-    } table[] = {{"--config-dir", &o->config_dir}, {"--root", &o->root},
-        {"--repository", &o->repository}, {"--state-dir-root", &o->state_dir_root},
-        {"--repository-url", &o->repository_url}, {"--socket", &o->socket},
-        {"--socket-group", &o->socket_group}, {"--key", &o->sign_key},
-        {"--rooted-systemd", NULL, &o->rooted_systemd}, {"--no-systemd", NULL, &o->no_systemd},
-        {"--no-block-systemd", NULL, &o->no_block_systemd}, {"--silent", NULL, &o->silent},
-        {"--json", NULL, &o->json}, {"--list", NULL, &o->list}, {"--help", NULL, &o->help},
-        {"-h", NULL, &o->help}, {"--version", NULL, &o->version}};
-    for (int i = 1; i < argc; i++) {
-        if (argv[i][0] != '-') {
-            strings_add(args, argv[i]);
-            continue;
-        }
-        size_t n = strcspn(argv[i], "="), j = 0;
-        while (j < ARRAY_SIZE(table) &&
-               (strlen(table[j].name) != n || strncmp(table[j].name, argv[i], n) != 0))
-            j++;
-        if (j == ARRAY_SIZE(table) || (table[j].flag && argv[i][n]))
-            return error_set(err, -EINVAL, "unknown option %.100s, see pkgpanda --help", argv[i]);
-        if (table[j].flag)
-            *table[j].flag = true;
-        else if (argv[i][n])
-            *table[j].text = argv[i] + n + 1;
-        else if (i + 1 < argc)
-            *table[j].text = argv[++i];
-        else
-            return error_set(err, -EINVAL, "%s needs a value", argv[i]);
-    }
-    return 0;
+    const struct option table[] = {{"--config-dir", NULL, &o->config_dir},
+        {"--root", NULL, &o->root}, {"--repository", NULL, &o->repository},
+        {"--state-dir-root", NULL, &o->state_dir_root},
+        {"--repository-url", NULL, &o->repository_url}, {"--socket", NULL, &o->socket},
+        {"--socket-group", NULL, &o->socket_group}, {"--key", NULL, &o->sign_key},
+        {"--rooted-systemd", NULL, NULL, &o->rooted_systemd},
+        {"--no-systemd", NULL, NULL, &o->no_systemd},
+        {"--no-block-systemd", NULL, NULL, &o->no_block_systemd},
+        {"--silent", NULL, NULL, &o->silent}, {"--json", NULL, NULL, &o->json},
+        {"--list", NULL, NULL, &o->list}, {"--help", "-h", NULL, &o->help},
+        {"--version", NULL, NULL, &o->version}};
+    return options_parse(
+        "pkgpanda", table, ARRAY_SIZE(table), argc, argv, args, (size_t)argc, ret_n, err);
 }
 
 /* ---- commands ---- */
@@ -337,18 +320,19 @@ int main(int argc, char **argv)
     struct context c = {.o = {.config_dir = "/etc/mesosphere",
                             .root = "/opt/mesosphere",
                             .state_dir_root = "/var/lib/dcos"}};
-    _cleanup_strings_ struct strings args = {0};
+    _cleanup_free_ const char **args = xnew_array(const char *, (size_t)argc + 1);
+    size_t n_args = 0;
     struct error err = ERROR_INIT;
     umask(022);
     log_init("pkgpanda");
-    int r = parse(&c, argc, argv, &args, &err);
+    int r = parse(&c, argc, argv, args, &n_args, &err);
     if (r < 0)
         return print_error(&err, c.o.json);
     if (c.o.version) {
         printf("pkgpanda %s\n", DCOS_VERSION);
         return 0;
     }
-    if (c.o.help || args.n == 0) {
+    if (c.o.help || n_args == 0) {
         fputs(usage, c.o.help ? stdout : stderr);
         return c.o.help ? 0 : 1;
     }
@@ -367,9 +351,9 @@ int main(int argc, char **argv)
         .block_systemd = !c.o.no_block_systemd,
         .manage_users = true,
         .manage_state = true};
-    c.command = args.items[0];
-    c.args = (const char *const *)args.items + 1;
-    c.n_args = args.n - 1;
+    c.command = args[0];
+    c.args = args + 1;
+    c.n_args = n_args - 1;
     r = trust_load(keys, &c.trust, &err);
     if (r == 0)
         r = run_command(&c, &err);

@@ -3,7 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
-#include "pkgpanda/yaml_read.h"
+#include "json/yaml_read.h"
 #include "release/release.h"
 
 /* A whole value "$NAME" is a variable; "$$..." stands for "$...". */

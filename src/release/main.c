@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/options.h"
 #include "pkgpanda/run.h"
 #include "release/release.h"
 
@@ -40,39 +41,14 @@ struct line {
 
 static int parse(struct line *l, int argc, char **argv, struct error *err)
 {
-    const struct {
-        const char *name;
-        const char **text;
-        bool *flag;
-    } table[] = {{"--config", &l->o.config}, {"-c", &l->o.config}, {"--packages", &l->o.packages},
-        {"--installer", &l->o.installer}, {"--work", &l->o.work}, {"--commit", &l->o.commit},
-        {"--destination-channel", &l->destination_channel}, {"--noop", NULL, &l->o.noop},
-        {"--local", NULL, &l->o.local}, {"--help", NULL, &l->help}, {"-h", NULL, &l->help},
-        {"--version", NULL, &l->version}};
-    for (int i = 1; i < argc; i++) {
-        if (argv[i][0] != '-') {
-            if (l->n == ARRAY_SIZE(l->args))
-                return error_set(err, -E2BIG, "too many arguments");
-            l->args[l->n++] = argv[i];
-            continue;
-        }
-        size_t n = strcspn(argv[i], "="), j = 0;
-        while (j < ARRAY_SIZE(table) &&
-               (strlen(table[j].name) != n || strncmp(table[j].name, argv[i], n) != 0))
-            j++;
-        if (j == ARRAY_SIZE(table) || (table[j].flag && argv[i][n]))
-            return error_set(
-                err, -EINVAL, "unknown option %.100s, see dcos-release --help", argv[i]);
-        if (table[j].flag)
-            *table[j].flag = true;
-        else if (argv[i][n])
-            *table[j].text = argv[i] + n + 1;
-        else if (i + 1 < argc)
-            *table[j].text = argv[++i];
-        else
-            return error_set(err, -EINVAL, "%s needs a value", argv[i]);
-    }
-    return 0;
+    const struct option table[] = {{"--config", "-c", &l->o.config},
+        {"--packages", NULL, &l->o.packages}, {"--installer", NULL, &l->o.installer},
+        {"--work", NULL, &l->o.work}, {"--commit", NULL, &l->o.commit},
+        {"--destination-channel", NULL, &l->destination_channel},
+        {"--noop", NULL, NULL, &l->o.noop}, {"--local", NULL, NULL, &l->o.local},
+        {"--help", "-h", NULL, &l->help}, {"--version", NULL, NULL, &l->version}};
+    return options_parse("dcos-release", table, ARRAY_SIZE(table), argc, argv, l->args,
+        ARRAY_SIZE(l->args), &l->n, err);
 }
 
 /* Beside this program, where it is installed or built. */

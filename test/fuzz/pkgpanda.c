@@ -7,7 +7,7 @@
 #include "pkgpanda/hash.h"
 #include "pkgpanda/late.h"
 #include "pkgpanda/package.h"
-#include "pkgpanda/yaml_read.h"
+#include "json/yaml_read.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -15,7 +15,7 @@
 #include "base/rng.h"
 #include "json/writer.h"
 #include "minidcos/nspawn/nspawn.h"
-#include "pkgpanda/yaml_read.h"
+#include "json/yaml_read.h"
 
 enum {
     CONFIG_MAX = 4 * 1024 * 1024,

@@ -1,4 +1,5 @@
 #include "gen/config.h"
+#include "json/yaml_read.h"
 #include "unit.h"
 
 static void test_values(void **state)
@@ -126,7 +127,7 @@ static void test_refused(void **state)
     assert_string_equal(err.msg, "line 1: a name that is too long");
     _cleanup_buf_ struct buf deep = BUF_INIT;
     buf_puts(&deep, "a: ");
-    for (int i = 0; i < 2 * CONFIG_DEPTH_MAX; i++)
+    for (int i = 0; i < 2 * YAML_DEPTH_MAX; i++)
         buf_putc(&deep, '[');
     assert_true(config_read(buf_cstr(&deep), deep.n, &c, &err) < 0);
     assert_string_equal(err.msg, "line 1: too deep or too large");

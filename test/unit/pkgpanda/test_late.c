@@ -1,7 +1,7 @@
 #include "pkgpanda/late.h"
 
 #include "host.h"
-#include "pkgpanda/yaml_read.h"
+#include "json/yaml_read.h"
 
 static json_t *yaml(const char *text)
 {
@@ -10,25 +10,6 @@ static json_t *yaml(const char *text)
     if (yaml_read(text, strlen(text), &json, &err) < 0)
         fail_msg("%s", err.msg);
     return json;
-}
-
-static void test_yaml(void **state)
-{
-    static const char *const bad[] = {
-        "a: &x 1\nb: *x\n", "a: b\na: c\n", "a: [\n", "? [a]\n: b\n", "--- a\n--- b\n", "\t- x: y"};
-    _cleanup_json_ json_t *json = yaml("a: 0644\nb:\n- c\n- {d: \"e\\n\"}\n");
-    _cleanup_json_ json_t *empty = yaml("");
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    json_dump(json, &text);
-    assert_string_equal(buf_cstr(&text), "{\"a\":\"0644\",\"b\":[\"c\",{\"d\":\"e\\n\"}]}");
-    assert_int_equal(json_object_size(empty), 0);
-    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-        json_t *no = NULL;
-        struct error err = ERROR_INIT;
-        if (yaml_read(bad[i], strlen(bad[i]), &no, &err) != -EBADMSG)
-            fail_msg("%s passed", bad[i]);
-        assert_non_null(strstr(err.msg, "line "));
-    }
 }
 
 static void test_substitute(void **state)
@@ -74,7 +55,6 @@ static void test_files(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_yaml), cmocka_unit_test(test_substitute), HOST_TEST(test_files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_substitute), HOST_TEST(test_files)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
