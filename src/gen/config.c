@@ -52,17 +52,18 @@ static int add_entry(
     struct config *c = &x->c;
     struct config_entry entry = {.name = arena_strdup(&c->arena, name), .line = line};
     const struct config_entry *same = NULL;
-    _cleanup_json_ json_t *own = value;
     VEC_FOREACH (other, &x->entries) {
         if (!same && streq(other->name, name))
             same = other;
     }
     if (same) {
+        json_decref(value);
         entry.problem = arena_printf(
             &c->arena, "Is set twice; the first time on line %u.", same->line);
     } else if (strlen(name) > CONFIG_NAME_MAX) {
+        json_decref(value);
         return error_set(err, -EBADMSG, "line %u: a name that is too long", line);
-    } else if (json_object_set(c->json, name, value) < 0) {
+    } else if (json_object_set_new(c->json, name, value) < 0) {
         return error_set(err, -EBADMSG, "line %u: a name that is not UTF-8", line);
     } else {
         entry.json = value;

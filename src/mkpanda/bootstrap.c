@@ -139,7 +139,7 @@ static int build_with(struct store *s, const char *variant, bool bootstrap, stru
     _cleanup_free_ char *id = NULL;
     int r = members(s, s->tree->core, &core, err);
     if (r == 0)
-        r = members(s, s->tree->bootstrap, &first, err);
+        r = members(s, s->tree->bootstrap ? s->tree->bootstrap : s->tree->core, &first, err);
     if (r == 0)
         r = build_members(s, &core, err);
     if (r == 0)

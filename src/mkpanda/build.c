@@ -108,6 +108,18 @@ static int gather(const struct store *s, const char *name, const char *variant, 
     return r;
 }
 
+/* The variant that is required. Within a tree there is one variant of a package. */
+static int required_variant(const struct store *s, const char *by, const struct requirement *q,
+    const char **ret, struct error *err)
+{
+    const char *of_tree = treeinfo_variant(s->tree, q->name);
+    if (s->tree && q->variant && !streq(q->variant, of_tree))
+        return error_set(err, -EINVAL, "%s requires variant %s of %s, the tree has variant %s", by,
+            variant_display(q->variant), q->name, variant_display(of_tree));
+    *ret = q->variant ? q->variant : of_tree;
+    return 0;
+}
+
 static void wanted_done(struct wanted *w)
 {
     strings_done(&w->names);
@@ -135,10 +147,12 @@ static int require_all(struct store *s, struct plan *p, struct error *err)
     int r = 0;
     for (size_t i = 0; i < p->info->n_requires && r == 0; i++) {
         const struct requirement *q = &p->info->requires[i];
-        const char *variant = q->variant ? q->variant : treeinfo_variant(s->tree, q->name);
+        const char *variant = "";
         if (!strings_has(&s->names, q->name))
             r = error_set(
                 err, -EINVAL, "%s requires %s, which is no package here", p->info->name, q->name);
+        if (r == 0)
+            r = required_variant(s, p->info->name, q, &variant, err);
         if (r == 0 && s->recursive) {
             _cleanup_free_ char *id = NULL;
             r = build_package(s, q->name, variant, &id, err);

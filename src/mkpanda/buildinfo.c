@@ -49,7 +49,7 @@ static int check_keys(const char *name, const json_t *json, size_t kind, struct 
     return 0;
 }
 
-static int read_source(const char *name, const json_t *json, struct source *ret, struct error *err)
+int source_parse(const char *name, const json_t *json, struct source *ret, struct error *err)
 {
     const char *kind = json_str_at(json, "kind", NULL);
     size_t i = 0;
@@ -104,11 +104,11 @@ static int read_sources(struct buildinfo *b, struct error *err)
     b->sources = xnew_array(struct source, n + 1);
     if (single) {
         b->n_sources = 1;
-        return read_source(b->name, single, &b->sources[0], err);
+        return source_parse(b->name, single, &b->sources[0], err);
     }
     json_object_foreach((json_t *)(uintptr_t)many, name, value)
     {
-        int r = read_source(name, value, &b->sources[b->n_sources], err);
+        int r = source_parse(name, value, &b->sources[b->n_sources], err);
         if (r < 0)
             return r;
         b->n_sources++;

@@ -41,6 +41,8 @@ struct buildinfo {
     bool state_directory;
 };
 
+/* One source object; what is returned points into it. -EINVAL with what is wrong. */
+int source_parse(const char *name, const json_t *json, struct source *ret, struct error *err);
 /* -EINVAL with what is wrong. The text need not end. */
 int buildinfo_parse(const char *name, const char *variant, const char *text, size_t n,
     struct buildinfo **ret, struct error *err);

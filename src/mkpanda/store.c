@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "mkpanda/sandbox.h"
+#include "mkpanda/upstream.h"
 #include "pkgpanda/id.h"
 
 static bool is_list(const json_t *list)
@@ -131,11 +132,10 @@ const char *treeinfo_variant(const struct treeinfo *t, const char *name)
 
 /* ---- the store ---- */
 
-int store_open(struct store *s, const char *folder, struct error *err)
+/* Adds the names of folders that hold a package. */
+static int find_packages(const char *folder, struct strings *ret, struct error *err)
 {
     _cleanup_strings_ struct strings names = {0};
-    s->folder = xstrdup(folder);
-    s->cache = path_join(folder, "cache");
     int r = strings_read_folder(folder, &names, err);
     for (size_t i = 0; i < names.n && r == 0; i++) {
         struct stat st;
@@ -145,8 +145,23 @@ int store_open(struct store *s, const char *folder, struct error *err)
             continue;
         r = buildinfo_variants(path, &variants, err);
         if (variants.n > 0)
-            strings_add(&s->names, names.items[i]);
+            strings_add(ret, names.items[i]);
     }
+    return r;
+}
+
+int store_open(struct store *s, const char *folder, struct error *err)
+{
+    s->folder = xstrdup(folder);
+    s->cache = path_join(folder, "cache");
+    int r = find_packages(folder, &s->own, err);
+    for (size_t i = 0; i < s->own.n && r == 0; i++)
+        strings_add(&s->names, s->own.items[i]);
+    if (r == 0)
+        r = upstream_open(s, err);
+    if (r == 0 && s->upstream)
+        r = find_packages(s->upstream, &s->names, err);
+    strings_sort(&s->names);
     return r < 0 ? r : sandbox_builder(s->builder_root, &s->builder, err);
 }
 
@@ -155,13 +170,17 @@ void store_done(struct store *s)
     free(s->folder);
     free(s->cache);
     free(s->builder);
+    free(s->upstream);
     strings_done(&s->names);
+    strings_done(&s->own);
     strings_done(&s->active);
+    if (s->upstream_lock > 0)
+        fd_close(s->upstream_lock);
 }
 
 char *store_package(const struct store *s, const char *name)
 {
-    return path_join(s->folder, name);
+    return path_join(s->upstream && !strings_has(&s->own, name) ? s->upstream : s->folder, name);
 }
 
 char *store_package_cache(const struct store *s, const char *name)

@@ -8,6 +8,10 @@
  *   cache/packages/<name>/<variant.>latest  the id that the package's files gave last
  *   cache/packages/<name>/<source>/         downloads and git mirrors
  *   cache/bootstrap/, cache/complete/       see bootstrap.h
+ *   cache/upstream/checkout/                the tree that this one is on top of
+ *
+ * upstream.json in the folder is one source (buildinfo.h) with another tree: what its packages/ has
+ * is here too, but for names that are here already.
  */
 
 #include "mkpanda/buildinfo.h"
@@ -22,6 +26,9 @@ struct store {
     bool recursive;             /* build dependencies that are not there */
     bool isolated;
     struct strings names;        /* packages, sorted */
+    struct strings own;          /* those of them that are in `folder` */
+    char *upstream;              /* folder of the others, or NULL */
+    int upstream_lock;           /* nobody changes it meanwhile; <= 0: none */
     struct strings active;       /* being built right now, for cycles */
     const struct treeinfo *tree; /* NULL outside of tree builds */
 };
@@ -32,6 +39,7 @@ struct treeinfo {
     const json_t *exclude, *variants, *core, *bootstrap; /* NULL = not given */
 };
 
+/* Checks out the upstream tree when there is one. */
 int store_open(struct store *s, const char *folder, struct error *err);
 void store_done(struct store *s);
 char *store_package(const struct store *s, const char *name);       /* its folder */

@@ -371,3 +371,75 @@ def wait_for(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_upstream(tree, tmp_path):
+    base = Tree(tmp_path / "base" / "packages")
+    base.package("low", {}, "echo theirs > $PKG_PATH/v\n")
+    base.package("both", {}, "echo theirs > $PKG_PATH/v\n")
+    git(tmp_path / "base", "init", "-q", "-b", "main")
+    git(tmp_path / "base", "add", ".")
+    git(tmp_path / "base", "commit", "-qm", "one")
+    commit = git(tmp_path / "base", "rev-parse", "HEAD")
+    tree.package("both", {}, "echo ours > $PKG_PATH/v\n")
+    tree.package("top", {"requires": ["low", "both"]})
+    tree.write("upstream.json", json.dumps(
+        {"kind": "git", "git": str(tmp_path / "base"), "ref": commit, "ref_origin": "main"}))
+    tree.run("tree", "--mkbootstrap")
+    cache = os.path.join(tree.path, "cache")
+    with open(os.path.join(cache, "complete", "complete.latest.json")) as f:
+        packages = json.load(f)["packages"]
+    assert [p.split("--")[0] for p in packages] == ["both", "low", "top"]
+
+    def built(i):
+        return members(os.path.join(cache, "packages", packages[i].split("--")[0], packages[i] + ".tar.xz"))["./v"]
+
+    assert built(0) == b"ours\n" and built(1) == b"theirs\n"
+    assert os.path.exists(os.path.join(cache, "upstream", "checkout", "packages", "low", "build"))
+    # The same commit is not checked out again; one that was cut off is.
+    marker = os.path.join(cache, "upstream", "checkout", "here")
+    open(marker, "w").close()
+    tree.run(cwd="top")
+    assert os.path.exists(marker)
+    os.unlink(os.path.join(cache, "upstream", "checkout.json"))
+    tree.run(cwd="top")
+    assert not os.path.exists(marker)
+    # Another commit: another id.
+    base.package("low", {}, "echo newer > $PKG_PATH/v\n")
+    tree.write("upstream.json", json.dumps({"kind": "local", "rel_path": "../base"}))
+    tree.run("tree")
+    with open(os.path.join(cache, "packages", "low", "latest")) as f:
+        assert f.read() != packages[1]
+
+
+def test_upstream_errors(tree, tmp_path):
+    tree.package("a")
+    (tmp_path / "base").mkdir()
+    for text, says in (("[]", "must be an object"), ('{"kind": "tape"}', "unknown kind"),
+                       ('{"kind": "local", "rel_path": "../nothing"}', "does not exist"),
+                       ('{"kind": "local", "rel_path": "../base"}', "no folder packages")):
+        tree.write("upstream.json", text)
+        assert says in tree.fails("a")
+    Tree(tmp_path / "base" / "packages").write("upstream.json", "{}")
+    assert "on top of another tree" in tree.fails("a")
+
+
+def test_one_variant_in_a_tree(tree):
+    tree.package("foo")
+    tree.package("foo", variant="small.")
+    tree.package("app", {"requires": [{"name": "foo", "variant": "small"}]})
+    tree.write("treeinfo.json", json.dumps({"core_package_list": ["app"]}))
+    assert "requires variant small of foo, the tree has variant <default>" in tree.run("tree", code=1)[1]
+    tree.write("treeinfo.json", json.dumps({"core_package_list": ["app"], "variants": {"foo": "small"}}))
+    tree.run("tree")
+
+
+def test_bootstrap_of_a_core_list(tree):
+    tree.package("a")
+    tree.package("other", {}, "exit 1\n")
+    tree.write("treeinfo.json", json.dumps({"core_package_list": ["a"]}))
+    tree.run("tree", "--mkbootstrap")
+    with open(os.path.join(tree.path, "cache", "complete", "complete.latest.json")) as f:
+        complete = json.load(f)
+    with open(os.path.join(tree.path, "cache", "bootstrap", complete["bootstrap"] + ".active.json")) as f:
+        assert json.load(f) == complete["packages"]
