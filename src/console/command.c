@@ -175,6 +175,18 @@ struct cursor {
     int argc, i;
 };
 
+static bool parse_word(struct invocation *inv, const char *arg)
+{
+    for (size_t i = 0; i < inv->command->n_options; i++) {
+        const struct option_spec *o = &inv->command->options[i];
+        if (o->word && o->type == OPTION_BOOL && streq(o->word, arg + 1)) {
+            inv->values[i].seen = inv->values[i].truth = true;
+            return true;
+        }
+    }
+    return false;
+}
+
 static int parse_long(struct invocation *inv, struct cursor *at, bool *ret_help, struct error *err)
 {
     const char *arg = at->argv[at->i];
@@ -247,7 +259,7 @@ static int parse_options(struct invocation *inv, int argc, char **argv, const ch
             only_args = true;
         else if (arg[1] == '-')
             r = parse_long(inv, &at, ret_help, err);
-        else
+        else if (!parse_word(inv, arg))
             r = parse_short(inv, &at, ret_help, err);
         if (r < 0)
             return r;
@@ -290,13 +302,13 @@ static int run_command(struct invocation *inv, bool is_root, int argc, char **ar
     assert(inv->command->n_options <= COMMAND_OPTIONS_MAX);
     inv->args = args;
     int r = parse_options(inv, argc, argv, args, &help, &err);
-    if (r == 0 && help) {
-        command_help(inv->command, inv->path, is_root, stdout);
-    } else if (r == 0) {
+    if (r == 0 && !help)
         r = check_args(inv, &err);
-        if (r == 0)
-            r = inv->command->run(inv, &err);
-    }
+    int failure = r < 0 && inv->usage_exit ? inv->usage_exit : 1;
+    if (r == 0 && help)
+        command_help(inv->command, inv->path, is_root, stdout);
+    else if (r == 0)
+        r = inv->command->run(inv, &err);
     /* Output that could not be written is an error of the command. */
     if (r >= 0 && fflush(stdout) != 0)
         r = error_errno(&err, -errno, "cannot write the output");
@@ -307,7 +319,7 @@ static int run_command(struct invocation *inv, bool is_root, int argc, char **ar
     for (size_t i = 0; i < inv->command->n_options; i++)
         free(inv->values[i].texts);
     free(args);
-    return r < 0 ? 1 : r;
+    return r < 0 ? failure : r;
 }
 
 static int unknown_child(const struct command *c, const char *path, bool is_root, const char *name)
@@ -319,7 +331,7 @@ static int unknown_child(const struct command *c, const char *path, bool is_root
     print_usage(c, path, is_root, c->usage_on_stderr ? stderr : stdout);
     fflush(stdout);
     fprintf(stderr, "\nError: unknown command %s\n", name);
-    return 1;
+    return c->usage_exit ? c->usage_exit : 1;
 }
 
 int command_main(const struct command *root, void *app, int argc, char **argv)
@@ -343,6 +355,7 @@ int command_main(const struct command *root, void *app, int argc, char **argv)
             break;
         }
         c = child;
+        inv.usage_exit = c->usage_exit ? c->usage_exit : inv.usage_exit;
         size_t used = strlen(inv.path);
         snprintf(inv.path + used, sizeof(inv.path) - used, " %s", c->name);
     }

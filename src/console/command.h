@@ -26,6 +26,7 @@ struct option_spec {
     enum option_type type;
     const char *help;
     bool hidden;
+    const char *word; /* written with one dash too, as in "-te"; NULL = not */
 };
 
 struct invocation;
@@ -47,6 +48,7 @@ struct command {
     const char *words; /* shell command that prints what its arguments can be, for completion */
     bool hidden;
     bool usage_on_stderr; /* group: where usage goes after an unknown child */
+    int usage_exit;       /* group: exit code of command lines that are wrong; 0 = 1 */
     bool lenient;         /* group: an unknown child prints the help and succeeds */
     bool first_ends;      /* options end at the first argument: the rest is somebody else's */
 };
@@ -62,6 +64,7 @@ struct invocation {
     const char *const *args;
     size_t n_args;
     void *app; /* of command_main */
+    int usage_exit;
     /* Values by option, in the order of command->options. */
     struct {
         bool seen, truth;

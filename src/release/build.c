@@ -200,7 +200,14 @@ int build_installer(const struct release_options *o, const char *variant, const 
     const char *const argv[] = {program, "bundle", from, to, version, commit, id, which, NULL};
     if (r == 0)
         r = run(argv, NULL, "dcos-installer bundle", err);
+    /* For whoever downloads it: minidcos, people with sha256sum. */
     if (r == 0)
-        add(channel, "channel_path", name, "application/x-sh", file);
-    return r;
+        r = trust_publish(file, NULL, err);
+    if (r < 0)
+        return r;
+    _cleanup_free_ char *digest_name = xasprintf("%s.sha256", name);
+    _cleanup_free_ char *digest = xasprintf("%s.sha256", file);
+    add(channel, "channel_path", name, "application/x-sh", file);
+    add(channel, "channel_path", digest_name, TEXT_TYPE, digest);
+    return 0;
 }

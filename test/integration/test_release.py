@@ -113,6 +113,8 @@ def test_create(project):
     assert json.loads(files["testing/master/complete.latest.json"]) == complete
     for name in ("dcos_generate_config.sh", "dcos_generate_config.small.sh"):
         text = files[f"testing/master/{name}"].decode()
+        digest = hashlib.sha256(files[f"testing/master/{name}"]).hexdigest()
+        assert files[f"testing/master/{name}.sha256"].decode() == f"{digest}  {name}\n"
         assert "dcos-installer\n" in text
         assert f"--commit={COMMIT}\n" in text
         assert "--version=1.2\n" in text

@@ -20,7 +20,7 @@
 #include "minidcos/nspawn/nspawn.h"
 
 enum {
-    ARGS_MAX = 64,
+    ARGS_MAX = 256,
     BANNER_MS = 1000,
     POLL_MS = 50,
     KEY_FILE_MAX = 16384,
@@ -132,6 +132,16 @@ static void arg(struct boot *b, char *text)
         b->argv[b->n++] = text;
 }
 
+static void arg_bind(struct boot *b, const char *source, const char *target, bool read_only)
+{
+    struct buf text = BUF_INIT;
+    buf_puts(&text, read_only ? "--bind-ro=" : "--bind=");
+    bind_word(&text, source);
+    buf_putc(&text, ':');
+    bind_word(&text, target);
+    arg(b, buf_steal(&text));
+}
+
 static void boot_done(struct boot *b)
 {
     VEC_FOREACH (text, &b->keep)
@@ -140,18 +150,33 @@ static void boot_done(struct boot *b)
     free(b->overlay);
 }
 
-static void plan(struct boot *b)
+static int arg_loop(unsigned loop, void *userdata)
+{
+    _cleanup_free_ char *device = xasprintf("/dev/loop%u", loop);
+    arg_bind(userdata, device, device, false);
+    return 0;
+}
+
+static int plan(struct boot *b, struct error *err)
 {
     const struct machines *m = b->m;
     const struct node *node = b->node;
     _cleanup_free_ char *upper = folder_of(m, node, "upper");
     _cleanup_free_ char *work = folder_of(m, node, "work");
-    b->overlay = xasprintf("lowerdir=%s,upperdir=%s,workdir=%s", m->tree, upper, work);
+    _cleanup_free_ char *disk = folder_of(m, node, "disk");
+    struct buf layers = BUF_INIT;
+    buf_puts(&layers, "lowerdir=");
+    overlay_word(&layers, m->tree);
+    buf_puts(&layers, ",upperdir=");
+    overlay_word(&layers, upper);
+    buf_puts(&layers, ",workdir=");
+    overlay_word(&layers, work);
+    b->overlay = buf_steal(&layers);
     arg(b, xstrdup("systemd-nspawn"));
     arg(b, xstrdup("--quiet"));
     arg(b, xstrdup("--directory=/run/root"));
     /* Names the device on the bridge, which is cut off after 15 characters. */
-    arg(b, xasprintf("--machine=%s-%zu", m->hash, (size_t)(node - m->nodes.items)));
+    arg(b, xasprintf("--machine=%s", node->machine));
     arg(b, xasprintf("--hostname=%s", node->host));
     arg(b, xstrdup("--kill-signal=SIGRTMIN+3"));
     arg(b, xstrdup("--register=no"));
@@ -162,18 +187,16 @@ static void plan(struct boot *b)
     arg(b, xstrdup("--timezone=off"));
     arg(b, xstrdup("--link-journal=no"));
     /* Containers are layers themselves, and an upper layer cannot be on layers. */
-    arg(b, xasprintf("--bind=%s/nodes/%s/disk:/var/lib/mesos", m->dir, node->name));
+    arg_bind(b, disk, "/var/lib/mesos", false);
     VEC_FOREACH (v, &m->volumes) {
-        struct str spec = str_of(v->spec);
-        bool read_only = str_has_suffix(spec, STR(":ro"));
-        if (read_only)
-            spec.n -= strlen(":ro");
-        else if (str_has_suffix(spec, STR(":rw")))
-            spec.n -= strlen(":rw");
         if (v->roles & 1u << node->role)
-            arg(b, xasprintf("--bind%s=" STR_FMT, read_only ? "-ro" : "", STR_ARG(spec)));
+            arg_bind(b, v->source, v->target, v->read_only);
     }
+    int r = sidecars_each(m->home, arg_loop, b, err);
     arg(b, xstrdup("/usr/local/sbin/minidcos-init"));
+    if (r == 0 && b->n < b->keep.n)
+        r = error_set(err, -E2BIG, "%s has too many volumes and devices", node->name);
+    return r;
 }
 
 /* In the child. What systemd-nspawn keeps of machines in /run is the node's own, so nothing of it
@@ -230,7 +253,13 @@ int node_boot(const struct machines *m, const struct node *node, struct error *e
         return error_errno(err, -errno, "cannot make a pipe");
     network_forget(m, (size_t)(node - m->nodes.items));
     struct boot b = {.m = m, .node = node};
-    plan(&b);
+    r = plan(&b, err);
+    if (r < 0) {
+        close(report[0]);
+        close(report[1]);
+        boot_done(&b);
+        return r;
+    }
     pid_t pid = fork();
     if (pid == 0)
         become_machine(&b, console, report[1]);

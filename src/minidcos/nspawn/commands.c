@@ -18,12 +18,27 @@ int usage_error(const struct error *err)
     return EXIT_USAGE;
 }
 
+int check_transport(const struct invocation *inv, struct error *err)
+{
+    for (size_t i = 0; i < inv->command->n_options; i++) {
+        if (!streq(inv->command->options[i].name, "transport"))
+            continue;
+        const char *transport = option_text(inv, "transport");
+        if (transport && !streq(transport, "ssh"))
+            return error_set(
+                err, -EINVAL, "--transport=%s: machines are reached by 'ssh' only", transport);
+    }
+    return 0;
+}
+
 int nspawn_load(const struct invocation *inv, struct machines *ret, struct error *err)
 {
     _cleanup_free_ char *home = NULL;
     int r = home_of(inv, &home, err);
     if (r < 0)
         return r;
+    if (check_transport(inv, err) < 0)
+        return usage_error(err);
     r = machines_load(home, name_of(inv), ret, err);
     return r == -ENOENT || r == -EINVAL ? usage_error(err) : r;
 }
@@ -97,10 +112,35 @@ void test_environment(const struct machines *m, struct buf *out)
         buf_printf(out, "DCOS_DNS_ADDRESS=https://%s ", master->ip);
 }
 
-static const struct command *const children[] = {&nspawn_clean, &nspawn_create, &nspawn_destroy,
-    &nspawn_destroy_list, &nspawn_doctor, &nspawn_inspect, &nspawn_install, &nspawn_kill,
-    &nspawn_list, &nspawn_provision, &nspawn_run, &nspawn_send_file, &nspawn_start, &nspawn_sync,
-    &nspawn_upgrade, &nspawn_wait, &nspawn_web};
+/* ---- what only Docker on a Mac needs ---- */
+
+static int run_mac(const struct invocation *inv, struct error *err)
+{
+    (void)inv;
+    return error_set(err, -EOPNOTSUPP,
+        "machines run on Linux only, where this host reaches their addresses without a tunnel: "
+        "there is nothing to set up");
+}
+
+static const struct option_spec mac_options[] = {OPTIONS_COMMON,
+    {"configuration-dst", 0, OPTION_STRING, "Without effect", true},
+    {"force", 0, OPTION_BOOL, "Without effect", true}};
+static const struct command setup_mac = {.name = "setup-mac-network",
+    .summary = "Not needed here: says so, exit code 1",
+    OPTIONS(mac_options),
+    .hidden = true,
+    .run = run_mac};
+static const struct command destroy_mac = {.name = "destroy-mac-network",
+    .summary = "Not needed here: says so, exit code 1",
+    OPTIONS(mac_options),
+    .hidden = true,
+    .run = run_mac};
+
+static const struct command *const children[] = {&nspawn_clean, &nspawn_create,
+    &nspawn_create_sidecar, &nspawn_destroy, &nspawn_destroy_list, &nspawn_destroy_sidecar,
+    &nspawn_doctor, &nspawn_download, &nspawn_inspect, &nspawn_install, &nspawn_kill, &nspawn_list,
+    &nspawn_list_sidecars, &nspawn_provision, &nspawn_run, &nspawn_send_file, &nspawn_start,
+    &nspawn_sync, &nspawn_upgrade, &nspawn_wait, &nspawn_web, &setup_mac, &destroy_mac};
 
 const struct command command_nspawn = {.name = "nspawn",
     .summary = "Clusters whose nodes are systemd-nspawn machines, installed by the installer",
@@ -108,4 +148,5 @@ const struct command command_nspawn = {.name = "nspawn",
                    "the installer file, through SSH.",
     .children = children,
     .n_children = ARRAY_SIZE(children),
-    .usage_on_stderr = true};
+    .usage_on_stderr = true,
+    .usage_exit = EXIT_USAGE};

@@ -15,12 +15,23 @@ extern const struct command nspawn_inspect, nspawn_list;
 extern const struct command nspawn_destroy, nspawn_destroy_list, nspawn_clean;
 /* doctor.c */
 extern const struct command nspawn_doctor;
+/* download.c */
+extern const struct command nspawn_download;
+/* sidecar.c */
+extern const struct command nspawn_create_sidecar, nspawn_destroy_sidecar, nspawn_list_sidecars;
 
 enum { EXIT_USAGE = 2 };
 
 #define OPTION_VERBOSE                                                                             \
     {                                                                                              \
         "verbose", 'v', OPTION_BOOL, "Show what programs that are called say"                      \
+    }
+/* Every command has them. Progress is lines of text; there is no spinner to turn on or off. */
+#define OPTIONS_COMMON                                                                             \
+    OPTION_DIR, OPTION_VERBOSE, {"transport", 0, OPTION_STRING, "ssh", true},                      \
+        {"enable-spinner", 0, OPTION_BOOL, "Without effect", true},                                \
+    {                                                                                              \
+        "no-enable-spinner", 0, OPTION_BOOL, "Without effect", true                                \
     }
 #define OPTION_CACHE                                                                               \
     {                                                                                              \
@@ -34,6 +45,8 @@ enum { EXIT_USAGE = 2 };
 
 /* Prints a usage error as miniDC/OS does; returns its exit code, which the caller passes on. */
 int usage_error(const struct error *err);
+/* --transport, where a command has it: -EINVAL for another one than ssh. */
+int check_transport(const struct invocation *inv, struct error *err);
 /* By --cluster-id; a usage error when there is none of that id. Returns 0, the exit code, or a
  * negative errno. */
 int nspawn_load(const struct invocation *inv, struct machines *ret, struct error *err);

@@ -307,7 +307,7 @@ static int run_doctor(const struct invocation *inv, struct error *err)
     return failed;
 }
 
-static const struct option_spec options[] = {OPTION_DIR, OPTION_CACHE, OPTION_VERBOSE};
+static const struct option_spec options[] = {OPTIONS_COMMON, OPTION_CACHE};
 
 const struct command nspawn_doctor = {.name = "doctor",
     .summary = "Check whether this host can run machines (exit code 1 when it cannot)",

@@ -92,9 +92,24 @@ static void put_map(struct buf *out, const json_t *map)
     }
 }
 
+int install_extra(const char *path, json_t **ret, struct error *err)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    _cleanup_json_ json_t *map = NULL;
+    int r = file_read(path, CONFIG_MAX, &text, err);
+    if (r == 0)
+        r = yaml_read(buf_cstr(&text), text.n, &map, err);
+    if (r == 0 && !json_is_object(map))
+        r = error_set(err, -EINVAL, "it is not a map");
+    if (r < 0)
+        return error_prefix(err, -EINVAL, "--extra-config %s", path);
+    *ret = TAKE_PTR(map);
+    return 0;
+}
+
 int install_config(const struct machines *m, const char *extra, struct buf *out, struct error *err)
 {
-    _cleanup_buf_ struct buf base = BUF_INIT, text = BUF_INIT, hash = BUF_INIT;
+    _cleanup_buf_ struct buf base = BUF_INIT, hash = BUF_INIT;
     _cleanup_json_ json_t *config = NULL, *more = NULL;
     _cleanup_free_ char *gateway = machines_address(m, 1);
     int r = password_hash(m, &hash, err);
@@ -116,13 +131,9 @@ int install_config(const struct machines *m, const char *extra, struct buf *out,
     buf_printf(&base, "superuser_password_hash: %s\n", buf_cstr(&hash));
     r = yaml_read(base.p, base.n, &config, err);
     if (r == 0 && extra) {
-        r = file_read(extra, CONFIG_MAX, &text, err);
-        if (r == 0)
-            r = yaml_read(buf_cstr(&text), text.n, &more, err);
-        if (r == 0 && !json_is_object(more))
-            r = error_set(err, -EINVAL, "it is not a map");
+        r = install_extra(extra, &more, err);
         if (r < 0)
-            return error_prefix(err, r, "--extra-config %s", extra);
+            return r;
         json_object_update(config, more);
     }
     if (r == 0)
@@ -202,6 +213,8 @@ static int call(const struct machines *m, const struct install_options *o, const
         struct str own = {text.p + before, text.n - (size_t)before};
         last_lines(own, MESSAGE_LINES, &said);
     }
+    if (r > 0 && o->exit_code)
+        *o->exit_code = r;
     if (r > 0)
         return error_set(err, -EIO, "%s %s ended with exit code %d (%s): %s", o->installer,
             arguments[0], r, log, buf_cstr(&said));

@@ -41,6 +41,7 @@ static int run_inspect(const struct invocation *inv, struct error *err)
             jw_field_string(&w, "e2e_reference", node->name);
             jw_field_string(&w, "host_name", node->host);
             jw_field_string(&w, "ip_address", node->ip);
+            jw_field_string(&w, "machine_name", node->machine);
             jw_field_bool(&w, "running", groups_alive(&m, node));
             jw_field_string(&w, "ssh_key", key);
             jw_field_string(&w, "ssh_user", "root");
@@ -193,11 +194,20 @@ static int run_clean(const struct invocation *inv, struct error *err)
         free(*path);
     }
     vec_done(&o.dirs);
+    /* After the nodes, which may have them mounted. */
+    if (sidecars_clean(home, &why) < 0) {
+        fprintf(stderr, "Error: %s\n", why.msg);
+        failed = 1;
+    }
+    _cleanup_free_ char *cache = NULL;
+    if (nspawn_cache(inv, &cache, &why) == 0)
+        tree_clean(cache);
     return failed;
 }
 
-static const struct option_spec inspect_options[] = {OPTION_CLUSTER, OPTION_DIR};
-static const struct option_spec list_options[] = {OPTION_DIR};
+static const struct option_spec inspect_options[] = {OPTION_CLUSTER, OPTIONS_COMMON};
+static const struct option_spec clean_options[] = {OPTIONS_COMMON, OPTION_CACHE};
+static const struct option_spec list_options[] = {OPTIONS_COMMON};
 
 const struct command nspawn_inspect = {.name = "inspect",
     .summary = "Print what a cluster consists of, as JSON",
@@ -219,6 +229,7 @@ const struct command nspawn_destroy_list = {.name = "destroy-list",
     .max_args = UINT_MAX,
     .run = run_destroy_list};
 const struct command nspawn_clean = {.name = "clean",
-    .summary = "Destroy all clusters of the folder, and what others left whose folder is gone",
-    OPTIONS(list_options),
+    .summary = "Destroy all clusters and sidecars of the folder, and what is left of others whose "
+               "folder is gone",
+    OPTIONS(clean_options),
     .run = run_clean};

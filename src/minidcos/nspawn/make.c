@@ -11,7 +11,13 @@
 #include "base/parse.h"
 #include "minidcos/nspawn/commands.h"
 
-enum { BOOT_TIMEOUT_S = 120, WAIT_DEFAULT_S = 3600, PORTS_MAX = 32, VOLUMES_MAX = 64 };
+enum {
+    BOOT_TIMEOUT_S = 120,
+    WAIT_DEFAULT_S = 3600,
+    PORTS_MAX = 32,
+    VOLUMES_MAX = 64,
+    FOLDER_TRIES = 10
+};
 
 /* ---- options ---- */
 
@@ -21,23 +27,24 @@ static const struct {
     const char *name, *why;
 } foreign[] = {{"docker-version", "there is no Docker on the nodes"},
     {"docker-storage-driver", "there is no Docker on the nodes"},
-    {"linux-distribution", "nodes run the Debian release of this host"}};
+    {"linux-distribution", "nodes run the Debian release of this host"},
+    {"workspace-dir", "everything of a cluster is in one folder, which --dir chooses"}};
 
 static int check_foreign(const struct invocation *inv, struct error *err)
 {
     for (size_t i = 0; i < ARRAY_SIZE(foreign); i++) {
         if (option_text(inv, foreign[i].name))
-            return error_set(err, -EOPNOTSUPP, "--%s has no meaning for machines: %s",
-                foreign[i].name, foreign[i].why);
+            return error_set(err, -EINVAL, "--%s has no meaning for machines: %s", foreign[i].name,
+                foreign[i].why);
     }
-    const char *transport = option_text(inv, "transport");
-    if (transport && !streq(transport, "ssh"))
-        return error_set(
-            err, -EOPNOTSUPP, "--transport=%s: machines are reached by 'ssh' only", transport);
+    if (option_bool(inv, "no-mount-sys-fs-cgroup"))
+        return error_set(err, -EINVAL,
+            "--no-mount-sys-fs-cgroup has no meaning for machines: each has control groups of its "
+            "own");
     const char *variant = option_text(inv, "variant");
     if (variant && !streq(variant, "auto") && !streq(variant, "oss"))
-        return error_set(err, -EOPNOTSUPP, "--variant=%s: there is one variant, 'oss'", variant);
-    return 0;
+        return error_set(err, -EINVAL, "--variant=%s: there is one variant, 'oss'", variant);
+    return check_transport(inv, err);
 }
 
 static int read_volumes(const struct invocation *inv, struct machines *m, struct error *err)
@@ -52,16 +59,18 @@ static int read_volumes(const struct invocation *inv, struct machines *m, struct
         const char *const *specs;
         size_t n = option_list(inv, kinds[i].option, &specs);
         for (size_t k = 0; k < n; k++) {
-            const char *colon = strchr(specs[k], ':');
-            if (specs[k][0] != '/' || !colon || colon[1] != '/' || m->volumes.n >= VOLUMES_MAX)
-                return error_set(err, -EINVAL, "--%s %s: write it as /on/host:/on/node[:ro|:rw]",
-                    kinds[i].option, specs[k]);
-            _cleanup_free_ char *source = xstrndup(specs[k], (size_t)(colon - specs[k]));
-            if (!path_exists(source))
+            struct volume volume = {.roles = kinds[i].roles};
+            int r = volume_parse(specs[k], &volume, err);
+            if (r < 0)
+                return error_prefix(err, r, "--%s %s", kinds[i].option, specs[k]);
+            volume.spec = xstrdup(specs[k]);
+            vec_push(&m->volumes, volume);
+            if (m->volumes.n > VOLUMES_MAX)
                 return error_set(
-                    err, -ENOENT, "--%s: there is no %s here", kinds[i].option, source);
-            vec_push(
-                &m->volumes, ((struct volume){.spec = xstrdup(specs[k]), .roles = kinds[i].roles}));
+                    err, -EINVAL, "a cluster here has at most %d volumes", VOLUMES_MAX);
+            if (!path_exists(volume.source))
+                return error_set(
+                    err, -EINVAL, "--%s: there is no %s here", kinds[i].option, volume.source);
         }
     }
     return 0;
@@ -107,52 +116,122 @@ static int read_nodes(const struct invocation *inv, struct machines *m, struct e
     return 0;
 }
 
-static void read_install(const struct invocation *inv, struct install_options *o)
+/* "LOCAL:REMOTE" of --copy-to-master; *ret_local to be freed. */
+static int parse_copy(
+    const char *spec, char **ret_local, const char **ret_remote, struct error *err)
+{
+    const char *colon = strrchr(spec, ':');
+    if (!colon || colon == spec || colon[1] != '/')
+        return error_set(
+            err, -EINVAL, "--copy-to-master %s: write it as LOCAL:/absolute/path", spec);
+    *ret_local = xstrndup(spec, (size_t)(colon - spec));
+    *ret_remote = colon + 1;
+    return 0;
+}
+
+static int check_copies(const struct invocation *inv, struct error *err)
+{
+    const char *const *specs, *remote;
+    size_t n = option_list(inv, "copy-to-master", &specs);
+    for (size_t i = 0; i < n; i++) {
+        _cleanup_free_ char *local = NULL;
+        int r = parse_copy(specs[i], &local, &remote, err);
+        if (r < 0)
+            return r;
+        if (access(local, R_OK) < 0)
+            return error_set(err, -EINVAL, "--copy-to-master: %s: %s", local, errno_text(errno));
+    }
+    return 0;
+}
+
+static void read_install(const struct invocation *inv, struct install_options *o, int *exit_code)
 {
     *o = (struct install_options){.installer = arg_at(inv, 0),
         .extra_config = option_text(inv, "extra-config"),
         .genconf_dir = option_text(inv, "genconf-dir"),
         .security_mode = option_text(inv, "security-mode"),
-        .license = option_text(inv, "license-key"),
-        .verbose = option_bool(inv, "verbose")};
+        .license = option_text(inv, "license-key") ?: getenv("DCOS_LICENSE_KEY_PATH"),
+        .verbose = option_bool(inv, "verbose"),
+        .exit_code = exit_code};
 }
 
 /* What can be known to be wrong before minutes are spent. */
 static int check_install(const struct install_options *o, struct error *err)
 {
-    const char *const files[] = {o->installer, o->extra_config, o->genconf_dir, o->license};
+    const struct {
+        const char *path;
+        mode_t type;
+    } files[] = {{o->installer, S_IFREG}, {o->extra_config, S_IFREG}, {o->genconf_dir, S_IFDIR},
+        {o->license, S_IFREG}};
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-        if (files[i] && access(files[i], R_OK) < 0)
-            return error_errno(err, -errno, "cannot read %s", files[i]);
+        struct stat st;
+        if (!files[i].path)
+            continue;
+        if (stat(files[i].path, &st) < 0 || access(files[i].path, R_OK) < 0)
+            return error_set(err, -EINVAL, "cannot read %s: %s", files[i].path, errno_text(errno));
+        if ((st.st_mode & S_IFMT) != files[i].type)
+            return error_set(err, -EINVAL, "%s is not a %s", files[i].path,
+                files[i].type == S_IFDIR ? "folder" : "file");
     }
     if (o->security_mode && !streq(o->security_mode, "disabled"))
-        return error_set(err, -EOPNOTSUPP,
+        return error_set(err, -EINVAL,
             "--security-mode=%s is of the enterprise variant; here it is 'disabled' or not given",
             o->security_mode);
-    return 0;
+    _cleanup_json_ json_t *extra = NULL;
+    return o->extra_config ? install_extra(o->extra_config, &extra, err) : 0;
 }
 
 /* ---- machines ---- */
 
-/* Takes the id: the folder is this command's alone. */
-static int take_id(
-    const struct invocation *inv, struct machines *m, int *ret_lock, struct error *err)
+static int taken(const struct machines *m, struct error *err)
+{
+    return error_set(err, -EEXIST,
+        "there is a cluster '%s' in %s/nspawn already; choose another --cluster-id, or destroy it",
+        m->id, m->home);
+}
+
+/* All that the command line says, before anything is made. */
+static int plan(const struct invocation *inv, struct machines *m, struct error *err)
 {
     _cleanup_free_ char *home = NULL;
-    int r = home_of(inv, &home, err);
+    const char *network = option_text(inv, "network");
+    uint32_t unused;
+    int r = check_foreign(inv, err);
+    if (r == 0)
+        r = home_of(inv, &home, err);
     if (r == 0)
         r = machines_check_id(name_of(inv), err);
+    if (r == 0)
+        r = check_folder(home, err);
     if (r < 0)
         return r;
     machines_init(m, home, name_of(inv));
-    _cleanup_free_ char *folder = path_join(home, "nspawn");
-    r = mkdir_all(folder, 0755, err);
-    if (r == 0 && mkdir(m->dir, 0755) < 0)
-        r = errno == EEXIST ? error_set(err, -EEXIST,
-                                  "there is a cluster '%s' in %s already; choose another "
-                                  "--cluster-id, or destroy it",
-                                  m->id, folder)
-                            : error_errno(err, -errno, "cannot make %s", m->dir);
+    r = read_nodes(inv, m, err);
+    if (r == 0)
+        r = read_volumes(inv, m, err);
+    if (r == 0)
+        r = read_ports(inv, m, err);
+    if (r == 0)
+        r = check_copies(inv, err);
+    if (r == 0 && network)
+        r = network_parse(network, &unused, err);
+    return r < 0 ? r : path_exists(m->dir) ? taken(m, err) : 0;
+}
+
+/* Takes the id: the folder is this command's alone. */
+static int take_id(struct machines *m, int *ret_lock, struct error *err)
+{
+    _cleanup_free_ char *folder = path_join(m->home, "nspawn");
+    int r = mkdir_all(folder, 0755, err);
+    /* Whoever destroys the last cluster removes the folder too, at this moment perhaps. */
+    for (int i = 0; r == 0 && mkdir(m->dir, 0755) < 0; i++) {
+        if (errno == EEXIST)
+            r = taken(m, err);
+        else if (errno == ENOENT && i < FOLDER_TRIES)
+            r = mkdir_all(folder, 0755, err);
+        else
+            r = error_errno(err, -errno, "cannot make %s", m->dir);
+    }
     if (r == 0) {
         r = *ret_lock = nspawn_lock(m, err);
         r = MIN(r, 0);
@@ -181,18 +260,15 @@ static int boot_all(struct machines *m, struct error *err)
 static int copy_to_masters(
     const struct invocation *inv, const struct machines *m, struct error *err)
 {
-    const char *const *specs;
+    const char *const *specs, *remote;
     size_t n = option_list(inv, "copy-to-master", &specs);
     int r = 0;
     for (size_t i = 0; r >= 0 && i < n; i++) {
-        const char *colon = strrchr(specs[i], ':');
-        if (!colon || colon == specs[i] || colon[1] != '/')
-            return error_set(
-                err, -EINVAL, "--copy-to-master %s: write it as LOCAL:/absolute/path", specs[i]);
-        _cleanup_free_ char *source = xstrndup(specs[i], (size_t)(colon - specs[i]));
+        _cleanup_free_ char *local = NULL;
+        r = parse_copy(specs[i], &local, &remote, err);
         for (size_t k = 0; r >= 0 && k < m->nodes.n; k++) {
             if (m->nodes.items[k].role == NODE_MASTER)
-                r = node_send(m, &m->nodes.items[k], source, colon + 1, err);
+                r = node_send(m, &m->nodes.items[k], local, remote, err);
         }
     }
     return r;
@@ -202,30 +278,15 @@ static int provision(
     const struct invocation *inv, struct machines *m, int *ret_lock, struct error *err)
 {
     _cleanup_free_ char *cache = NULL;
-    int r = need_root(err);
-    if (r == 0)
-        r = check_foreign(inv, err);
-    if (r == 0)
-        r = nspawn_cache(inv, &cache, err);
+    int r = nspawn_cache(inv, &cache, err);
     /* The tree first: it may take minutes, and is nobody's cluster. */
-    char *tree = NULL;
     if (r == 0)
-        r = tree_ensure(cache, true, &tree, err);
+        r = tree_ensure(cache, true, &m->tree, err);
     if (r < 0)
         return r;
     int64_t start = clock_monotonic_us();
-    r = take_id(inv, m, ret_lock, err);
-    if (r < 0) {
-        free(tree);
-        return r;
-    }
-    m->tree = tree;
+    r = take_id(m, ret_lock, err);
     m->created_us = clock_realtime_us();
-    r = read_nodes(inv, m, err);
-    if (r == 0)
-        r = read_volumes(inv, m, err);
-    if (r == 0)
-        r = read_ports(inv, m, err);
     if (r == 0)
         r = network_create(m, option_text(inv, "network"), err);
     if (r >= 0)
@@ -253,17 +314,35 @@ static int wait_for(const struct invocation *inv, const struct machines *m, stru
     return machines_wait(m, &o, err);
 }
 
+/* What was wrong with the command line, or whose exit code is given on. */
+static int failed(int r, int exit_code, const struct error *err)
+{
+    if (r >= 0 || exit_code == 0)
+        return MIN(r, 0);
+    (void)usage_error(err);
+    return exit_code;
+}
+
 static int make_cluster(const struct invocation *inv, bool with_installer, struct error *err)
 {
     struct machines m = {0};
     struct install_options o = {0};
-    int lock = -1, r = 0;
+    int lock = -1, exit_code = 0;
+    int r = need_root(err);
+    if (r < 0)
+        return r;
     if (with_installer) {
-        read_install(inv, &o);
+        read_install(inv, &o, &exit_code);
         r = check_install(&o, err);
     }
     if (r == 0)
+        r = plan(inv, &m, err);
+    if (r < 0)
+        exit_code = EXIT_USAGE;
+    else
         r = provision(inv, &m, &lock, err);
+    if (r == -EEXIST)
+        exit_code = EXIT_USAGE;
     if (r >= 0 && with_installer)
         r = install_cluster(&m, &o, err);
     if (r >= 0 && with_installer && option_bool(inv, "wait-for-dcos"))
@@ -274,7 +353,7 @@ static int make_cluster(const struct invocation *inv, bool with_installer, struc
         printf("%s\n", m.id);
     fd_close(lock);
     machines_done(&m);
-    return r == -EEXIST || r == -EINVAL ? usage_error(err) : MIN(r, 0);
+    return failed(r, exit_code, err);
 }
 
 static int run_create(const struct invocation *inv, struct error *err)
@@ -297,10 +376,15 @@ static int change(const struct invocation *inv, struct error *err,
         r = nspawn_load(inv, &m, err);
     if (r != 0)
         return r;
-    read_install(inv, &o);
+    int exit_code = 0;
+    read_install(inv, &o, &exit_code);
     o.rollback = upgrades && option_bool(inv, "rollback");
-    int lock = nspawn_lock(&m, err);
-    r = lock < 0 ? lock : check_install(&o, err);
+    r = check_install(&o, err);
+    if (r < 0)
+        exit_code = EXIT_USAGE;
+    int lock = r < 0 ? r : nspawn_lock(&m, err);
+    if (r == 0)
+        r = MIN(lock, 0);
     if (r == 0) {
         r = fn(&m, &o, err);
         if (r < 0 && upgrades && option_bool(inv, "destroy-on-failure"))
@@ -310,7 +394,7 @@ static int change(const struct invocation *inv, struct error *err,
         r = wait_for(inv, &m, err);
     fd_close(lock);
     machines_done(&m);
-    return MIN(r, 0);
+    return failed(r, exit_code, err);
 }
 
 static int run_install(const struct invocation *inv, struct error *err)
@@ -351,14 +435,14 @@ static int run_wait(const struct invocation *inv, struct error *err)
         {"custom-public-agent-volume", 0, OPTION_LIST, "The same of public agents"},               \
         {"one-master-host-port-map", 0, OPTION_LIST,                                               \
             "HOST:NODE, a port of this host that leads to the first master"},                      \
-        OPTION_CACHE, {"transport", 0, OPTION_STRING, "ssh", true},                                \
-        {"variant", 0, OPTION_STRING, "auto or oss", true},                                        \
+        OPTION_CACHE, {"variant", 0, OPTION_STRING, "auto or oss", true},                          \
         {"docker-version", 0, OPTION_STRING, "Refused", true},                                     \
         {"docker-storage-driver", 0, OPTION_STRING, "Refused", true},                              \
         {"linux-distribution", 0, OPTION_STRING, "Refused", true},                                 \
-        {"enable-spinner", 0, OPTION_BOOL, "Without effect", true},                                \
+        {"workspace-dir", 0, OPTION_STRING, "Refused", true},                                      \
+        {"mount-sys-fs-cgroup", 0, OPTION_BOOL, "Always so", true},                                \
     {                                                                                              \
-        "no-enable-spinner", 0, OPTION_BOOL, "Without effect", true                                \
+        "no-mount-sys-fs-cgroup", 0, OPTION_BOOL, "Refused", true                                  \
     }
 #define INSTALL_OPTIONS                                                                            \
     {"extra-config", 0, OPTION_STRING, "YAML map, added to the configuration"},                    \
@@ -371,15 +455,15 @@ static int run_wait(const struct invocation *inv, struct error *err)
     }
 
 static const struct option_spec create_options[] = {
-    OPTION_CLUSTER, OPTION_DIR, OPTION_VERBOSE, NODE_OPTIONS, INSTALL_OPTIONS};
+    OPTION_CLUSTER, OPTIONS_COMMON, NODE_OPTIONS, INSTALL_OPTIONS};
 static const struct option_spec provision_options[] = {
-    OPTION_CLUSTER, OPTION_DIR, OPTION_VERBOSE, NODE_OPTIONS};
+    OPTION_CLUSTER, OPTIONS_COMMON, NODE_OPTIONS};
 static const struct option_spec install_options[] = {
-    OPTION_CLUSTER, OPTION_DIR, OPTION_VERBOSE, INSTALL_OPTIONS};
-static const struct option_spec upgrade_options[] = {OPTION_CLUSTER, OPTION_DIR, OPTION_VERBOSE,
+    OPTION_CLUSTER, OPTIONS_COMMON, INSTALL_OPTIONS};
+static const struct option_spec upgrade_options[] = {OPTION_CLUSTER, OPTIONS_COMMON,
     INSTALL_OPTIONS, {"rollback", 0, OPTION_BOOL, "Back to what was there before the last upgrade"},
     {"destroy-on-failure", 0, OPTION_BOOL, "Destroy the cluster when its upgrade fails"}};
-static const struct option_spec wait_options[] = {OPTION_CLUSTER, OPTION_DIR,
+static const struct option_spec wait_options[] = {OPTION_CLUSTER, OPTIONS_COMMON,
     {"superuser-username", 0, OPTION_STRING, "Who logs in (the cluster's first user)"},
     {"superuser-password", 0, OPTION_STRING, "With what"},
     {"skip-http-checks", 0, OPTION_BOOL, "The checks of the nodes only"},

@@ -6,10 +6,12 @@
  *
  *   <home>/nspawn/<id>/machines.json    what it was asked to be; written before anything is made
  *   <home>/nspawn/<id>/ssh/             key pair of the cluster, known_hosts, ssh_config
- *   <home>/nspawn/<id>/nodes/<node>/    upper and work folders of its overlay, disk
- * (/var/lib/mesos) <home>/nspawn/<id>/logs/            consoles of the nodes, output of the
- * installer <home>/nspawn/<id>/install/         genconf and what the installer makes
+ *   <home>/nspawn/<id>/nodes/<node>/    upper and work folders of its overlay, and its disk
+ *                                       (/var/lib/mesos)
+ *   <home>/nspawn/<id>/logs/            consoles of the nodes, output of the installer
+ *   <home>/nspawn/<id>/install/         genconf and what the installer makes
  *   <home>/nspawn/<id>/secrets/         0700: password of the first user
+ *   <home>/nspawn-loopback/<name>/      image of a block device
  *   <cache>/trees/<hash>/               a Debian tree, shared by all nodes as the lower layer
  *
  * What the kernel holds of a cluster can be found from its folder alone, so that any later command
@@ -30,6 +32,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/vec.h"
+#include "json/json.h"
 
 enum node_role { NODE_MASTER, NODE_AGENT, NODE_PUBLIC_AGENT, NODE_ROLES };
 
@@ -45,11 +48,14 @@ struct node {
     unsigned index; /* among those of its role */
     char *name;     /* "public_agent_0" */
     char *host;     /* "default-public-agent-0": its host name */
+    char *machine;  /* "<hash>-<n>": the name of the systemd machine */
     char *ip;
 };
 
 struct volume {
-    char *spec;     /* "/on/host:/on/node[:ro]" */
+    char *spec;            /* "/on/host:/on/node[:ro]" */
+    char *source, *target; /* parts of it */
+    bool read_only;
     unsigned roles; /* bits 1u << node_role */
 };
 
@@ -151,6 +157,9 @@ int tree_ensure(const char *cache, bool progress, char **ret, struct error *err)
 /* Where it would be, whether or not it is there. */
 int tree_path(const char *cache, char **ret, struct error *err);
 
+/* Removes what is left of trees that were being made when somebody ended that. */
+void tree_clean(const char *cache);
+
 /* ---- boot.c ---- */
 
 /* Makes the files of a node: name, address, keys. */
@@ -159,6 +168,15 @@ int node_boot(const struct machines *m, const struct node *node, struct error *e
 /* Waits until all (or the one given) have booted and answer over SSH. */
 int nodes_wait(
     const struct machines *m, const struct node *one, int64_t timeout_s, struct error *err);
+
+/* ---- sidecar.c ---- */
+
+/* Calls fn with the number of each loop device of the folder, which are made again where they went.
+ */
+int sidecars_each(
+    const char *home, int (*fn)(unsigned loop, void *userdata), void *userdata, struct error *err);
+/* Takes all away, also those whose folder is gone; goes on after errors. */
+int sidecars_clean(const char *home, struct error *err);
 
 /* ---- ssh.c ---- */
 
@@ -183,8 +201,20 @@ void nodes_run(
 /* File or folder to a node. */
 int node_send(const struct machines *m, const struct node *node, const char *source,
     const char *target, struct error *err);
+
+/* ---- words.c ---- */
+
 /* Text in single quotes for a shell. */
 void shell_quote(struct buf *out, const char *text);
+/* A path as an option of an overlay, as a part of systemd-nspawn's --bind, as a value in ssh's
+ * configuration. */
+void overlay_word(struct buf *out, const char *path);
+void bind_word(struct buf *out, const char *path);
+void ssh_config_word(struct buf *out, const char *path);
+/* Whether clusters can be below this folder: -EINVAL for what ssh_config_word cannot write. */
+int check_folder(const char *path, struct error *err);
+/* Sets source, target and read_only. -EINVAL. */
+int volume_parse(const char *spec, struct volume *ret, struct error *err);
 
 /* ---- install.c ---- */
 
@@ -192,7 +222,10 @@ struct install_options {
     const char *installer, *extra_config, *genconf_dir;
     const char *security_mode, *license;
     bool verbose, rollback;
+    int *exit_code; /* of the installer, when that is what failed */
 };
+/* --extra-config: -EINVAL when it is no map. */
+int install_extra(const char *path, json_t **ret, struct error *err);
 /* genconf and its files, then preflight, deploy and postflight. */
 int install_cluster(struct machines *m, const struct install_options *o, struct error *err);
 /* Changes each node in turn to what the installer has; with `rollback` back to what it was. */

@@ -51,10 +51,14 @@ void machines_done(struct machines *m)
     VEC_FOREACH (node, &m->nodes) {
         free(node->name);
         free(node->host);
+        free(node->machine);
         free(node->ip);
     }
-    VEC_FOREACH (v, &m->volumes)
+    VEC_FOREACH (v, &m->volumes) {
         free(v->spec);
+        free(v->source);
+        free(v->target);
+    }
     vec_done(&m->nodes);
     vec_done(&m->volumes);
     vec_done(&m->ports);
@@ -95,7 +99,8 @@ void machines_add(struct machines *m, enum node_role role)
     struct node node = {.role = role,
         .index = index,
         .name = xasprintf("%s_%u", role_words[role], index),
-        .host = xasprintf("%s-%s-%u", m->id, words[role], index)};
+        .host = xasprintf("%s-%s-%u", m->id, words[role], index),
+        .machine = xasprintf("%s-%zu", m->hash, m->nodes.n)};
     /* An id may have what a host name may not. */
     for (char *p = node.host; *p; p++) {
         if (!isalnum((unsigned char)*p))
@@ -121,12 +126,13 @@ void machines_number(struct machines *m)
 const struct node *machines_node(const struct machines *m, const char *word, struct error *err)
 {
     VEC_FOREACH (node, &m->nodes) {
-        if (streq(node->name, word) || streq(node->host, word) || streq(node->ip, word))
+        if (streq(node->name, word) || streq(node->host, word) || streq(node->ip, word) ||
+            streq(node->machine, word))
             return node;
     }
     error_set(err, -ENOENT,
         "cluster '%s' has no node '%s'; a node is <role>_<n> (master_0, agent_0, public_agent_0), "
-        "its address or its host name",
+        "its address, its host name or its machine's name",
         m->id, word);
     return NULL;
 }
@@ -194,8 +200,12 @@ static int read_record(struct machines *m, const json_t *json, struct error *err
     const json_t *volumes = json_at(json, "volumes"), *ports = json_at(json, "ports");
     for (size_t i = 0; i < json_array_size(volumes); i++) {
         const json_t *v = json_array_get(volumes, i);
-        vec_push(&m->volumes, ((struct volume){.spec = xstrdup(json_str_at(v, "spec", "")),
-                                  .roles = (unsigned)json_i64_at(v, "roles", 0)}));
+        struct volume volume = {.roles = (unsigned)json_i64_at(v, "roles", 0)};
+        int r = volume_parse(json_str_at(v, "spec", ""), &volume, err);
+        if (r < 0)
+            return r;
+        volume.spec = xstrdup(json_str_at(v, "spec", ""));
+        vec_push(&m->volumes, volume);
     }
     for (size_t i = 0; i < json_array_size(ports); i++) {
         const json_t *p = json_array_get(ports, i);

@@ -9,18 +9,6 @@
 
 enum { CONNECT_S = 10, KEY_FILE_MAX = 16384, MESSAGE_LINES = 3 };
 
-void shell_quote(struct buf *out, const char *text)
-{
-    buf_putc(out, '\'');
-    for (const char *p = text; *p; p++) {
-        if (*p == '\'')
-            buf_puts(out, "'\\''");
-        else
-            buf_putc(out, *p);
-    }
-    buf_putc(out, '\'');
-}
-
 static int make_key(const char *path, const char *comment, struct error *err)
 {
     const char *const argv[] = {
@@ -51,11 +39,14 @@ int ssh_make_keys(const struct machines *m, struct error *err)
     if (r >= 0)
         r = file_write_atomic(known, hosts.p, hosts.n, 0644, err);
     /* For `ssh -F`, and for people. */
+    buf_puts(&text, "User root\nIdentityFile ");
+    ssh_config_word(&text, key);
+    buf_puts(&text, "\nUserKnownHostsFile ");
+    ssh_config_word(&text, known);
     buf_printf(&text,
-        "User root\nIdentityFile %s\nIdentitiesOnly yes\nUserKnownHostsFile %s\n"
-        "GlobalKnownHostsFile /dev/null\nStrictHostKeyChecking yes\nBatchMode yes\n"
-        "ConnectTimeout %d\nServerAliveInterval 15\nLogLevel ERROR\n",
-        key, known, CONNECT_S);
+        "\nIdentitiesOnly yes\nGlobalKnownHostsFile /dev/null\nStrictHostKeyChecking yes\n"
+        "BatchMode yes\nConnectTimeout %d\nServerAliveInterval 15\nLogLevel ERROR\n",
+        CONNECT_S);
     VEC_FOREACH (node, &m->nodes)
         buf_printf(&text, "Host %s %s\n    HostName %s\n", node->name, node->host, node->ip);
     return r < 0 ? r : file_write_atomic(config, text.p, text.n, 0644, err);
@@ -106,8 +97,10 @@ int node_send(const struct machines *m, const struct node *node, const char *sou
 {
     _cleanup_free_ char *config = machines_path(m, "ssh/config");
     _cleanup_free_ char *to = xasprintf("%s:%s", node->ip, target);
+    /* A colon before the first slash would make it a file of another host. */
+    _cleanup_free_ char *from = xasprintf("%s%s", source[0] == '/' ? "" : "./", source);
     _cleanup_buf_ struct buf output = BUF_INIT, said = BUF_INIT;
-    const char *const argv[] = {"scp", "-F", config, "-q", "-r", "--", source, to, NULL};
+    const char *const argv[] = {"scp", "-F", config, "-q", "-r", "--", from, to, NULL};
     int r = child_run(argv, NULL, &output, err);
     if (r <= 0)
         return r;

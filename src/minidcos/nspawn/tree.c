@@ -137,15 +137,22 @@ static int configure(const char *tree, struct error *err)
     return r;
 }
 
+/* debootstrap does not take blanks in names: it finds the cache by a name of ours, in a namespace
+ * where that hides nothing that it needs. */
+static const char SCRIPT[] = "cd -- \"$1\" && mount -t tmpfs -o mode=755 tmpfs /mnt &&\n"
+                             "mkdir /mnt/cache && mount --bind . /mnt/cache && cd / || exit 1\n"
+                             "shift\n"
+                             "exec debootstrap \"$@\"\n";
+
 /* In namespaces of its own: what it mounts, and whatever it started, ends with it. */
-static int debootstrap(const struct source *source, const char *debs, const char *tree,
+static int debootstrap(const struct source *source, const char *cache, const char *tree,
     const char *log, struct error *err)
 {
     _cleanup_free_ char *include = xasprintf("--include=%s", PACKAGES);
-    _cleanup_free_ char *cache = xasprintf("--cache-dir=%s", debs);
+    _cleanup_free_ char *target = xasprintf("/mnt/cache/trees/%s", strrchr(tree, '/') + 1);
     const char *const argv[] = {"unshare", "--fork", "--pid", "--kill-child", "--mount",
-        "--mount-proc", "debootstrap", "--variant=minbase", include, cache, source->suite, tree,
-        source->site, NULL};
+        "--mount-proc", "sh", "-c", SCRIPT, "sh", cache, "--variant=minbase", include,
+        "--cache-dir=/mnt/cache/debs", source->suite, target, source->site, NULL};
     int r = child_log(argv, NULL, log, err);
     if (r <= 0)
         return r;
@@ -153,6 +160,13 @@ static int debootstrap(const struct source *source, const char *debs, const char
     (void)file_read(log, 64 * 1024 * 1024, &text, NULL);
     last_lines(buf_str(&text), 4, &said);
     return error_set(err, -EIO, "debootstrap failed (%s): %s", log, buf_cstr(&said));
+}
+
+/* A tree of that name is trusted forever after: it must not be half there after a power cut. */
+static int settle(const char *tree, struct error *err)
+{
+    _cleanup_close_ int fd = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || syncfs(fd) < 0 ? error_errno(err, -errno, "cannot write %s", tree) : 0;
 }
 
 static int make(const struct source *source, const char *cache, const char *path, bool progress,
@@ -168,9 +182,11 @@ static int make(const struct source *source, const char *cache, const char *path
         r = remove_tree(temporary, err);
     unlink(log);
     if (r == 0)
-        r = debootstrap(source, debs, temporary, log, err);
+        r = debootstrap(source, cache, temporary, log, err);
     if (r == 0)
         r = configure(temporary, err);
+    if (r >= 0)
+        r = settle(temporary, err);
     if (r >= 0 && rename(temporary, path) < 0)
         r = error_errno(err, -errno, "cannot rename %s", temporary);
     if (r < 0)
@@ -178,6 +194,24 @@ static int make(const struct source *source, const char *cache, const char *path
     else
         unlink(log);
     return r;
+}
+
+void tree_clean(const char *cache)
+{
+    _cleanup_free_ char *folder = path_join(cache, "trees");
+    _cleanup_close_ int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return;
+    DIR *dir = opendir(folder);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        if (!has_suffix(e->d_name, ".new") && !has_suffix(e->d_name, ".log"))
+            continue;
+        _cleanup_free_ char *path = path_join(folder, e->d_name);
+        if (remove_tree(path, NULL) == 0)
+            printf("%s\n", path);
+    }
+    if (dir)
+        closedir(dir);
 }
 
 int tree_path(const char *cache, char **ret, struct error *err)

@@ -118,8 +118,10 @@ static int run_on(const struct invocation *inv, const struct machines *m, const 
         for (const char *p = env[i]; good && p < equals; p++)
             good = (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') || *p == '_' ||
                    (p > env[i] && *p >= '0' && *p <= '9');
-        if (!good)
-            return error_set(err, -EINVAL, "--env takes NAME=VALUE, not '%s'", env[i]);
+        if (!good) {
+            error_set(err, -EINVAL, "--env takes NAME=VALUE, not '%s'", env[i]);
+            return usage_error(err);
+        }
         buf_printf(&command, "export %.*s=", (int)(equals - env[i]), env[i]);
         shell_quote(&command, equals + 1);
         buf_puts(&command, "; ");
@@ -237,16 +239,15 @@ static int run_start(const struct invocation *inv, struct error *err)
     return MIN(r, 0);
 }
 
-static const struct option_spec run_options[] = {OPTION_CLUSTER, OPTION_DIR, OPTION_VERBOSE,
-    OPTION_NODE,
-    {"test-env", 'T', OPTION_BOOL, "With the variables and in the folder of the integration tests"},
+static const struct option_spec run_options[] = {OPTION_CLUSTER, OPTIONS_COMMON, OPTION_NODE,
+    {"test-env", 'T', OPTION_BOOL,
+        "With the variables and in the folder of the integration tests (also -te)", .word = "te"},
     {"env", 0, OPTION_LIST, "NAME=VALUE for the command"},
     {"sync-dir", 0, OPTION_STRING, "Checkout whose integration tests go to the node first"},
     {"dcos-login-uname", 0, OPTION_STRING, "DCOS_LOGIN_UNAME of --test-env (the first user)"},
-    {"dcos-login-pw", 0, OPTION_STRING, "DCOS_LOGIN_PW of --test-env"},
-    {"transport", 0, OPTION_STRING, "ssh", true}};
-static const struct option_spec node_options[] = {OPTION_CLUSTER, OPTION_DIR, OPTION_NODE};
-static const struct option_spec plain_options[] = {OPTION_CLUSTER, OPTION_DIR};
+    {"dcos-login-pw", 0, OPTION_STRING, "DCOS_LOGIN_PW of --test-env"}};
+static const struct option_spec node_options[] = {OPTION_CLUSTER, OPTIONS_COMMON, OPTION_NODE};
+static const struct option_spec plain_options[] = {OPTION_CLUSTER, OPTIONS_COMMON};
 
 const struct command nspawn_run = {.name = "run",
     .arguments = "<command>...",

@@ -81,6 +81,15 @@ class Mini:
             with open(path, encoding="utf-8") as f:
                 if f.read().startswith(self.home):
                     found.append(path)
+        for path in glob.glob("/sys/block/loop*/loop/backing_file"):
+            with open(path, encoding="utf-8") as f:
+                if f.read().startswith(self.home):
+                    found.append(path)
+        for link in glob.glob("/sys/class/net/vb-*"):
+            if any(label.endswith(link.split("-")[1]) for label in self.labels()):
+                found.append(link)
+        tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout
+        found += [t for t in tables.splitlines() if any(t.endswith("mdc_" + label[-8:]) for label in self.labels())]
         with open("/proc/self/mounts", encoding="utf-8") as f:
             found += [line for line in f if self.home in line]
         for pid in filter(str.isdigit, os.listdir("/proc")):

@@ -174,10 +174,59 @@ static void texts(void **state)
     assert_string_equal(buf_cstr(&quoted), "'it'\\''s $x'");
 }
 
+static void words(void **state)
+{
+    (void)state;
+    static const char PATH[] = "/a b/c:d,e\\f\"g/100%";
+    static const struct {
+        void (*put)(struct buf *, const char *);
+        const char *expected;
+    } cases[] = {{overlay_word, "/a b/c\\:d\\,e\\\\f\"g/100%"},
+        {bind_word, "/a b/c\\:d,e\\\\f\"g/100%"},
+        {ssh_config_word, "\"/a b/c:d,e\\\\f\\\"g/100%%\""}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        _cleanup_buf_ struct buf out = BUF_INIT;
+        cases[i].put(&out, PATH);
+        assert_string_equal(buf_cstr(&out), cases[i].expected);
+    }
+    struct error err = ERROR_INIT;
+    assert_int_equal(check_folder(PATH, &err), 0);
+    assert_int_equal(check_folder("/a\nb", &err), -EINVAL);
+    assert_int_equal(check_folder("/a/${HOME}", &err), -EINVAL);
+}
+
+static void volumes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *spec, *source, *target;
+        bool read_only;
+    } good[] = {{"/a:/b", "/a", "/b", false}, {"/a:/b:ro", "/a", "/b", true},
+        {"/a:/b:rw", "/a", "/b", false}, {"/a\\:b c:/d\\\\e:ro", "/a:b c", "/d\\e", true}};
+    static const char *const bad[] = {
+        "", "/a", "/a:", "/a:b", "a:/b", "/a:/b:x", "/a:/b:ro:rw", "/a\\:/b", "/a:/b\\"};
+    struct error err = ERROR_INIT;
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+        struct volume v = {0};
+        assert_int_equal(volume_parse(good[i].spec, &v, &err), 0);
+        assert_string_equal(v.source, good[i].source);
+        assert_string_equal(v.target, good[i].target);
+        assert_int_equal(v.read_only, good[i].read_only);
+        free(v.source);
+        free(v.target);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct volume v = {0};
+        if (volume_parse(bad[i], &v, &err) != -EINVAL)
+            fail_msg("taken: %s", bad[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(ids), cmocka_unit_test(networks),
         cmocka_unit_test(references), cmocka_unit_test(storing), cmocka_unit_test(config),
-        cmocka_unit_test(programs), cmocka_unit_test(texts)};
+        cmocka_unit_test(programs), cmocka_unit_test(texts), cmocka_unit_test(words),
+        cmocka_unit_test(volumes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
