@@ -419,10 +419,11 @@ static int run_build(const struct store *s, const struct plan *p, const char *wo
     return r < 0 ? r : build_pack(result, tarball, err);
 }
 
-/* 1 when the repository had it. */
-static int try_fetch(
-    const struct store *s, const struct plan *p, const char *tarball, struct error *err)
+/* 1 when the repository had it. One that cannot be read is not asked again: building takes its
+ * place. Servers that do not list what they have answer 403 for what they have not. */
+static int try_fetch(struct store *s, const struct plan *p, const char *tarball, struct error *err)
 {
+    struct error why = ERROR_INIT;
     if (!s->repository_url)
         return 0;
     _cleanup_free_ char *making = xasprintf("%s.part", tarball);
@@ -431,17 +432,21 @@ static int try_fetch(
     _cleanup_close_ int fd = open(making, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return error_errno(err, -errno, "cannot create %s", making);
-    int r = fetch_url(url, fd, PACKAGE_BYTES_MAX, err);
+    int r = fetch_url(url, fd, PACKAGE_BYTES_MAX, &why);
     if (r < 0) {
         (void)unlink(making);
-        return r == -ENOENT ? 0 : r;
+        if (r != -ENOENT && r != -EACCES) {
+            fprintf(stderr, "WARNING: the repository is not asked again: %s\n", why.msg);
+            s->repository_url = NULL;
+        }
+        return 0;
     }
     return fsync(fd) < 0 || rename(making, tarball) < 0
                ? error_errno(err, -errno, "cannot create %s", tarball)
                : 1;
 }
 
-static int obtain(const struct store *s, const struct plan *p, struct error *err)
+static int obtain(struct store *s, const struct plan *p, struct error *err)
 {
     _cleanup_free_ char *tarball = store_tarball(s, p->id);
     _cleanup_free_ char *work = path_join(p->cache, ".work");

@@ -51,6 +51,8 @@ int fetch_url(const char *url, int fd, uint64_t max, struct error *err)
             r = download(&uri, fd, &options, &bytes, err);
         if (r < 0 && status == 404)
             r = -ENOENT;
+        if (r < 0 && status == 403)
+            r = -EACCES;
         if (r >= 0 || uri.kind == URI_FILE || attempt == FETCH_ATTEMPTS ||
             !worth_another(r, status))
             break;

@@ -11,6 +11,12 @@ char *repository_channel(const struct repository *r)
     return *r->channel ? xasprintf("%s/%s", r->path, r->channel) : xstrdup(r->path);
 }
 
+char *repository_fixed(const struct repository *r)
+{
+    _cleanup_free_ char *channel = repository_channel(r);
+    return xasprintf("%s/commit/%s", channel, r->commit);
+}
+
 static int check(const json_t *artifact, struct error *err)
 {
     static const char *const known[] = {"reproducible_path", "channel_path", "content_type",
@@ -84,7 +90,7 @@ static void reach(const json_t *artifact, char *to, bool if_not_exists, bool no_
 int release_commands(
     const struct repository *r, const json_t *artifacts, json_t **ret, struct error *err)
 {
-    _cleanup_free_ char *channel = repository_channel(r);
+    _cleanup_free_ char *channel = repository_channel(r), *fixed = repository_fixed(r);
     _cleanup_json_ json_t *first = json_array(), *second = json_array();
     for (size_t i = 0; i < json_array_size(artifacts); i++) {
         const json_t *a = json_array_get(artifacts, i);
@@ -99,8 +105,7 @@ int release_commands(
         name = json_str_at(a, "channel_path", NULL);
         if (!name)
             continue;
-        reach(
-            a, xasprintf("%s/commit/%s/%s", channel, r->commit, name), false, true, &source, first);
+        reach(a, xasprintf("%s/%s", fixed, name), false, true, &source, first);
         _cleanup_free_ char *latest = xasprintf("%s/%s", channel, name);
         json_array_append_new(second, command("copy", false, copy_args(source, latest)));
     }

@@ -42,8 +42,7 @@ static int run(const char *const *argv, const char *cwd, const char *what, struc
     return 0;
 }
 
-/* A file of the build beside others of its kind, without copying where that can be. */
-static int take(const char *from, const char *to, struct error *err)
+int build_take(const char *from, const char *to, struct error *err)
 {
     uint64_t bytes;
     _cleanup_free_ char *above = xstrdup(to);
@@ -88,7 +87,7 @@ static int add_core(json_t *core, const char *built, const char *folder, const c
     _cleanup_free_ char *local = path_join(folder, path);
     _cleanup_free_ char *digest = xasprintf("%s.sha256", local);
     _cleanup_free_ char *digest_path = xasprintf("%s.sha256", path);
-    int r = take(built, local, err);
+    int r = build_take(built, local, err);
     if (r == 0 && !type)
         r = trust_publish(local, NULL, err);
     if (r < 0)
@@ -137,8 +136,8 @@ static int read_complete(const char *path, json_t **ret, struct error *err)
     return MIN(r, 0);
 }
 
-int build_variant(const struct release_options *o, const char *variant, const char *tag,
-    json_t *core, json_t *channel, json_t **ret_complete, struct error *err)
+int build_variant(const struct release_options *o, const char *variant, const char *repository_url,
+    json_t *core, json_t **ret_complete, struct error *err)
 {
     _cleanup_free_ char *prefix = prefix_of(variant);
     _cleanup_free_ char *folder = build_folder(o, variant);
@@ -146,7 +145,8 @@ int build_variant(const struct release_options *o, const char *variant, const ch
     _cleanup_free_ char *name = xasprintf("complete/%scomplete.latest.json", prefix);
     _cleanup_free_ char *built = path_join(cache, name), *local = path_join(folder, name);
     _cleanup_free_ char *which = xasprintf("--variant=%s", *variant ? variant : "default");
-    const char *const argv[] = {o->mkpanda, "tree", "--mkbootstrap", which, NULL};
+    _cleanup_free_ char *published = xasprintf("--repository-url=%s", repository_url);
+    const char *const argv[] = {o->mkpanda, "tree", "--mkbootstrap", which, published, NULL};
     _cleanup_json_ json_t *complete = NULL;
     int r = run(argv, o->packages, "mkpanda", err);
     if (r == 0)
@@ -160,17 +160,15 @@ int build_variant(const struct release_options *o, const char *variant, const ch
     if (r == 0)
         r = add_bootstrap(cache, folder, id, core, err);
     if (r == 0)
-        r = take(built, local, err);
+        r = build_take(built, local, err);
     if (r < 0)
         return r;
     _cleanup_free_ char *latest = xasprintf("%sbootstrap.latest", prefix);
     _cleanup_free_ char *list = xasprintf("%scomplete.latest.json", prefix);
-    add_text(channel, latest, TEXT_TYPE, id);
-    add(channel, "channel_path", list, JSON_TYPE, local);
-    r = build_installer(o, variant, tag, folder, id, channel, err);
-    if (r == 0)
-        *ret_complete = TAKE_PTR(complete);
-    return r;
+    add_text(core, latest, TEXT_TYPE, id);
+    add(core, "channel_path", list, JSON_TYPE, local);
+    *ret_complete = TAKE_PTR(complete);
+    return 0;
 }
 
 int build_installer(const struct release_options *o, const char *variant, const char *tag,

@@ -92,6 +92,9 @@ static int read_all(json_t *json, struct release_config *c, struct error *err)
     if (!c->preferred)
         return error_set(err, -EINVAL, "options.preferred names one of the storages");
     const char *url = json_str_at(options, "cloudformation_s3_url", NULL);
+    if (url && (!*url || has_suffix(url, "/")))
+        return error_set(
+            err, -EINVAL, "options.cloudformation_s3_url is an address without a slash at its end");
     c->cloudformation_s3_url = url ? xstrdup(url) : NULL;
     return 0;
 }

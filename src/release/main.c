@@ -19,7 +19,9 @@ static const char usage[] =
     "                                       the variant without a name is \"default\"\n"
     "  dcos-release [options] promote SOURCE REPOSITORY [--destination-channel=C]\n"
     "                                       SOURCE is a repository and channel, testing/master\n"
-    "  dcos-release [options] create-installer SOURCE   the installer of what is published\n"
+    "  dcos-release [options] create-installer SOURCE   installers and templates of what is\n"
+    "                                       published, to DIR/artifacts of --work; nothing is "
+    "uploaded\n"
     "\n"
     "Options:\n"
     "  --config=FILE      storages [default: dcos-release.config.yaml]\n"
@@ -28,8 +30,7 @@ static const char usage[] =
     "  --work=DIR         [default: build/dcos-release]\n"
     "  --commit=ID        of the sources [default: what git says here]\n"
     "  --noop             change nothing in the storages\n"
-    "  --local            only the installer for machines of one's own, which is always so here:\n"
-    "                     dcos-gen makes templates of clouds\n";
+    "  --local            only installers, no templates of clouds\n";
 
 struct line {
     struct release_options o;

@@ -8,11 +8,6 @@
 
 static const char FIRST_REPOSITORY[] = "testing";
 
-static bool is_helper(const char *variant)
-{
-    return has_suffix(variant, "installer") || has_suffix(variant, "util");
-}
-
 /* The default variant's key is the text "null". */
 static const char *key_of(const char *variant)
 {
@@ -37,11 +32,20 @@ static json_t *names_of_packages(const json_t *completes)
     return list;
 }
 
-static json_t *make_metadata(const struct release_config *c, const struct repository *r,
-    const char *tag, const json_t *core, const json_t *channel, const json_t *completes)
+static const char *azure_url(const struct release_config *c)
 {
-    _cleanup_free_ char *path = repository_channel(r);
-    _cleanup_free_ char *url = xasprintf("%s%s", c->preferred->url, r->path);
+    for (size_t i = 0; i < c->n; i++)
+        if (streq(c->storages[i]->name, "azure"))
+            return c->storages[i]->url;
+    return c->preferred->url;
+}
+
+/* metadata.json of a place in the storages, but for what the channel has. */
+static json_t *describe(const struct release_config *c, const struct repository *r, const char *tag,
+    const json_t *core, const json_t *completes)
+{
+    _cleanup_free_ char *channel = repository_channel(r), *fixed = repository_fixed(r),
+                        *url = xasprintf("%s%s", c->preferred->url, r->path);
     json_t *m = json_object(), *bootstraps = json_object(), *own = json_object(),
            *own_bootstraps = json_object(), *urls = json_object();
     const char *variant;
@@ -50,57 +54,70 @@ static json_t *make_metadata(const struct release_config *c, const struct reposi
     {
         json_t *id = json_object_get(complete, "bootstrap");
         json_object_set(bootstraps, variant, id);
-        if (is_helper(variant))
+        if (variant_is_helper(variant))
             continue;
         json_object_set(own, variant, complete);
         json_object_set(own_bootstraps, variant, id);
     }
-    for (size_t i = 0; i < c->n; i++) {
-        _cleanup_free_ char *at = xasprintf("%s%s/", c->storages[i]->url, path);
-        json_object_set_new(urls, c->storages[i]->name, json_string(at));
-    }
+    for (size_t i = 0; i < c->n; i++)
+        json_object_set_new(urls, c->storages[i]->name, json_string(c->storages[i]->url));
     json_object_set_new(m, "commit", json_string(r->commit));
     json_object_set_new(m, "tag", json_string(tag));
     json_object_set_new(m, "packages", names_of_packages(completes));
     json_object_set_new(m, "core_artifacts", release_strip_locals(core));
-    json_object_set_new(m, "channel_artifacts", release_strip_locals(channel));
     json_object_set_new(m, "complete_dict", own);
     json_object_set_new(m, "all_completes", json_deep_copy(completes));
     json_object_set_new(m, "bootstrap_dict", own_bootstraps);
     json_object_set_new(m, "all_bootstraps", bootstraps);
-    json_object_set_new(m, "repository_path", json_string(path));
+    json_object_set_new(m, "repository_path", json_string(r->path));
     json_object_set_new(m, "repository_url", json_string(url));
-    json_object_set_new(m, "build_name", json_string(r->channel));
-    json_object_set_new(m, "reproducible_artifact_path", json_string(r->path));
+    json_object_set_new(m, "build_name", json_string(channel));
+    json_object_set_new(m, "reproducible_artifact_path", json_string(fixed));
     json_object_set_new(m, "storage_urls", urls);
+    json_object_set_new(m, "azure_download_url", json_string(azure_url(c)));
     if (c->cloudformation_s3_url) {
-        _cleanup_free_ char *full = xasprintf("%s/%s", c->cloudformation_s3_url, path);
+        _cleanup_free_ char *full = xasprintf(
+            "%s/%s/cloudformation", c->cloudformation_s3_url, fixed);
         json_object_set_new(m, "cloudformation_s3_url_full", json_string(full));
     }
     return m;
 }
 
+static void add_text(json_t *list, const char *path, const char *type, const char *text)
+{
+    json_t *a = json_object();
+    json_object_set_new(a, "channel_path", json_string(path));
+    json_object_set_new(a, "content_type", json_string(type));
+    json_object_set_new(a, "local_content", json_string(text));
+    json_array_append_new(list, a);
+}
+
 /* Puts everything out; metadata.json, which names all the rest, is last in both stages. */
 static int publish(const struct release_options *o, const struct release_config *c,
-    const struct repository *r, const char *tag, const json_t *core, json_t *channel,
-    const json_t *completes, struct error *err)
+    const struct repository *r, const char *tag, const json_t *core, const json_t *completes,
+    struct error *err)
 {
-    json_t *version = json_object();
-    json_object_set_new(version, "channel_path", json_string("version"));
-    json_object_set_new(version, "content_type", json_string("text/plain; charset=utf-8"));
-    json_object_set_new(version, "local_content", json_string(tag));
-    json_array_append_new(channel, version);
-    _cleanup_json_ json_t *metadata = make_metadata(c, r, tag, core, channel, completes);
+    _cleanup_json_ json_t *metadata = describe(c, r, tag, core, completes), *channel = json_array(),
+                          *all = json_deep_copy(core), *commands = NULL;
+    add_text(channel, "version", "text/plain; charset=utf-8", tag);
+    int status = provider_artifacts(o, metadata, channel, err);
+    if (status < 0)
+        return status;
+    json_object_set_new(metadata, "channel_artifacts", release_strip_locals(channel));
     _cleanup_free_ char *text = json_dumps(metadata, JSON_INDENT(2) | JSON_SORT_KEYS);
-    json_t *last = json_object();
-    json_object_set_new(last, "channel_path", json_string("metadata.json"));
-    json_object_set_new(last, "content_type", json_string("application/json"));
-    json_object_set_new(last, "local_content", json_string(text));
-    json_array_append_new(channel, last);
-    _cleanup_json_ json_t *all = json_deep_copy(core), *commands = NULL;
+    add_text(channel, "metadata.json", "application/json", text);
     json_array_extend(all, channel);
-    int status = release_commands(r, all, &commands, err);
+    status = release_commands(r, all, &commands, err);
     return status < 0 ? status : release_run(c, commands, o->noop, err);
+}
+
+static int need_template_url(
+    const struct release_options *o, const struct release_config *c, struct error *err)
+{
+    if (o->local || c->cloudformation_s3_url)
+        return 0;
+    return error_set(err, -EINVAL,
+        "options.cloudformation_s3_url is missing: where AWS finds templates; --local makes none");
 }
 
 int release_create(const struct release_options *o, const struct release_config *c,
@@ -108,19 +125,21 @@ int release_create(const struct release_options *o, const struct release_config 
     struct error *err)
 {
     const struct repository r = {FIRST_REPOSITORY, channel_name, o->commit};
-    _cleanup_json_ json_t *core = json_array(), *channel = json_array(), *completes = json_object();
+    _cleanup_json_ json_t *core = json_array(), *completes = json_object();
+    _cleanup_free_ char *url = xasprintf("%s%s", c->preferred->url, r.path);
     if (!storage_path_valid(channel_name))
         return error_set(err, -EINVAL, "%.100s is no name of a channel", channel_name);
-    for (size_t i = 0; i < n; i++) {
+    int status = need_template_url(o, c, err);
+    for (size_t i = 0; i < n && status == 0; i++) {
         const char *variant = streq(variants[i], "default") ? "" : variants[i];
         json_t *complete = NULL;
         log_info("building variant=%s", variants[i]);
-        int status = build_variant(o, variant, tag, core, channel, &complete, err);
+        status = build_variant(o, variant, url, core, &complete, err);
         if (status < 0)
             return error_prefix(err, status, "variant %s", variants[i]);
         json_object_set_new(completes, key_of(variant), complete);
     }
-    return publish(o, c, &r, tag, core, channel, completes, err);
+    return status < 0 ? status : publish(o, c, &r, tag, core, completes, err);
 }
 
 /* ---- out of what was published ---- */
@@ -149,6 +168,7 @@ static int read_metadata(
         r = json_parse(text.p, text.n, &json, err);
     if (r == 0 && (!json_is_object(json_at(json, "all_completes")) ||
                       !json_is_array(json_at(json, "core_artifacts")) ||
+                      !json_is_string(json_at(json, "repository_path")) ||
                       !json_is_string(json_at(json, "reproducible_artifact_path"))))
         r = error_set(err, -EBADMSG, "it is not what `create` writes");
     if (r == 0)
@@ -202,49 +222,47 @@ static int download_variant(const struct release_options *o, const struct releas
     return r < 0 ? r : file_write_atomic(list, text, strlen(text), 0644, err);
 }
 
-static int make_again(const struct release_options *o, const struct release_config *c,
-    const json_t *metadata, json_t *channel, struct error *err)
+static int download_all(const struct release_options *o, const struct release_config *c,
+    const json_t *metadata, struct error *err)
 {
-    const char *key, *repository = json_str_at(metadata, "reproducible_artifact_path", "");
-    const char *tag = json_str_at(metadata, "tag", "");
+    const char *key, *repository = json_str_at(metadata, "repository_path", "");
     json_t *complete;
     json_object_foreach((json_t *)(uintptr_t)json_at(metadata, "all_completes"), key, complete)
     {
-        const char *variant = streq(key, "null") ? "" : key;
-        const char *id = json_str_at(complete, "bootstrap", "");
-        _cleanup_free_ char *folder = build_folder(o, variant);
-        int r = download_variant(o, c, repository, variant, complete, err);
-        if (r == 0)
-            r = build_installer(o, variant, tag, folder, id, channel, err);
+        int r = download_variant(o, c, repository, streq(key, "null") ? "" : key, complete, err);
         if (r < 0)
             return error_prefix(err, r, "variant %s", key);
-        _cleanup_free_ char *latest = xasprintf(
-            "%s%sbootstrap.latest", variant, *variant ? "." : "");
-        _cleanup_free_ char *list = xasprintf(
-            "%s%scomplete.latest.json", variant, *variant ? "." : "");
-        _cleanup_free_ char *text = json_dumps(complete, JSON_INDENT(2) | JSON_SORT_KEYS);
-        const char *const texts[][3] = {
-            {latest, "text/plain; charset=utf-8", id}, {list, "application/json", text}};
-        for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-            json_t *a = json_object();
-            json_object_set_new(a, "channel_path", json_string(texts[i][0]));
-            json_object_set_new(a, "content_type", json_string(texts[i][1]));
-            json_object_set_new(a, "local_content", json_string(texts[i][2]));
-            json_array_append_new(channel, a);
-        }
     }
     return 0;
+}
+
+/* Artifacts that are in the storages already: they are copied there. */
+static json_t *published_artifacts(const json_t *metadata)
+{
+    json_t *core = json_deep_copy(json_at(metadata, "core_artifacts"));
+    for (size_t i = 0; i < json_array_size(core); i++) {
+        json_t *a = json_array_get(core, i);
+        const char *path = json_str_at(a, "reproducible_path", NULL);
+        const char *below = json_str_at(
+            metadata, path ? "repository_path" : "reproducible_artifact_path", "");
+        _cleanup_free_ char *from = path_join(
+            below, path ? path : json_str_at(a, "channel_path", ""));
+        json_object_set_new(a, "local_copy_from", json_string(from));
+    }
+    return core;
 }
 
 int release_promote(const struct release_options *o, const struct release_config *c,
     const char *source, const char *repository, const char *channel_name, struct error *err)
 {
     const struct repository r = {repository, channel_name, o->commit};
-    _cleanup_json_ json_t *metadata = NULL, *channel = json_array(), *core = NULL;
+    _cleanup_json_ json_t *metadata = NULL, *core = NULL;
     if (!*repository || !storage_path_valid(repository) || !storage_path_valid(channel_name))
         return error_set(
             err, -EINVAL, "%.100s/%.100s is no place in a storage", repository, channel_name);
-    int status = read_metadata(c, source, &metadata, err);
+    int status = need_template_url(o, c, err);
+    if (status == 0)
+        status = read_metadata(c, source, &metadata, err);
     if (status < 0)
         return status;
     const char *commit = json_str_at(metadata, "commit", "");
@@ -253,21 +271,32 @@ int release_promote(const struct release_options *o, const struct release_config
             "%s was made of the commit %.50s and these are the sources of %.50s: promote from "
             "there",
             source, commit, o->commit);
-    status = make_again(o, c, metadata, channel, err);
+    status = download_all(o, c, metadata, err);
     if (status < 0)
         return status;
-    const char *from = json_str_at(metadata, "reproducible_artifact_path", "");
-    core = json_deep_copy(json_at(metadata, "core_artifacts"));
-    for (size_t i = 0; i < json_array_size(core); i++) {
-        json_t *a = json_array_get(core, i);
-        const char *path = json_str_at(a, "reproducible_path", NULL);
-        if (!path)
-            continue;
-        _cleanup_free_ char *source_path = path_join(from, path);
-        json_object_set_new(a, "local_copy_from", json_string(source_path));
-    }
-    return publish(o, c, &r, json_str_at(metadata, "tag", ""), core, channel,
-        json_at(metadata, "all_completes"), err);
+    core = published_artifacts(metadata);
+    return publish(
+        o, c, &r, json_str_at(metadata, "tag", ""), core, json_at(metadata, "all_completes"), err);
+}
+
+/* What a channel would get, as a file of this machine. */
+static int keep(const struct release_options *o, const json_t *artifact, struct error *err)
+{
+    const char *name = json_str_at(artifact, "channel_path", NULL);
+    const char *from = json_str_at(artifact, "local_path", NULL);
+    const char *text = json_str_at(artifact, "local_content", "");
+    if (!name)
+        return 0;
+    _cleanup_free_ char *path = path_join(o->work, "artifacts", name);
+    _cleanup_free_ char *above = xstrdup(path);
+    *strrchr(above, '/') = '\0';
+    int r = mkdir_all(above, 0755, err);
+    if (r == 0)
+        r = from ? build_take(from, path, err)
+                 : file_write_atomic(path, text, strlen(text), 0644, err);
+    if (r == 0)
+        printf("%s\n", path);
+    return r;
 }
 
 int release_create_installer(const struct release_options *o, const struct release_config *c,
@@ -276,11 +305,10 @@ int release_create_installer(const struct release_options *o, const struct relea
     _cleanup_json_ json_t *metadata = NULL, *channel = json_array();
     int r = read_metadata(c, source, &metadata, err);
     if (r == 0)
-        r = make_again(o, c, metadata, channel, err);
-    for (size_t i = 0; r == 0 && i < json_array_size(channel); i++) {
-        const char *local = json_str_at(json_array_get(channel, i), "local_path", NULL);
-        if (local)
-            printf("%s\n", local);
-    }
+        r = download_all(o, c, metadata, err);
+    if (r == 0)
+        r = provider_artifacts(o, metadata, channel, err);
+    for (size_t i = 0; r == 0 && i < json_array_size(channel); i++)
+        r = keep(o, json_array_get(channel, i), err);
     return r;
 }

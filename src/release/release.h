@@ -21,7 +21,8 @@ struct release_config {
     struct storage **storages;
     size_t n;
     struct storage *preferred;
-    char *cloudformation_s3_url; /* NULL = not given */
+    char *cloudformation_s3_url; /* of AWS's templates, without a slash at its end; NULL = not given
+                                  */
 };
 
 /* dcos-release.config.yaml. Values "$NAME" are read from the environment, "$$..." is a dollar. */
@@ -38,6 +39,8 @@ struct repository {
 
 /* "R/C" or "R"; caller frees. */
 char *repository_channel(const struct repository *r);
+/* "R/C/commit/K"; caller frees. */
+char *repository_fixed(const struct repository *r);
 /*
  * What must be done for a list of artifacts: {"stage1": [...], "stage2": [...]}, each
  * {"method": "upload"|"copy", "if_not_exists", "args": {...}}. Artifacts are objects of
@@ -64,16 +67,31 @@ struct release_options {
     bool noop, local;
 };
 
-/* One variant's files: artifacts of its packages and bootstrap are added to `core`, those of its
- * channel to `channel`, {"bootstrap", "packages"} goes to *ret_complete. variant "" = default. */
-int build_variant(const struct release_options *o, const char *variant, const char *tag,
-    json_t *core, json_t *channel, json_t **ret_complete, struct error *err);
+/* One variant's files: artifacts of its packages and bootstrap are added to `core`, {"bootstrap",
+ * "packages"} goes to *ret_complete. variant "" = default. What `repository_url` has is not built.
+ */
+int build_variant(const struct release_options *o, const char *variant, const char *repository_url,
+    json_t *core, json_t **ret_complete, struct error *err);
 /* The installer file out of a folder with packages/, bootstrap/ and complete/, added to `channel`.
  */
 int build_installer(const struct release_options *o, const char *variant, const char *tag,
     const char *artifacts, const char *bootstrap_id, json_t *channel, struct error *err);
+/* A file of this machine under another name, without copying where that can be. */
+int build_take(const char *from, const char *to, struct error *err);
 /* "<work>/<variant or default>"; caller frees. */
 char *build_folder(const struct release_options *o, const char *variant);
+
+/* ---- provider.c ---- */
+
+/* Trees that only help to build others: there is nothing to be installed of them. */
+bool variant_is_helper(const char *variant);
+/*
+ * Adds to `channel` what somebody installs with: the installer of each variant, and unless o->local
+ * the templates of clouds. build_folder() of each variant has its files. `metadata` is that of
+ * where they will be: all_completes, tag, commit, repository_url, storage_urls and the like.
+ */
+int provider_artifacts(
+    const struct release_options *o, const json_t *metadata, json_t *channel, struct error *err);
 
 /* ---- publish.c ---- */
 

@@ -61,7 +61,7 @@ class Project:
         self.configure(storages, preferred)
 
     def configure(self, storages, preferred):
-        config = {"storage": storages, "options": {"preferred": preferred}}
+        config = {"storage": storages, "options": {"preferred": preferred, "cloudformation_s3_url": "https://s3.example/dcos"}}
         (self.path / "dcos-release.config.yaml").write_text(json.dumps(config))
 
     def command(self, *args):
@@ -90,16 +90,21 @@ def test_create(project):
     p.run("create", "master", "1.2", "default", "small")
     files = tree(store)
     metadata = json.loads(files["testing/master/metadata.json"])
-    assert (metadata["commit"], metadata["tag"], metadata["build_name"]) == (COMMIT, "1.2", "master")
+    assert (metadata["commit"], metadata["tag"], metadata["build_name"]) == (COMMIT, "1.2", "testing/master")
     assert set(metadata["all_completes"]) == {"null", "small"}
     complete = metadata["complete_dict"]["null"]
     assert metadata["bootstrap_dict"]["null"] == complete["bootstrap"]
     assert len(complete["packages"]) == 2
     assert metadata["all_completes"]["small"]["packages"] == [i for i in complete["packages"] if i.startswith("one--")]
     assert metadata["packages"] == sorted(complete["packages"])
-    assert metadata["reproducible_artifact_path"] == "testing"
-    assert metadata["repository_path"] == "testing/master"
-    assert metadata["storage_urls"] == {"here": f"file://{store}/testing/master/"}
+    assert metadata["repository_path"] == "testing"
+    assert metadata["repository_url"] == f"file://{store}/testing"
+    assert metadata["reproducible_artifact_path"] == f"testing/master/commit/{COMMIT}"
+    assert metadata["storage_urls"] == {"here": f"file://{store}/"}
+    assert metadata["cloudformation_s3_url_full"] == f"https://s3.example/dcos/testing/master/commit/{COMMIT}/cloudformation"
+    assert metadata["azure_download_url"] == f"file://{store}/"
+    channels = [a["channel_path"] for a in metadata["core_artifacts"] if "channel_path" in a]
+    assert sorted(channels) == ["bootstrap.latest", "complete.latest.json", "small.bootstrap.latest", "small.complete.latest.json"]
     assert "local_" not in json.dumps(metadata)
     for package in complete["packages"]:
         path = f"testing/packages/{package.split('--')[0]}/{package}.tar.xz"
@@ -132,10 +137,10 @@ def test_promote(project):
     p.run("promote", "testing/master", "stable", "--destination-channel=1")
     files = tree(store)
     metadata = json.loads(files["stable/1/metadata.json"])
-    assert metadata["repository_path"] == "stable/1"
+    assert metadata["repository_path"] == "stable" and metadata["build_name"] == "stable/1"
     for name in ("packages", "bootstrap"):
-        copied = {k.removeprefix("stable/"): v for k, v in files.items() if k.startswith(f"stable/{name}/")}
-        first = {k.removeprefix("testing/"): v for k, v in files.items() if k.startswith(f"testing/{name}/")}
+        copied = {k.removeprefix("stable/"): v for k, v in files.items() if k.startswith(f"stable/{name}/") and "--setup" not in k}
+        first = {k.removeprefix("testing/"): v for k, v in files.items() if k.startswith(f"testing/{name}/") and "--setup" not in k}
         assert copied == first
     assert files["stable/1/dcos_generate_config.sh"] == files["testing/master/dcos_generate_config.sh"]
     p.run("promote", "testing/master", "latest")
@@ -154,6 +159,110 @@ def test_create_installer(project):
     assert tree(store) == before
 
 
+CLOUD = ["cloudformation/single-master.cloudformation.json", "cloudformation/multi-master.cloudformation.json", "aws.html",
+         "azure/dcos-1master.azuredeploy.json", "azure/dcos-3master.azuredeploy.json", "azure/dcos-5master.azuredeploy.json", "azure.html"]
+
+
+def addresses(files, channel):
+    """Where machines of each cloud are told to find packages, by the templates of a channel."""
+    def one(name):
+        text = files[f"{channel}/{name}"].decode()
+        path = "/etc/mesosphere/setup-flags/repository-url"
+        return text[text.index(path) + len(path):].split("content", 1)[1].split("://", 1)[1].split("\\", 1)[0]
+
+    return one(CLOUD[0]), one(CLOUD[3])
+
+
+def test_clouds(project):
+    """Templates name what lies in the repository, that of the destination after a promotion."""
+    p, store = project
+    p.run("create", "master", "1.2", "default", "small")
+    files = tree(store)
+    for name in CLOUD:
+        for variant in ("", "small."):
+            folder, _, file = name.rpartition("/")
+            if folder:
+                assert f"testing/master/{folder}/{variant}{file}" in files
+                assert f"testing/master/commit/{COMMIT}/{folder}/{variant}{file}" in files
+    fixed = urllib.request.quote(f"https://s3.example/dcos/testing/master/commit/{COMMIT}/cloudformation/", safe="")
+    assert fixed in files["testing/master/aws.html"].decode()
+    assert addresses(files, "testing/master") == (f"{store}/testing",) * 2
+    configs = [k for k in files if k.startswith("testing/packages/dcos-config/")]
+    lists = [k for k in files if k.startswith("testing/package_lists/")]
+    assert configs and lists and all(k + ".sha256" in files for k in configs if not k.endswith(".sha256"))
+    for name in lists:
+        for package in json.loads(files[name]):
+            assert f"testing/packages/{package.split('--')[0]}/{package}.tar.xz" in files
+    metadata = json.loads(files["testing/master/metadata.json"])
+    assert {a["channel_path"] for a in metadata["channel_artifacts"] if "channel_path" in a} >= {*CLOUD, "version"}
+    # A storage with a cloud's name is where machines of that cloud look.
+    other = store.parent / "amazon"
+    p.configure({"here": {"kind": "local_path", "path": str(store)}, "aws": {"kind": "local_path", "path": str(other)}}, "here")
+    p.run("create", "master", "1.2", "default", "small")
+    shutil.rmtree(p.path / "work")
+    p.run("promote", "testing/master", "stable")
+    files = tree(store)
+    assert files == tree(other) | {k: v for k, v in files.items() if k not in tree(other)}
+    assert addresses(files, "stable") == (f"{other}/stable", f"{store}/stable")
+    assert f"https%3A%2F%2Fs3.example%2Fdcos%2Fstable%2Fcommit%2F{COMMIT}%2F" in files["stable/aws.html"].decode()
+    assert [k for k in files if k.startswith("stable/packages/dcos-config/")]
+
+
+def test_local_makes_no_templates(project):
+    p, store = project
+    p.run("--local", "create", "master", "1", "default")
+    files = tree(store)
+    assert not [k for k in files if "cloudformation" in k or "azure" in k or "html" in k]
+    assert "testing/master/dcos_generate_config.sh" in files
+    (p.path / "dcos-release.config.yaml").write_text(json.dumps(
+        {"storage": {"here": {"kind": "local_path", "path": str(store)}}, "options": {"preferred": "here"}}))
+    for args in (["create", "master", "1", "default"], ["promote", "testing/master", "stable"]):
+        assert "options.cloudformation_s3_url is missing" in p.run(*args, code=1)
+        assert tree(store) == files
+    p.run("--local", "promote", "testing/master", "stable")
+    assert "cloudformation_s3_url_full" not in json.loads(tree(store)["stable/metadata.json"])
+
+
+def test_create_installer_makes_all_again(project):
+    p, store = project
+    p.run("create", "master", "1", "default")
+    before = tree(store)
+    shutil.rmtree(p.path / "work")
+    paths = p.run("create-installer", "testing/master").splitlines()
+    made = {os.path.relpath(x, p.path / "work/artifacts"): open(x, "rb").read() for x in paths if x.startswith("/")}
+    assert set(made) == {*CLOUD, "dcos_generate_config.sh"}
+    for name, content in made.items():
+        assert content == before[f"testing/master/{name}"]
+    assert tree(store) == before
+
+
+def test_trees_that_only_help(project):
+    """They are published, but nobody installs them."""
+    p, store = project
+    (p.path / "packages/x.installer.treeinfo.json").write_text('{"exclude": ["two"]}')
+    p.run("create", "master", "1", "default", "x.installer")
+    files = tree(store)
+    metadata = json.loads(files["testing/master/metadata.json"])
+    assert set(metadata["all_completes"]) == {"null", "x.installer"} and set(metadata["complete_dict"]) == {"null"}
+    assert "testing/master/x.installer.bootstrap.latest" in files
+    assert not [k for k in files if "dcos_generate_config.x.installer" in k or "/x.installer.dcos-" in k]
+    shutil.rmtree(p.path / "work")
+    p.run("promote", "testing/master", "stable")
+    assert "stable/x.installer.bootstrap.latest" in tree(store)
+
+
+def test_published_packages_are_not_built_again(project):
+    p, store = project
+    p.run("create", "master", "1", "default")
+    before = tree(store)
+    shutil.rmtree(p.path / "packages/cache")
+    # Would fail if it were run: only what a script says is in an id, not what it finds.
+    for name in ("one", "two"):
+        (p.path / f"packages/{name}/build").chmod(0o644)
+    p.run("create", "master", "1", "default")
+    assert tree(store) == before
+
+
 def test_names_of_variants_stay_inside(project):
     """What a storage says is not ours: no file of it may land beside the working folder."""
     p, store = project
@@ -163,7 +272,7 @@ def test_names_of_variants_stay_inside(project):
         (store / "testing" / name).parent.mkdir(exist_ok=True)
         (store / "testing" / name).write_text("theirs")
     (store / "testing/master/metadata.json").write_text(json.dumps({
-        "commit": COMMIT, "tag": "1", "core_artifacts": [], "reproducible_artifact_path": "testing",
+        "commit": COMMIT, "tag": "1", "core_artifacts": [], "repository_path": "testing", "reproducible_artifact_path": "testing/master",
         "all_completes": {"../../outside": {"bootstrap": "b", "packages": ["x--1"]}}}))
     said = p.run("create-installer", "testing/master", code=1)
     assert "../../outside is no name of a variant" in said
@@ -195,7 +304,7 @@ def test_killed(project, moment):
         seen = 0
         for line in run.stderr:
             seen += "does " in line
-            if seen > moment * 4:
+            if seen > moment * 14:
                 break
         run.send_signal(signal.SIGKILL)
         run.stderr.read()
@@ -203,7 +312,10 @@ def test_killed(project, moment):
     metadata = json.loads(files["testing/master/metadata.json"])
     assert metadata["tag"] in ("1", "2")
     for artifact in metadata["core_artifacts"]:
-        assert "testing/" + artifact["reproducible_path"] in files
+        if "reproducible_path" in artifact:
+            assert "testing/" + artifact["reproducible_path"] in files
+        else:
+            assert f"{metadata['reproducible_artifact_path']}/{artifact['channel_path']}" in files
     assert not [k for k, v in files.items() if k.endswith(".sha256") and not v]
     p.run("create", "master", "2", "default")
     files = tree(store)

@@ -51,6 +51,9 @@ static void test_bad(void **state)
         {"storage:\n  a:\n    kind: azure_block_blob\n    account_name: a\n    account_key: '!'\n"
          "    container: c\n    download_url: http://x/\n",
             "base64"},
+        {"storage:\n  a:\n    kind: local_path\n    path: /tmp\noptions:\n  preferred: a\n"
+         "  cloudformation_s3_url: https://x/\n",
+            "cloudformation_s3_url"},
         {"more: 1\n", "more"},
         {"storage:\n  a:\n    kind: local_path\n    path: /tmp\noptions:\n  preferred: b\n",
             "options.preferred"},
