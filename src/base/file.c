@@ -89,12 +89,26 @@ static int sync_parent(const char *path)
     return fsync(fd) < 0 ? -errno : 0;
 }
 
+/* A file of our own, whatever has that name: it may be a link, or somebody else's who waits for a
+ * secret to be written to it. What a killed process of our number left goes as well. */
+static int open_fresh(const char *path, mode_t mode)
+{
+    enum { TRIES = 8 };
+    for (int i = 0;; i++) {
+        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+        if (fd >= 0 || errno != EEXIST || i == TRIES)
+            return fd >= 0 ? fd : -errno;
+        if (unlink(path) < 0 && errno != ENOENT)
+            return -errno;
+    }
+}
+
 int file_write_atomic(const char *path, const void *p, size_t n, mode_t mode, struct error *err)
 {
     _cleanup_free_ char *tmp = xasprintf("%s.tmp.%d", path, (int)getpid());
-    _cleanup_close_ int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+    _cleanup_close_ int fd = open_fresh(tmp, mode);
     if (fd < 0)
-        return error_errno(err, -errno, "cannot create %s", tmp);
+        return error_errno(err, fd, "cannot create %s", tmp);
     int r = fd_write_all(fd, p, n);
     if (r == 0 && fsync(fd) < 0)
         r = -errno;

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/list.h"
+#include "base/utf8.h"
 
 enum {
     WORKER_STACK = 512 * 1024,
@@ -167,10 +168,7 @@ static void set_reason(struct worker *w, const struct chain_step *step, int code
     w->result.code = code;
     int k = snprintf(w->result.reason, sizeof(w->result.reason), "%s%s%.*s",
         step ? step->stage : "", step ? ": " : "", (int)MIN(n, (size_t)CHAIN_REASON_MAX), text);
-    for (int i = 0; i < k && i < CHAIN_REASON_MAX - 1; i++) {
-        if ((unsigned char)w->result.reason[i] < ' ' || w->result.reason[i] == 127)
-            w->result.reason[i] = ' ';
-    }
+    utf8_make_plain(w->result.reason, (size_t)MIN(k, CHAIN_REASON_MAX - 1));
 }
 
 static int try_step(

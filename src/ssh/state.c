@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/utf8.h"
 #include "json/writer.h"
 #include "ssh/chain.h"
 
@@ -87,16 +88,21 @@ void chain_state_free(struct chain_state *s)
     free(s);
 }
 
-/* What hosts print need not be UTF-8; JSON has to be. */
+/* What hosts print need not be UTF-8; JSON has to be. Nor has whoever shows the file to give a
+ * terminal orders: JSON escapes control characters of ASCII, the others are taken out here. */
 static json_t *line_of(const char *p, size_t n)
 {
-    json_t *line = json_stringn(p, n);
-    if (line)
-        return line;
     _cleanup_buf_ struct buf clean = BUF_INIT;
-    for (size_t i = 0; i < n; i++)
-        buf_putc(&clean, (signed char)p[i] > 0 ? p[i] : '?');
-    return json_stringn(clean.p, clean.n);
+    for (size_t i = 0; i < n;) {
+        uint32_t c = 0;
+        size_t size = utf8_decode(p + i, n - i, &c);
+        if (size == 0 || (c >= 0x7f && utf8_is_control(c)))
+            buf_putc(&clean, '?');
+        else
+            buf_append(&clean, p + i, size);
+        i += size ? size : 1;
+    }
+    return json_stringn(clean.p ? clean.p : "", clean.n);
 }
 
 static json_t *lines_of(struct str text)

@@ -155,6 +155,13 @@ def test_failing_command(world):
     assert len(world.state()["hosts"]) == 2 and world.state()["total_agents"] == 2
 
 
+def test_what_a_host_prints_gives_terminals_no_orders(world):
+    host = world.sshd()
+    code, results = world.run([host], [run(r"printf 'caf\303\251 \033[2J \233A \302\233B \342\200\256C\n' >&2; exit 1")])
+    assert (code, results[0]["reason"]) == (1, "step: café  [2J  A   B    C (exit status 1)")
+    assert not re.search("[\x7f-\x9f\u202e]", json.dumps(world.state(), ensure_ascii=False))
+
+
 def test_one_bad_host_does_not_stop_others(world):
     good, refusing, silent = world.sshd(), free_port(), world.silent()
     began = time.monotonic()

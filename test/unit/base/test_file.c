@@ -43,6 +43,28 @@ static void atomic_write_and_read(void **state)
     assert_non_null(strstr(err.msg, "/nonexistent/file"));
 }
 
+/* Somebody waits under the name that the temporary file will have, to read what comes. */
+static void atomic_write_makes_a_file_of_its_own(void **state)
+{
+    _cleanup_free_ char *path = path_join((char *)*state, "secret");
+    _cleanup_free_ char *theirs = xasprintf("%s.tmp.%d", path, (int)getpid());
+    _cleanup_free_ char *target = path_join((char *)*state, "target");
+    struct error err = ERROR_INIT;
+    struct stat st;
+    _cleanup_close_ int fd = open(theirs, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    assert_true(fd >= 0);
+    assert_int_equal(file_write_atomic(path, "secret", 6, 0600, &err), 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(symlink(target, theirs), 0);
+    assert_int_equal(file_write_atomic(path, "another", 7, 0600, &err), 0);
+    assert_false(path_exists(target));
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, 7);
+}
+
 static void trees(void **state)
 {
     _cleanup_free_ char *deep = path_join((char *)*state, "a", "b/c");
@@ -177,6 +199,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(atomic_write_and_read, make_dir, drop_dir),
+        cmocka_unit_test_setup_teardown(
+            atomic_write_makes_a_file_of_its_own, make_dir, drop_dir),
         cmocka_unit_test_setup_teardown(trees, make_dir, drop_dir), cmocka_unit_test(joins),
         cmocka_unit_test(mkdir_needs_a_name),
         cmocka_unit_test_setup_teardown(read_respects_the_buffer, make_dir, drop_dir),

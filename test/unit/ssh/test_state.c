@@ -49,14 +49,14 @@ static void test_file(void **state)
     const struct chain_command command = {.cmd = "ls",
         .stage = "look",
         .out = STR("a\r\nb\n"),
-        .err = STR("\xff!"),
+        .err = STR("\xff!\x9b\xc2\x9b\x7f\xc3\xa9\xe2\x80\xae."),
         .returncode = 2,
         .date_us = INT64_C(1449224050000123)};
     chain_state_command(s, 0, &command);
     assert_int_equal(chain_state_write(s, &err), 0);
     char *want = xasprintf(
         "{\"hosts\":{\"192.0.2.11:22\":{\"commands\":[{\"cmd\":\"ls\",\"stdout\":[\"a\",\"b\"],"
-        "\"stderr\":[\"?!\"],\"returncode\":2,\"pid\":%d,\"stage\":\"look\","
+        "\"stderr\":[\"?!???\xc3\xa9?.\"],\"returncode\":2,\"pid\":%d,\"stage\":\"look\","
         "\"date\":\"2015-12-04 10:14:10.000123\"}],\"host_status\":\"running\",\"tags\":{\"role\":"
         "\"master\",\"dcos_install_param\":\"master\"}}},\"chain_name\":\"deploy\","
         "\"total_hosts\":1,\"total_masters\":1,\"total_agents\":0}",
