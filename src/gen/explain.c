@@ -97,9 +97,11 @@ static void print_value(const char *name, const struct gen *g, struct buf *out)
         buf_puts(out, "Wrong; the value is secret.\n");
     else if (n->message)
         buf_printf(out, "Wrong: %s\n", n->message);
-    else if (n->state == NODE_SET)
-        buf_printf(out, "Value: %s\n", gen_is_secret(name) ? "**HIDDEN**" : n->value);
-    else
+    else if (n->state == NODE_SET) {
+        buf_puts(out, "Value: ");
+        gen_shown(name, n->value, out);
+        buf_putc(out, '\n');
+    } else
         buf_puts(out, n->state == NODE_SKIPPED
                           ? "Value: none, since something that it depends on has none\n"
                           : "Value: none\n");

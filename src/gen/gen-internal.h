@@ -9,6 +9,8 @@
 #include "gen/gen.h"
 #include "gen/graph.h"
 
+#define HIDDEN "**HIDDEN**"
+
 struct gen {
     struct arena arena;
     struct config config;

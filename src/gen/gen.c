@@ -255,6 +255,31 @@ bool gen_is_secret(const char *name)
     return p && p->secret;
 }
 
+/* http://user:password@host: from the colon to the last @ before the path. */
+static void mask_password(const char *url, struct buf *out)
+{
+    const char *start = strstr(url, "://"), *user = start ? start + 3 : url;
+    size_t host = strcspn(user, "/?#"), colon = strcspn(user, ":");
+    const char *at = memrchr(user, '@', host);
+    if (!at || colon >= (size_t)(at - user)) {
+        buf_puts(out, url);
+        return;
+    }
+    buf_append(out, url, (size_t)(user - url) + colon + 1);
+    buf_puts(out, HIDDEN);
+    buf_puts(out, at);
+}
+
+void gen_shown(const char *name, const char *value, struct buf *out)
+{
+    if (gen_is_secret(name))
+        buf_puts(out, HIDDEN);
+    else if (streq(name, "http_proxy") || streq(name, "https_proxy"))
+        mask_password(value, out);
+    else
+        buf_puts(out, value);
+}
+
 const struct graph *gen_graph(const struct gen *g)
 {
     return g->graph;

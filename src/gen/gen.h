@@ -79,6 +79,8 @@ const char *gen_value(const struct gen *g, const char *name);
  * there is no such list. */
 json_t *gen_list(const struct gen *g, const char *name);
 bool gen_is_secret(const char *name);
+/* A value as anybody may see it: secrets and passwords in addresses of proxies are **HIDDEN**. */
+void gen_shown(const char *name, const char *value, struct buf *out);
 /* What was worked out, with where it came from. Owned by g. */
 const struct graph *gen_graph(const struct gen *g);
 
@@ -90,8 +92,8 @@ const struct graph *gen_graph(const struct gen *g);
  */
 const json_t *gen_cloud_config(const struct gen *g);
 
-/* All arguments but secret ones, {name: value}, to render templates with (template.h). Lists
- * stay JSON text. Owned by g. */
+/* All arguments but secret ones, {name: value}, to render templates with (template.h), as
+ * gen_shown() has them. Lists stay JSON text. Owned by g. */
 const json_t *gen_arguments(const struct gen *g);
 
 /*

@@ -18,7 +18,6 @@
  * first; writing comes last and knows nothing of configurations. */
 
 #define WORK_PREFIX ".gen."
-#define HIDDEN "**HIDDEN**"
 #define CONFIG_PACKAGE "dcos-config"
 #define METADATA_PACKAGE "dcos-metadata"
 #define BINS_PACKAGE "custom-check-bins"
@@ -41,8 +40,11 @@ static void gather_arguments(struct gen *g)
         if (n->state != NODE_SET)
             continue;
         json_object_set_new(g->arguments, n->name, json_string(n->value));
-        if (!gen_is_secret(n->name))
-            json_object_set_new(g->public, n->name, json_string(n->value));
+        if (!gen_is_secret(n->name)) {
+            _cleanup_buf_ struct buf shown = BUF_INIT;
+            gen_shown(n->name, n->value, &shown);
+            json_object_set_new(g->public, n->name, json_string(buf_cstr(&shown)));
+        }
         if (n->source == FROM_LATE)
             json_object_set_new(g->late, n->name, json_string(n->setter->value));
     }
@@ -62,10 +64,13 @@ static void user_config(const struct gen *g, bool full, struct buf *out)
         _cleanup_json_ json_t *name = json_string(e->name);
         config_dump(name, out);
         buf_puts(out, ": ");
-        if (!full && gen_is_secret(e->name))
-            buf_puts(out, "\"" HIDDEN "\"");
-        else
-            config_dump(e->json, out);
+        _cleanup_buf_ struct buf shown = BUF_INIT;
+        if (!full)
+            gen_shown(e->name, e->value ? e->value : "", &shown);
+        bool hide = !full &&
+                    (gen_is_secret(e->name) || !streq(buf_cstr(&shown), e->value ? e->value : ""));
+        _cleanup_json_ json_t *text = hide ? json_string(buf_cstr(&shown)) : NULL;
+        config_dump(hide ? text : e->json, out);
         buf_putc(out, '\n');
     }
     if (g->config.n == 0)

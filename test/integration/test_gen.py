@@ -188,6 +188,24 @@ def test_what_is_no_yaml_is_refused(folder, text, message):
     assert folder.run("validate", code=2).stderr == f"dcos-gen: genconf/config.yaml: {message}\n"
 
 
+def test_a_proxys_password_is_for_root(folder):
+    folder.write("release/complete/complete.latest.json", json.dumps({"bootstrap": "b00", "packages": ["mesos--1"]}))
+    with open(os.path.join(folder.path, "genconf/config.yaml"), encoding="utf-8") as f:
+        text = f.read()
+    folder.config(text + "\nuse_proxy: true\nhttp_proxy: http://me:hun:ter2@192.0.2.9:3128/a@b\nhttps_proxy: http://192.0.2.9:3128\n")
+    config = members(folder.serve(folder.generate("--artifacts=release")["dcos-config"]["filename"]))
+    mode, content = config["./etc/proxy.env"]
+    assert mode == 0o600 and "hun:ter2@192.0.2.9" in content
+    for path, (mode, content) in config.items():
+        assert mode & 0o077 == 0 or "ter2" not in (content or ""), path
+    expanded = json.loads(config["./etc/expanded.config.json"][1])
+    assert expanded["http_proxy"] == "http://me:**HIDDEN**@192.0.2.9:3128/a@b"
+    assert expanded["https_proxy"] == "http://192.0.2.9:3128"
+    assert "http://me:**HIDDEN**@192.0.2.9" in config["./etc/user.config.yaml"][1]
+    explained = folder.run("--explain", "http_proxy").stdout
+    assert "**HIDDEN**" in explained and "ter2" not in explained
+
+
 def test_a_missing_file_and_a_release_are_demanded(folder):
     done = folder.run("generate", code=1)
     assert done.stderr == "genconf/config.yaml: bootstrap_id: Must set bootstrap_id, no way to calculate value.\n"
