@@ -39,6 +39,8 @@ static const char usage[] =
     "  --generate-node-upgrade-script VERSION\n"
     "                            --genconf, and a script that upgrades a node of that version\n"
     "  --hash-password [PW]      print a hash for config.yaml\n"
+    "  --set-superuser-password [PW]\n"
+    "                            put the hash into config.yaml\n"
     "  --web                     an installer for the browser, on port 9000\n"
     "  --version, --help\n"
     "\n"
@@ -68,6 +70,7 @@ enum mode {
     MODE_ROLLBACK,
     MODE_UPGRADE_SCRIPT,
     MODE_HASH,
+    MODE_SET_PASSWORD,
     MODE_WEB,
     MODE_PREREQUISITES,
     MODE_CLOUDFORMATION,
@@ -80,7 +83,7 @@ struct options {
     const char *mode_name, *argument; /* of the mode */
     const char *genconf, *artifacts, *port, *chunk, *output, *version, *commit, *bootstrap,
         *variant;
-    bool verbose, retry, accept, bundle, ignored;
+    bool verbose, retry, accept, bundle, offline, no_telemetry;
 };
 
 /* Usage errors have a status of their own, as argparse gives them. */
@@ -108,7 +111,8 @@ static int parse(struct options *o, int argc, char **argv, struct error *err)
         {"--postflight", MODE_POSTFLIGHT}, {"--uninstall", MODE_UNINSTALL},
         {"--upgrade", MODE_UPGRADE}, {"--rollback", MODE_ROLLBACK},
         {"--generate-node-upgrade-script", MODE_UPGRADE_SCRIPT, MAY_HAVE},
-        {"--hash-password", MODE_HASH, MAY_HAVE}, {"--web", MODE_WEB},
+        {"--hash-password", MODE_HASH, MAY_HAVE},
+        {"--set-superuser-password", MODE_SET_PASSWORD, MAY_HAVE}, {"--web", MODE_WEB},
         {"--install-prereqs", MODE_PREREQUISITES}, {"--aws-cloudformation", MODE_CLOUDFORMATION},
         {"--version", MODE_VERSION}, {"--help", MODE_HELP}, {"-h", MODE_HELP}};
     const struct {
@@ -120,7 +124,7 @@ static int parse(struct options *o, int argc, char **argv, struct error *err)
         {"--output", &o->output}, {"--commit", &o->commit}, {"--bootstrap-id", &o->bootstrap},
         {"--variant", &o->variant}, {"--verbose", NULL, &o->verbose}, {"-v", NULL, &o->verbose},
         {"--retry", NULL, &o->retry}, {"--accept-host-keys", NULL, &o->accept},
-        {"--offline", NULL, &o->ignored}, {"--cli-telemetry-disabled", NULL, &o->ignored}};
+        {"--offline", NULL, &o->offline}, {"--cli-telemetry-disabled", NULL, &o->no_telemetry}};
     for (int i = 1; i < argc; i++) {
         size_t n = strcspn(argv[i], "="), j = 0;
         const char *value = argv[i][n] ? argv[i] + n + 1 : NULL;
@@ -234,9 +238,10 @@ static int do_upgrade_script(
     return r;
 }
 
-static int do_hash(const char *password, struct error *err)
+/* Hash of a password from the command line, or one that is asked for. */
+static int hash_password(const char *password, char **ret, struct error *err)
 {
-    _cleanup_free_ char *typed = NULL, *hash = NULL;
+    _cleanup_free_ char *typed = NULL;
     while (!password || !password[0]) {
         free(TAKE_PTR(typed));
         int r = prompt_line("Password: ", true, &typed, err);
@@ -244,11 +249,29 @@ static int do_hash(const char *password, struct error *err)
             return r;
         password = typed;
     }
-    int r = password_hash(password, &hash, err);
+    int r = password_hash(password, ret, err);
     if (typed)
         explicit_bzero(typed, strlen(typed));
+    return r;
+}
+
+static int do_hash(const char *password, struct error *err)
+{
+    _cleanup_free_ char *hash = NULL;
+    int r = hash_password(password, &hash, err);
     if (r == 0)
         puts(hash);
+    return r;
+}
+
+static int do_set_password(const struct installer *in, const char *password, struct error *err)
+{
+    _cleanup_free_ char *hash = NULL;
+    int r = hash_password(password, &hash, err);
+    if (r == 0)
+        r = config_set_text(in, "superuser_password_hash", hash, err);
+    if (r == 0)
+        printf("The hash is in %s/config.yaml; --genconf makes it a cluster's.\n", in->genconf);
     return r;
 }
 
@@ -322,6 +345,15 @@ static int do_web(const struct installer *in, const struct options *o, struct er
     return web_run(in, &web, err);
 }
 
+/* Options of DC/OS that stand for what is so here. On stderr: stdout may be JSON. */
+static void say_no_effect(const struct options *o)
+{
+    if (o->offline)
+        fputs("--offline has no effect: nothing is ever fetched from outside\n", stderr);
+    if (o->no_telemetry)
+        fputs("--cli-telemetry-disabled has no effect: nothing ever reports home\n", stderr);
+}
+
 static int run(const struct installer *in, const struct options *o, struct error *err)
 {
     _cleanup_(gen_freep)
@@ -329,6 +361,8 @@ static int run(const struct installer *in, const struct options *o, struct error
     int r = lock_folder(in, err);
     if (r == 0 && o->mode == MODE_WEB)
         return do_web(in, o, err);
+    if (r == 0 && o->mode == MODE_SET_PASSWORD)
+        return do_set_password(in, o->argument, err);
     if (r == 0)
         r = load(in,
             o->mode == MODE_NONE || o->mode == MODE_GENCONF || o->mode == MODE_UPGRADE_SCRIPT, &g,
@@ -415,6 +449,7 @@ static int start(const struct options *o, struct error *err)
             return error_set(err, -EINVAL, "bundle needs --artifacts and --output");
         return bundle_make(&bundle, err);
     }
+    say_no_effect(o);
     int r = answer(o, err);
     if (r != -ENOENT)
         return r;

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -208,6 +209,67 @@ def test_hash_password(site):
         assert check.stdout.strip() == out
     typed = site.run("--hash-password", stdin="\nsecret\n")
     assert "$6$rounds=656000$" in typed
+
+
+CONFIG = """# ours
+cluster_name: demo  # a name
+%s
+# the rest
+master_list:
+- 192.0.2.11
+bootstrap_url: http://192.0.2.1:8080
+exhibitor_storage_backend: static
+master_discovery: static
+"""
+HASH = r'superuser_password_hash: "\$6\$rounds=656000\$[^"]+"'
+
+
+@pytest.mark.parametrize("old, new", [
+    ("superuser_password_hash: $6$x # the old # one", HASH + " # the old # one"),
+    ("superuser_password_hash: 'it''s #1'  # c", HASH + "  # c"),
+    ('superuser_password_hash: "\\" # no"', HASH),
+    ("superuser_password_hash: >-\n  $6$x\n\n  # y\n  z\n\n  # after", HASH + "\n\n  # after"),
+    ('"superuser_password_hash": a', HASH),
+])
+def test_set_superuser_password(site, old, new):
+    """The one line changes, all else stays, comments and mode too."""
+    path = site.at("genconf/config.yaml")
+    write(path, CONFIG % old, 0o640)
+    assert "The hash is in genconf/config.yaml" in site.run("--set-superuser-password", "secret")
+    before, _, after = CONFIG.partition("%s")
+    assert re.fullmatch(re.escape(before) + new + re.escape(after), read(path).decode())
+    assert os.stat(path).st_mode & 0o777 == 0o640
+    site.run("--genconf")
+    assert shadow_of(site) == re.search(r'"(\$6\$.*)"', read(path).decode()).group(1)
+    assert "secret" not in read(path).decode()
+
+
+def test_set_superuser_password_where_there_is_none(site):
+    path = site.at("genconf/config.yaml")
+    text = CONFIG.replace("%s\n", "")[:-1]  # no newline at the end
+    write(path, text, 0o600)
+    site.run("--set-superuser-password", stdin="\nsecret\n")
+    assert re.fullmatch(re.escape(text) + "\n" + HASH + "\n", read(path).decode())
+    # A form that has no lines of its own is left to its author.
+    write(path, "{cluster_name: demo,\n superuser_password_hash: x}\n")
+    assert site.run("--set-superuser-password=secret", code=1) == ""
+    assert "config.yaml is written in a way" in site.err and 'superuser_password_hash: "$6$' in site.err
+    assert read(path) == b"{cluster_name: demo,\n superuser_password_hash: x}\n"
+    write(path, "a: [\n")
+    site.run("--set-superuser-password", "x", code=1)
+    assert "config.yaml" in site.err and "line" in site.err
+    os.unlink(path)
+    site.run("--set-superuser-password", "x", code=1)
+    assert "config.yaml" in site.err and not os.path.exists(path)
+
+
+def test_historic_options(site):
+    """What they asked for is so."""
+    out = site.run("--version", "--offline", "--cli-telemetry-disabled")
+    assert json.loads(out)["version"] == "0.1.0"
+    lines = site.err.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == ["--offline", "--cli-telemetry-disabled"]
+    assert all("has no effect" in line for line in lines)
 
 
 def test_config_errors(site):

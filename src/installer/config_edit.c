@@ -1,0 +1,142 @@
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "gen/config.h"
+#include "installer/installer.h"
+
+/* One parameter of config.yaml replaced, the rest of the file left alone. */
+
+/* Where line `number`, from 1, begins; the end when there are not so many. */
+static size_t line_start(struct str text, unsigned number)
+{
+    size_t at = 0;
+    for (; number > 1 && at < text.n; number--) {
+        ptrdiff_t end = str_index((struct str){text.p + at, text.n - at}, '\n');
+        at = end < 0 ? text.n : at + (size_t)end + 1;
+    }
+    return at;
+}
+
+static size_t line_end(struct str text, size_t at)
+{
+    ptrdiff_t end = str_index((struct str){text.p + at, text.n - at}, '\n');
+    return end < 0 ? text.n : at + (size_t)end + 1;
+}
+
+/* Lines that go on with a value are indented; blank lines and comments between them belong to it
+ * too, but not those after the last. */
+static size_t value_end(struct str text, size_t at)
+{
+    size_t end = line_end(text, at);
+    for (size_t next = end; next < text.n;) {
+        size_t after = line_end(text, next);
+        struct str line = str_trim((struct str){text.p + next, after - next});
+        bool indented = text.p[next] == ' ' || text.p[next] == '\t';
+        if (line.n > 0 && !indented && line.p[0] != '#')
+            break;
+        if (line.n > 0 && line.p[0] != '#')
+            end = after;
+        next = after;
+    }
+    return end;
+}
+
+/* A marker that ends the document: what is set comes before it. */
+static size_t document_end(struct str text)
+{
+    for (size_t at = 0; at < text.n; at = line_end(text, at)) {
+        if (str_eq_c(str_trim((struct str){text.p + at, line_end(text, at) - at}), "..."))
+            return at;
+    }
+    return text.n;
+}
+
+/* "  # why" after the value of a line. */
+static struct str line_comment(struct str line)
+{
+    ptrdiff_t colon = str_index(line, ':');
+    size_t at = colon < 0 ? line.n : (size_t)colon + 1;
+    while (at < line.n && line.p[at] == ' ')
+        at++;
+    char quote = at < line.n && (line.p[at] == '"' || line.p[at] == '\'') ? line.p[at] : '\0';
+    for (at += quote != '\0'; quote && at < line.n; at++) {
+        bool doubled = quote == '\'' && at + 1 < line.n && line.p[at + 1] == quote;
+        if (line.p[at] == quote && !doubled)
+            break;
+        at += line.p[at] == quote || (line.p[at] == '\\' && quote == '"');
+    }
+    for (; at + 1 < line.n; at++) {
+        if ((line.p[at] != ' ' && line.p[at] != '\t') || line.p[at + 1] != '#')
+            continue;
+        while (line.p[at - 1] == ' ' || line.p[at - 1] == '\t')
+            at--;
+        return (struct str){line.p + at, line.n - at};
+    }
+    return (struct str){"", 0};
+}
+
+static void edit(struct str text, const struct config_entry *e, const char *line, struct buf *out)
+{
+    size_t from = e ? line_start(text, e->line) : document_end(text);
+    size_t to = e ? value_end(text, from) : from;
+    buf_append(out, text.p, from);
+    if (from > 0 && text.p[from - 1] != '\n')
+        buf_putc(out, '\n');
+    buf_puts(out, line);
+    size_t first = e ? line_end(text, from) : from;
+    struct str comment = line_comment(str_trim((struct str){text.p + from, first - from}));
+    if (first == to)
+        buf_append(out, comment.p, comment.n);
+    buf_putc(out, '\n');
+    buf_append(out, text.p + to, text.n - to);
+}
+
+/* Nothing but the one value changed. */
+static bool is_right(
+    const struct config *before, const struct config *after, const char *name, const char *value)
+{
+    _cleanup_json_ json_t *want = json_copy(before->json);
+    json_object_set_new(want, name, json_string(value));
+    return json_equal(want, after->json);
+}
+
+static int read_edited(
+    const struct buf *text, const struct config *before, const char *name, const char *value)
+{
+    struct config after = {0};
+    int r = text->overflow ? -EFBIG : config_read(buf_cstr(text), text->n, &after, NULL);
+    if (r == 0 && !is_right(before, &after, name, value))
+        r = -EBADMSG;
+    config_done(&after);
+    return r;
+}
+
+int config_set_text(
+    const struct installer *in, const char *name, const char *value, struct error *err)
+{
+    _cleanup_free_ char *path = installer_path(in, "config.yaml");
+    _cleanup_free_ char *real = realpath(path, NULL); /* a link stays one */
+    _cleanup_buf_ struct buf text = BUF_INIT, edited = BUF_INIT_MAX(CONFIG_MAX);
+    struct config config = {0};
+    struct stat st;
+    if (!real || stat(real, &st) < 0)
+        return error_errno(err, -errno, "%s", path);
+    int r = file_read(real, CONFIG_MAX, &text, err);
+    if (r == 0)
+        r = config_read(buf_cstr(&text), text.n, &config, err);
+    if (r < 0)
+        return error_prefix(err, r, "%s", path);
+    _cleanup_json_ json_t *quoted = json_string(value);
+    _cleanup_buf_ struct buf line = BUF_INIT;
+    buf_printf(&line, "%s: ", name);
+    config_dump(quoted, &line); /* JSON is YAML */
+    edit(buf_str(&text), config_get(&config, name), buf_cstr(&line), &edited);
+    if (read_edited(&edited, &config, name, value) < 0)
+        r = error_set(err, -EBADMSG,
+            "%s is written in a way in which one line cannot be changed; set it yourself: %.*s",
+            path, (int)line.n, line.p);
+    config_done(&config);
+    return r < 0 ? r : file_write_atomic(real, edited.p, edited.n, st.st_mode & 07777, err);
+}
