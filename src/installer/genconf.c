@@ -14,11 +14,14 @@
 
 /* The folder that nodes fetch from. */
 
+#define DIGESTS_FILE "state/digests"
+
 struct publish {
     const struct installer *in;
     const struct gen *g;
     char *serve;
     struct strings made; /* files that were not there before */
+    struct buf digests;  /* a line of sha256sum for each file that nodes fetch */
 };
 
 /* ---- artifacts ---- */
@@ -57,6 +60,29 @@ static int link_or_copy(const char *from, const char *to, struct error *err)
     return r < 0 ? error_prefix(err, r, "%s", to) : 0;
 }
 
+/* The digest that an artifact came with, or our own of what was made here. */
+static void note_digest(struct publish *p, const struct buf *line)
+{
+    struct str rest = buf_str(line), first;
+    if (str_split(&rest, '\n', &first))
+        buf_printf(&p->digests, STR_FMT "\n", STR_ARG(first));
+}
+
+static int note_file(struct publish *p, const char *path, struct error *err)
+{
+    char sum[SHA256_TEXT];
+    _cleanup_buf_ struct buf line = BUF_INIT;
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(err, -errno, "%s", path);
+    int r = sha256_fd(fd, sum, err);
+    if (r < 0)
+        return error_prefix(err, r, "%s", path);
+    buf_printf(&line, "%s  %s\n", sum, strrchr(path, '/') + 1);
+    note_digest(p, &line);
+    return 0;
+}
+
 /* Copies artifacts/<path> to serve/<path> with its digest, unless it is there and right. */
 static int publish_artifact(struct publish *p, const char *path, struct error *err)
 {
@@ -66,6 +92,7 @@ static int publish_artifact(struct publish *p, const char *path, struct error *e
     int r = read_digest(from, &line, err);
     if (r < 0)
         return r;
+    note_digest(p, &line);
     if (path_exists(to) && path_exists(digest) && check_artifact(to, &line, NULL) == 0)
         return 0;
     bool is_new = !path_exists(to);
@@ -144,13 +171,16 @@ static int publish_packages(struct publish *p, struct error *err)
         _cleanup_free_ char *file = package_file(json_string_value(id));
         _cleanup_free_ char *from = path_join(p->in->artifacts, file);
         _cleanup_free_ char *here = path_join(p->serve, file);
-        if (path_exists(from))
+        if (path_exists(from)) {
             r = publish_artifact(p, file, err);
-        else if (path_exists(here))
+        } else if (path_exists(here)) {
             r = trust_publish(here, NULL, err);
-        else
+            if (r == 0)
+                r = note_file(p, here, err);
+        } else {
             r = error_set(
                 err, -ENOENT, "package %s is neither in the installer nor made by it", file);
+        }
         if (r < 0)
             break;
     }
@@ -182,10 +212,39 @@ static int write_latest(struct publish *p, struct error *err)
     return r;
 }
 
+static int note_package_list(struct publish *p, struct error *err)
+{
+    _cleanup_free_ char *name = xasprintf(
+        "package_lists/%s.package_list.json", config_value(p->g, "cluster_package_list_id", ""));
+    _cleanup_free_ char *path = path_join(p->serve, name);
+    return note_file(p, path, err);
+}
+
+/* Beside the folder that is served, not in it: an upgrade of later takes them from there. */
+static int write_digests(struct publish *p, struct error *err)
+{
+    _cleanup_free_ char *state = installer_path(p->in, "state"),
+                        *path = installer_path(p->in, DIGESTS_FILE);
+    int r = mkdir_all(state, 0755, err);
+    return r < 0 ? r : file_write_atomic(path, p->digests.p, p->digests.n, 0644, err);
+}
+
+int cluster_digests(
+    const struct installer *in, const struct gen *g, struct buf *out, struct error *err)
+{
+    _cleanup_free_ char *path = installer_path(in, DIGESTS_FILE);
+    _cleanup_free_ char *list = xasprintf(
+        "  %s.package_list.json\n", config_value(g, "cluster_package_list_id", ""));
+    int r = path_exists(path) ? file_read(path, TRUST_DIGESTS_MAX, out, err) : 0;
+    if (r == 0 && !strstr(buf_cstr(out), list))
+        r = error_set(err, -ENOENT, "%s is not of this configuration: run --genconf first", path);
+    return r;
+}
+
 static int write_install_script(struct publish *p, struct error *err)
 {
     _cleanup_buf_ struct buf script = BUF_INIT_MAX(SCRIPT_MAX);
-    int r = script_install(p->g, &script, err);
+    int r = script_install(p->g, buf_cstr(&p->digests), &script, err);
     if (r == 0 && script.overflow)
         r = error_set(err, -EFBIG, "dcos_install.sh is larger than %d bytes", SCRIPT_MAX);
     if (r == 0)
@@ -220,12 +279,17 @@ int genconf_make(const struct installer *in, const struct gen *g, struct error *
     if (r == 0)
         r = publish_packages(&p, err);
     if (r == 0)
+        r = note_package_list(&p, err);
+    if (r == 0)
+        r = write_digests(&p, err);
+    if (r == 0)
         r = write_latest(&p, err);
     if (r == 0)
         r = write_install_script(&p, err);
     for (size_t i = 0; i < p.made.n && r < 0; i++)
         (void)unlink(p.made.items[i]);
     strings_done(&p.made);
+    buf_done(&p.digests);
     free(p.serve);
     return r;
 }

@@ -12,6 +12,7 @@
  *   serve/                                             what nodes fetch
  *   cluster_packages.json
  *   state/<action>.json, state/known_hosts             results, keys of hosts
+ *   state/digests                                      of what is served
  *   logs/<address>_<port>.log                          what hosts printed
  */
 
@@ -59,11 +60,16 @@ int genconf_make(const struct installer *in, const struct gen *g, struct error *
  * not. */
 int cluster_package_ids(
     const struct installer *in, const struct gen *g, json_t **ret, struct error *err);
+/* SHA-256 of everything that nodes fetch, in lines of sha256sum, as genconf found it. -ENOENT when
+ * genconf did not run for this configuration. */
+int cluster_digests(
+    const struct installer *in, const struct gen *g, struct buf *out, struct error *err);
 /* "packages/<name>/<id>.tar.xz". Caller frees. */
 char *package_file(const char *id);
 
-/* Scripts for nodes. */
-int script_install(const struct gen *g, struct buf *out, struct error *err);
+/* Scripts for nodes. They hold the digests of what nodes fetch: whoever has the right script has
+ * the right files, wherever those come from. */
+int script_install(const struct gen *g, const char *digests, struct buf *out, struct error *err);
 /* installed_version "" = for nodes of any version. */
 int script_upgrade(const struct installer *in, const struct gen *g, const char *installed_version,
     struct buf *out, struct error *err);
@@ -76,6 +82,11 @@ int bundle_make(const struct bundle *b, struct error *err);
 
 /* "$6$..." of a password. Caller frees. */
 int password_hash(const char *password, char **ret, struct error *err);
+/* Sets one parameter of genconf/config.yaml to a text; everything else of the file, comments and
+ * mode too, stays to the byte. -EBADMSG for a file that is no configuration, or of a form whose
+ * lines cannot be told apart (one mapping in braces): then nothing was changed. */
+int config_set_text(
+    const struct installer *in, const char *name, const char *value, struct error *err);
 
 /* ---- on nodes ---- */
 

@@ -39,7 +39,7 @@ static void write_file_call(
     buf_printf(out, "    write_file %s %s %s\n", quoted_path, quoted_mode, quoted);
 }
 
-static void put_files(const struct gen *g, json_t *arguments)
+static void put_files(const struct gen *g, const char *digests, json_t *arguments)
 {
     _cleanup_buf_ struct buf out = BUF_INIT;
     size_t i;
@@ -50,6 +50,7 @@ static void put_files(const struct gen *g, json_t *arguments)
         write_file_call(&out, json_str_at(file, "path", ""),
             json_str_at(file, "permissions", "0644"), json_str_at(file, "content", ""));
     }
+    write_file_call(&out, "/etc/mesosphere/setup-flags/digests", "0644", digests);
     set(arguments, "installer_write_files", buf_cstr(&out));
 }
 
@@ -76,7 +77,7 @@ static void put_units(const struct gen *g, json_t *arguments)
     set(arguments, "installer_start_units", buf_cstr(&start));
 }
 
-int script_install(const struct gen *g, struct buf *out, struct error *err)
+int script_install(const struct gen *g, const char *digests, struct buf *out, struct error *err)
 {
     struct utsname machine;
     _cleanup_json_ json_t *arguments = json_copy((json_t *)(uintptr_t)gen_arguments(g));
@@ -84,7 +85,7 @@ int script_install(const struct gen *g, struct buf *out, struct error *err)
         return error_errno(err, -errno, "uname");
     set(arguments, "installer_machine", machine.machine);
     set(arguments, "installer_glibc", glibc_least);
-    put_files(g, arguments);
+    put_files(g, digests, arguments);
     put_units(g, arguments);
     return render("dcos_install.sh", arguments, out, err);
 }
@@ -112,8 +113,14 @@ int script_upgrade(const struct installer *in, const struct gen *g, const char *
     _cleanup_json_ json_t *arguments = json_copy((json_t *)(uintptr_t)gen_arguments(g));
     set(arguments, "installed_cluster_version", installed_version);
     set(arguments, "cluster_package_list_id", config_value(g, "cluster_package_list_id", ""));
+    _cleanup_buf_ struct buf digests = BUF_INIT;
     int r = put_packages(in, g, arguments, err);
+    if (r == 0)
+        r = cluster_digests(in, g, &digests, err);
     if (r < 0)
         return r;
+    while (digests.n > 0 && digests.p[digests.n - 1] == '\n')
+        digests.p[--digests.n] = '\0';
+    set(arguments, "installer_digests", buf_cstr(&digests));
     return render("dcos_node_upgrade.sh", arguments, out, err);
 }

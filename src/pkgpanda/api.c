@@ -128,8 +128,7 @@ static int run_fetch(struct job *job)
     _cleanup_(trust_freep)
     struct trust *trust = NULL;
     const struct install *in = job->api->in;
-    _cleanup_free_ char *keys = path_join(in->config_dir, "trusted-keys");
-    int r = trust_load(keys, &trust, &job->err);
+    int r = trust_load_host(in->config_dir, false, &trust, &job->err);
     if (r == 0)
         r = repository_fetch(in->repository, job->url, job->id, trust, &job->err);
     return r < 0 ? 500 : 204;

@@ -108,7 +108,10 @@ static int check(
     _cleanup_buf_ struct buf line = BUF_INIT, signature = BUF_INIT;
     _cleanup_free_ char *line_url = xasprintf("%s.sha256", url);
     bool demanded = trust_demands_signature(trust), absent = false;
-    int r = fetch_small(line_url, TRUST_DIGEST_MAX, &line, demanded ? NULL : &absent, err);
+    int r = trust_check_known(trust, name, fd, err);
+    if (r < 0 || (r > 0 && !demanded))
+        return MIN(r, 0);
+    r = fetch_small(line_url, TRUST_DIGEST_MAX, &line, demanded ? NULL : &absent, err);
     if (r < 0 || absent)
         return r;
     if (demanded) {

@@ -16,7 +16,7 @@
 
 struct options {
     const char *config_dir, *root, *repository, *state_dir_root, *repository_url, *socket,
-        *socket_group, *sign_key;
+        *socket_group, *sign_key, *digests;
     bool rooted_systemd, no_systemd, no_block_systemd, silent, json, list, help, version;
 };
 
@@ -56,6 +56,7 @@ static const char usage[] =
     "  --rooted-systemd       units go below the root instead of /etc/systemd/system\n"
     "  --no-systemd           do not call systemctl\n"
     "  --no-block-systemd     do not wait for units\n"
+    "  --digests=FILE         fetch: lines of sha256sum; nothing else is taken\n"
     "  --socket-group=GROUP   owner of the API's socket\n"
     "  --json                 answers for machines\n"
     "  --silent               no log lines\n";
@@ -70,7 +71,7 @@ static int parse(
         {"--state-dir-root", NULL, &o->state_dir_root},
         {"--repository-url", NULL, &o->repository_url}, {"--socket", NULL, &o->socket},
         {"--socket-group", NULL, &o->socket_group}, {"--key", NULL, &o->sign_key},
-        {"--rooted-systemd", NULL, NULL, &o->rooted_systemd},
+        {"--digests", NULL, &o->digests}, {"--rooted-systemd", NULL, NULL, &o->rooted_systemd},
         {"--no-systemd", NULL, NULL, &o->no_systemd},
         {"--no-block-systemd", NULL, NULL, &o->no_block_systemd},
         {"--silent", NULL, NULL, &o->silent}, {"--json", NULL, NULL, &o->json},
@@ -341,7 +342,6 @@ int main(int argc, char **argv)
     _cleanup_free_ char *root = absolute(c.o.root);
     _cleanup_free_ char *repository = c.o.repository ? absolute(c.o.repository)
                                                      : path_join(root, "packages");
-    _cleanup_free_ char *keys = path_join(c.o.config_dir, "trusted-keys");
     c.in = (struct install){.root = root,
         .repository = repository,
         .config_dir = c.o.config_dir,
@@ -354,7 +354,9 @@ int main(int argc, char **argv)
     c.command = args[0];
     c.args = args + 1;
     c.n_args = n_args - 1;
-    r = trust_load(keys, &c.trust, &err);
+    r = trust_load_host(c.o.config_dir, false, &c.trust, &err);
+    if (r == 0 && c.o.digests)
+        r = trust_load_digests(c.trust, c.o.digests, true, &err);
     if (r == 0)
         r = run_command(&c, &err);
     if (r < 0)

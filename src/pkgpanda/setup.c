@@ -84,7 +84,6 @@ static int choose(const struct install *in, const char *url, const struct trust 
 static int bootstrap(const struct install *in, struct error *err)
 {
     _cleanup_free_ char *url = NULL, *late = NULL;
-    _cleanup_free_ char *keys = path_join(in->config_dir, "trusted-keys");
     _cleanup_(trust_freep)
     struct trust *trust = NULL;
     _cleanup_strings_ struct strings ids = {0};
@@ -94,7 +93,7 @@ static int bootstrap(const struct install *in, struct error *err)
     if (r == 0)
         r = read_flag(in, "repository-url", &url, err);
     if (r == 0)
-        r = trust_load(keys, &trust, err);
+        r = trust_load_host(in->config_dir, true, &trust, err);
     if (r == 0)
         r = late_package(in, url, trust, &late, err);
     if (r == 0)

@@ -15,6 +15,8 @@ enum { KEY_FILE_MAX = 16 * 1024 };
 struct trust {
     EVP_PKEY *keys[TRUST_KEYS_MAX];
     size_t n;
+    struct buf digests; /* whole lines */
+    bool only;          /* what they do not name is refused */
 };
 
 static int read_key(const char *path, bool private, EVP_PKEY **ret, struct error *err)
@@ -64,7 +66,72 @@ void trust_free(struct trust *t)
 {
     for (size_t i = 0; i < t->n; i++)
         EVP_PKEY_free(t->keys[i]);
+    buf_done(&t->digests);
     free(t);
+}
+
+/* The digest in a line of sha256sum, and the name; false when it is none. */
+static bool split_line(struct str line, struct str *ret_digest, struct str *ret_name)
+{
+    if (line.n < SHA256_TEXT + 1 || line.p[SHA256_TEXT - 1] != ' ' ||
+        (line.p[SHA256_TEXT] != ' ' && line.p[SHA256_TEXT] != '*'))
+        return false;
+    *ret_digest = (struct str){line.p, SHA256_TEXT - 1};
+    *ret_name = (struct str){line.p + SHA256_TEXT + 1, line.n - SHA256_TEXT - 1};
+    return true;
+}
+
+int trust_load_digests(struct trust *t, const char *path, bool only, struct error *err)
+{
+    struct str digest, name, line;
+    buf_clear(&t->digests);
+    t->only = false;
+    int r = file_read(path, TRUST_DIGESTS_MAX, &t->digests, err);
+    if (r < 0)
+        return r;
+    struct str rest = buf_str(&t->digests);
+    while (rest.n > 0 && str_split(&rest, '\n', &line)) {
+        if (line.n > 0 && !split_line(line, &digest, &name))
+            return error_set(err, -EBADMSG, "%s is no file of sha256sum", path);
+    }
+    t->only = only && t->digests.n > 0;
+    return 0;
+}
+
+int trust_load_host(const char *config_dir, bool only, struct trust **ret, struct error *err)
+{
+    _cleanup_(trust_freep)
+    struct trust *t = NULL;
+    _cleanup_free_ char *keys = path_join(config_dir, "trusted-keys");
+    _cleanup_free_ char *digests = path_join(config_dir, "setup-flags/digests");
+    int r = trust_load(keys, &t, err);
+    if (r == 0 && path_exists(digests))
+        r = trust_load_digests(t, digests, only, err);
+    if (r == 0)
+        *ret = TAKE_PTR(t);
+    return r;
+}
+
+int trust_check_known(const struct trust *t, const char *name, int fd, struct error *err)
+{
+    char is[SHA256_TEXT];
+    struct str line, digest, about;
+    if (!t || t->digests.n == 0)
+        return 0;
+    struct str rest = buf_str(&t->digests);
+    while (rest.n > 0 && str_split(&rest, '\n', &line)) {
+        if (!split_line(line, &digest, &about) || !str_eq_c(about, name))
+            continue;
+        int r = sha256_fd(fd, is, err);
+        if (r < 0)
+            return r;
+        return str_ieq_c(digest, is) ? 1
+                                     : error_set(err, -EBADMSG,
+                                           "%s is not what the installer made: its SHA-256 is %s "
+                                           "and must be " STR_FMT,
+                                           name, is, STR_ARG(digest));
+    }
+    return t->only ? error_set(err, -EBADMSG, "%s is not among what the installer made", name) : 0;
 }
 
 bool trust_demands_signature(const struct trust *t)
@@ -88,20 +155,17 @@ int trust_verify(const struct trust *t, struct str text, struct str signature, s
 int trust_check_digest(int fd, const char *name, struct str line, struct error *err)
 {
     char is[SHA256_TEXT];
-    struct str said, rest = {line.p, line.n};
-    if (!str_split(&rest, '\n', &said) || said.n < SHA256_TEXT + 1 ||
-        said.p[SHA256_TEXT - 1] != ' ' ||
-        (said.p[SHA256_TEXT] != ' ' && said.p[SHA256_TEXT] != '*'))
+    struct str said, digest, about, rest = {line.p, line.n};
+    if (!str_split(&rest, '\n', &said) || !split_line(said, &digest, &about))
         return error_set(err, -EBADMSG, "%s.sha256 is not a line of sha256sum", name);
-    struct str about = {said.p + SHA256_TEXT + 1, said.n - SHA256_TEXT - 1};
     if (!str_eq_c(about, name))
         return error_set(err, -EBADMSG, "%s.sha256 is about another file", name);
     int r = sha256_fd(fd, is, err);
     if (r < 0)
         return r;
-    if (!str_ieq_c((struct str){said.p, SHA256_TEXT - 1}, is))
-        return error_set(err, -EBADMSG, "%s has SHA-256 %s, published was %.*s", name, is,
-            SHA256_TEXT - 1, said.p);
+    if (!str_ieq_c(digest, is))
+        return error_set(
+            err, -EBADMSG, "%s has SHA-256 %s, published was " STR_FMT, name, is, STR_ARG(digest));
     return 0;
 }
 

@@ -9,12 +9,21 @@
  * file's name, so that one package cannot pass for another. Keys are PEM files (*.pem) in a folder;
  * with at least one there, both are demanded. Without, the digest is checked where there is one:
  * repositories of the original have neither.
+ *
+ * Digests may also come from whom we trust anyway: the script that installs or upgrades a host
+ * holds lines of sha256sum for all that this host is to fetch. They come before what the repository
+ * says.
  */
 
 #include "base/buf.h"
 #include "base/error.h"
 
-enum { TRUST_DIGEST_MAX = 512, TRUST_SIGNATURE_SIZE = 64, TRUST_KEYS_MAX = 64 };
+enum {
+    TRUST_DIGEST_MAX = 512,
+    TRUST_SIGNATURE_SIZE = 64,
+    TRUST_KEYS_MAX = 64,
+    TRUST_DIGESTS_MAX = 4 * 1024 * 1024 /* bytes of a file of digests */
+};
 
 struct trust;
 
@@ -23,6 +32,16 @@ struct trust;
 int trust_load(const char *folder, struct trust **ret, struct error *err);
 void trust_free(struct trust *t);
 DEFINE_CLEANUP(struct trust *, trust_free)
+/* What a host goes by: <config_dir>/trusted-keys and, where it is there,
+ * <config_dir>/setup-flags/digests.
+ */
+int trust_load_host(const char *config_dir, bool only, struct trust **ret, struct error *err);
+/* Lines of sha256sum, instead of those that were loaded before. With `only`, files that they do not
+ * name are not taken. */
+int trust_load_digests(struct trust *t, const char *path, bool only, struct error *err);
+/* Whether fd holds what the loaded digests say: 1 when it does, 0 when they do not name the file
+ * and need not, -EBADMSG. */
+int trust_check_known(const struct trust *t, const char *name, int fd, struct error *err);
 bool trust_demands_signature(const struct trust *t);
 
 /* Whether the signature is by one of the keys. -EBADMSG when it is not. */

@@ -1,12 +1,16 @@
 """The installer's actions on hosts. A host is an sshd in a mount namespace of its own, with an /etc, /opt and /run of its own
 and stand-ins for systemd and the programs of DC/OS; what the scripts do is real."""
 
+import functools
+import hashlib
+import http.server
 import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -14,7 +18,7 @@ import requests
 
 from alone import alone
 from sshd import Sshd, free_port, keygen
-from test_installer import Site, read, wait_for, write
+from test_installer import BOOTSTRAP, Site, bundle, read, wait_for, write
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or os.path.exists("/opt/mesosphere") or not shutil.which("unshare"),
@@ -163,7 +167,7 @@ def test_from_nothing_to_nothing(world):
         assert node.log("packages").split() == ["bar", "dcos-config", "dcos-metadata", "foo"]
         calls = node.log("systemctl.log").splitlines()
         assert calls[-3:] == ["start dcos-link-env.service", "enable dcos-setup.service", "start dcos-setup.service"]
-        assert "ExecStart=/opt/mesosphere/bin/pkgpanda setup" in node.sh("cat /etc/systemd/system/dcos-setup.service")
+        assert "$$bin/pkgpanda setup --no-block-systemd" in node.sh("cat /etc/systemd/system/dcos-setup.service")
         assert node.sh("ls /opt").split() == ["mesosphere"]
     state = world.state("deploy")
     assert (state["chain_name"], state["total_hosts"], state["total_masters"], state["total_agents"]) == ("deploy", 4, 1, 3)
@@ -258,7 +262,8 @@ def test_upgrade(world):
     assert world.nodes[11].log("active").split() == wanted
     assert world.nodes[22].log("active").split() == ["old--1"] == world.nodes[31].log("active").split()
     fetch, activate = world.nodes[11].log("pkgpanda.log").splitlines()
-    assert fetch == "fetch --repository-url=file:///opt/dcos_install_tmp " + " ".join(wanted)
+    assert fetch == ("fetch --repository-url=file:///opt/dcos_install_tmp "
+                     "--digests=/etc/mesosphere/setup-flags/digests.new " + " ".join(wanted))
     assert activate == "activate --no-block-systemd " + " ".join(wanted)
     # The second run goes on; those that are done stay as they are.
     world.nodes[22].flag("fail-fetch", False)
@@ -277,6 +282,141 @@ def test_upgrade(world):
         assert node.sh("cat /etc/mesosphere/setup-flags/cluster-package-list").strip() not in wanted
     world.act("--rollback")  # nothing to take back
     assert all(node.log("active").split() == ["old--1"] for node in world.nodes.values())
+
+
+def flags_of(node):
+    return node.sh("cd /etc/mesosphere/setup-flags && grep -r . . | sort")
+
+
+def test_upgrade_script_killed_at_every_step(world):
+    """Whichever step was the last: the same again finishes it, --rollback takes it back."""
+    world.cluster()
+    world.act("--deploy")
+    node = world.nodes[11]
+    # Every program that changes something counts, and ends all when its turn has come.
+    for name in "mv", "cp", "rm":
+        write(f"{node.path}/fake/{name}", f"#!/bin/sh\n/usr/bin/{name} \"$@\"; s=$?; {node.path}/count; exit $s\n", 0o755)
+    write(f"{node.path}/count", f"""#!/bin/sh
+n=$(($(cat {node.path}/left) - 1))
+echo $n >{node.path}/left
+[ $n -ne 0 ] || kill -s KILL 0
+""", 0o755)
+    real = PKGPANDA.format(node=node.path).replace(" mv ", " /usr/bin/mv ").replace(" rm ", " /usr/bin/rm ")
+    node.sh(f"cat >/opt/mesosphere/bin/pkgpanda <<'END'\n{real}[ $1 = active ] || {node.path}/count\nEND")
+    world.config(**{**json_config(world), "cluster_name": "another"})
+    url = world.run("--generate-node-upgrade-script", "0.0.9").splitlines()[-1].rpartition("/upgrade/")[2]
+
+    def script(*args, left=0):
+        write(f"{node.path}/left", str(left))
+        done = subprocess.run(
+            ["nsenter", f"--mount=/proc/{node.server.process.pid}/ns/mnt", "env", f"PATH={node.path}/fake:/usr/sbin:/usr/bin:/sbin:/bin",
+             "dash", world.at("genconf/serve/upgrade/" + url), *args], capture_output=True, text=True, start_new_session=True)
+        assert done.returncode in (0, -signal.SIGKILL), done.stdout + done.stderr
+        return done.returncode == 0
+
+    before = flags_of(node)
+    assert script()
+    after = flags_of(node)
+    new = node.log("active")
+    assert new.split() != ["old--1"] and after != before
+    assert script("--rollback")
+    assert (flags_of(node), node.log("active").split()) == (before, ["old--1"])
+
+    steps = 0
+    for first, second in (((), ()), ((), ("--rollback",)), (("--rollback",), ("--rollback",)), (("--rollback",), ())):
+        for n in range(1, 100):
+            if first:
+                assert script()
+            done = script(*first, left=n)
+            assert script(*second)
+            if second:
+                assert (flags_of(node), node.log("active").split()) == (before, ["old--1"]), (first, second, n)
+            else:
+                assert (flags_of(node), node.log("active")) == (after, new), (first, second, n)
+                assert script("--rollback")
+            if done:
+                break
+            steps += 1
+    assert steps > 30
+
+
+def test_upgrade_script_finishes_a_change_that_was_cut_off(world):
+    world.cluster()
+    world.act("--deploy")
+    node = world.nodes[11]
+    url = world.run("--generate-node-upgrade-script", "0.0.9").splitlines()[-1].rpartition("/upgrade/")[2]
+    wanted = json.loads(read(world.at("genconf/cluster_packages.json")))
+    # As a power cut leaves it: the old programs are away, the new ones not in their place.
+    recover = f"""#!/bin/sh
+case $1 in
+setup) mv /opt/mesosphere/bin.new /opt/mesosphere/bin; rm /opt/mesosphere/install_progress; cat {node.path}/new >{node.path}/active ;;
+active) [ ! -e /opt/mesosphere/install_progress ] || {{ echo 'a change was cut off' >&2; exit 1; }}; cat {node.path}/active ;;
+*) exit 1 ;;
+esac
+"""
+    write(f"{node.path}/recover", recover, 0o755)
+    ids = [p["id"] for p in wanted.values()] + ["foo--1", "bar--2"]
+    write(f"{node.path}/new", "\n".join(ids) + "\n")
+    node.sh(f"cd /opt/mesosphere; cp {node.path}/recover bin/pkgpanda; mv bin bin.new; mkdir bin.old; echo '{{}}' >install_progress")
+    done = subprocess.run(
+        ["nsenter", f"--mount=/proc/{node.server.process.pid}/ns/mnt", "env", f"PATH={node.path}/fake:/usr/sbin:/usr/bin:/sbin:/bin",
+         "sh", world.at("genconf/serve/upgrade/" + url)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Finishing a change that was cut off" in done.stdout and "These packages are active already" in done.stdout
+
+
+def run_unit(node, name):
+    """What systemd would run, in order, until something fails."""
+    for line in node.sh(f"cat /etc/systemd/system/{name}").splitlines():
+        if not line.startswith(("ExecStartPre=", "ExecStart=")):
+            continue
+        command = line.partition("=")[2].replace("$$", "$").replace("%%", "%")
+        done = subprocess.run(["nsenter", f"--mount=/proc/{node.server.process.pid}/ns/mnt", "sh", "-c", command],
+                              capture_output=True, text=True)
+        if done.returncode != 0:
+            return done.stderr
+    return ""
+
+
+def test_damaged_tarball(world):
+    """Nodes fetch over http; dcos_install.sh knows what it has to be."""
+    folder = os.path.join(world.root, "tarball")
+    write(f"{folder}/active/x", "")
+    write(f"{folder}/bootstrap", "")
+    write(f"{folder}/bin/pkgpanda", "#!/bin/sh\n", 0o755)
+    tarball = f"{world.artifacts}/bootstrap/{BOOTSTRAP}.bootstrap.tar.xz"
+    subprocess.run(["tar", "-C", folder, "-cJf", tarball, "."], check=True)
+    bundle(world.artifacts, world.file)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=world.at("genconf/serve"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        world.cluster()
+        world.config(**{**json_config(world), "bootstrap_url": f"http://127.0.0.1:{server.server_address[1]}"})
+        world.run("--genconf")
+        world.act("--deploy")
+        node = world.nodes[11]
+        node.sh("rm -rf /opt/mesosphere")
+        served = world.at(f"genconf/serve/bootstrap/{BOOTSTRAP}.bootstrap.tar.xz")
+        good = read(served)
+        os.unlink(served)
+        write(f"{folder}/bin/evil", "")
+        subprocess.run(["tar", "-C", folder, "-cJf", served, "."], check=True)
+        said = run_unit(node, "dcos-download.service")
+        digest = hashlib.sha256(read(served)).hexdigest()
+        assert said == f"{BOOTSTRAP}.bootstrap.tar.xz is not what the installer made: its SHA-256 is {digest}\n"
+        assert node.sh("ls -A /opt/mesosphere") == ""  # dcos_install.sh can be run again, too
+        os.unlink(served)
+        write(served, good)
+        assert run_unit(node, "dcos-download.service") == ""
+        assert node.sh("ls -A /opt/mesosphere").split() == ["active", "bin", "bootstrap"]
+        assert node.sh("cat /etc/mesosphere/setup-flags/digests") == read(world.at("genconf/state/digests")).decode()
+        # And who fetches packages is told in the same file.
+        lines = dict(reversed(line.split("  ")) for line in read(world.at("genconf/state/digests")).decode().splitlines())
+        served = {path.rpartition("/")[2]: hashlib.sha256(data).hexdigest() for path, data in world.tree().items()}
+        assert lines == {name: served[name] for name in lines}
+        assert sorted(name.split("--")[0] for name in lines if "--" in name) == ["bar", "dcos-config", "dcos-metadata", "foo"]
+        assert any(name.endswith(".package_list.json") for name in lines)
+        server.shutdown()
 
 
 def json_config(world):

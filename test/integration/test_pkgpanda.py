@@ -276,6 +276,45 @@ def test_setup_and_uninstall(host, remote):
     ]
 
 
+def test_only_what_the_installer_made(host, remote):
+    """A repository that holds other bytes, with digests that fit them: the list that came with the host's own script counts."""
+    flags = os.path.join(host.path, "etc", "setup-flags")
+    os.makedirs(flags)
+    os.makedirs(os.path.join(host.root, "active"))
+    open(os.path.join(host.root, "bootstrap"), "w").close()
+    package, package_list = "/r/packages/mesos/mesos--0.22.0.tar.xz", "/r/package_lists/abc.package_list.json"
+    remote.files[package_list] = b'["mesos--0.22.0"]'
+    good = dict(remote.files)
+    lines = "".join(f"{hashlib.sha256(good[f]).hexdigest()}  {f.rpartition('/')[2]}\n" for f in (package, package_list))
+    for name, text in ("repository-url", remote.url), ("cluster-package-list", "abc"), ("digests", lines):
+        with open(os.path.join(flags, name), "w") as f:
+            f.write(text + "\n")
+
+    def swap(path, data):
+        remote.files[path] = data
+        remote.files[path + ".sha256"] = f"{hashlib.sha256(data).hexdigest()}  {path.rpartition('/')[2]}\n".encode()
+
+    def refused(text, *command):
+        err = host.run(*command, code=1)[1]
+        assert text in err and len(err.strip().splitlines()) == 1, err
+        assert host.run("list")[0] == "" and host.systemctl() == []
+
+    swap(package_list, b'["mesos-config--1"]')
+    refused("abc.package_list.json is not what the installer made: its SHA-256 is ", "setup")
+    remote.files[package_list] = good[package_list]
+    swap(package, PACKAGES["mesos-config--1"])
+    refused("mesos--0.22.0.tar.xz is not what the installer made", "setup")
+    refused("mesos--0.22.0.tar.xz is not what", "fetch", "--repository-url=" + remote.url, "mesos--0.22.0")
+    only = os.path.join(host.path, "only")
+    with open(only, "w") as f:
+        f.write(lines)
+    refused("mesos-config--1.tar.xz is not among what the installer made", "fetch", "--digests=" + only,
+            "--repository-url=" + remote.url, "mesos-config--1")
+    remote.files[package] = good[package]
+    host.run("setup")
+    assert host.run("active")[0] == "mesos--0.22.0\n"
+
+
 def test_bad_command_lines(host):
     for args in ((), ("dance",), ("list", "x"), ("swap",), ("list", "--wrong"), ("fetch", "a--1"), ("list", "--root")):
         out, err = host.run(*args, code=1)

@@ -68,7 +68,10 @@ check_existing() {
         found=/opt/mesosphere
     fi
     if [ -n "$found" ]; then
-        echo "Found an existing DC/OS installation ($found). To reinstall DC/OS on this machine, uninstall it first." >&2
+        # The marker goes when the cluster's packages are active.
+        way=
+        [ ! -e /opt/mesosphere/bootstrap ] || way=" It is not finished: 'systemctl start dcos-setup.service' goes on with it."
+        echo "Found an existing DC/OS installation ($found).$way To reinstall DC/OS on this machine, uninstall it first." >&2
         exit 1
     fi
 }

@@ -24,6 +24,9 @@ from_version={{ installed_cluster_version | shell }} # empty: any
 bootstrap_url={{ bootstrap_url | shell }}
 package_list={{ cluster_package_list_id | shell }}
 packages={{ installer_cluster_packages | shell }}
+# What is fetched, to the byte.
+digests={{ installer_digests | shell }}
+flags=/etc/mesosphere/setup-flags
 root=/opt/mesosphere
 health_seconds=300
 
@@ -34,7 +37,25 @@ die() {
 
 say() { echo "$*"; }
 
-active_packages() { "$root/bin/pkgpanda" active 2>/dev/null; }
+# Also while a change that was cut off has left it under the name that it is staged with.
+pkgpanda() (
+    bin=$root/bin
+    [ -e "$bin" ] || bin=$root/bin.new
+    if [ ! -e "$root/lib" ]; then
+        LD_LIBRARY_PATH=$root/lib.new
+        export LD_LIBRARY_PATH
+    fi
+    exec "$bin/pkgpanda" "$@"
+)
+
+active_packages() { pkgpanda active 2>/dev/null; }
+
+# A change of packages that was cut off is finished first, as at boot; forth or back is seen then.
+finish_change() {
+    [ -e "$root/install_progress" ] || return 0
+    say "Finishing a change that was cut off"
+    pkgpanda setup --no-block-systemd || die "the change that was cut off cannot be finished"
+}
 
 node_version() { sed -n 's/^.*"version": *"\([^"]*\)".*$/\1/p' "$root/etc/dcos-version.json" 2>/dev/null | sed 1q; }
 
@@ -79,20 +100,43 @@ wait_for_health() {
     say "The node is healthy"
 }
 
-# What a node that is installed anew, or was not quite set up, would fetch.
-write_flags() {
-    for pair in "repository-url=$bootstrap_url" "cluster-package-list=$package_list"; do
-        path=/etc/mesosphere/setup-flags/${pair%%=*}
-        [ ! -e "$path.before-upgrade" ] || [ "$1" = back ] || [ "$(cat "$path")" = "${pair#*=}" ] || rm -f "$path.before-upgrade"
-        if [ "$1" = back ]; then
-            [ ! -e "$path.before-upgrade" ] || mv -f "$path.before-upgrade" "$path"
+# ---- what a node that is installed anew, or was not quite set up, would fetch ----
+#
+# Flags are files. What they were before the change to this package list is beside them, under its name, until it is taken
+# back or another change begins; an empty file means that there was none. Every step may be the last, and be done again.
+
+each_flag() { # command
+    "$1" "$flags/repository-url" "$bootstrap_url"
+    "$1" "$flags/cluster-package-list" "$package_list"
+    "$1" "$flags/digests" "$digests"
+}
+
+put_file() { # path, text
+    printf '%s\n' "$2" >"$1.dcos-tmp" && mv -f "$1.dcos-tmp" "$1" || die "cannot write $1"
+}
+
+flag_forth() { # path, value
+    kept=$1.before-$package_list
+    if [ ! -e "$kept" ]; then
+        if [ -e "$1" ]; then
+            cp -p "$1" "$1.dcos-tmp" && mv -f "$1.dcos-tmp" "$kept" || die "cannot write $kept"
         else
-            if [ ! -e "$path.before-upgrade" ] && [ -e "$path" ]; then
-                cp -p "$path" "$path.before-upgrade" || die "cannot write $path"
-            fi
-            printf '%s\n' "${pair#*=}" >"$path.dcos-tmp" && mv -f "$path.dcos-tmp" "$path" || die "cannot write $path"
+            : >"$kept" || die "cannot write $kept"
         fi
+    fi
+    put_file "$1" "$2"
+    for path in "$1".before-*; do
+        [ "$path" = "$kept" ] || rm -f "$path"
     done
+}
+
+flag_back() { # path
+    kept=$1.before-$package_list
+    if [ -s "$kept" ]; then
+        mv -f "$kept" "$1" || die "cannot write $1"
+    elif [ -e "$kept" ]; then
+        rm -f "$1" && rm -f "$kept" || die "cannot remove $1"
+    fi
 }
 
 upgrade() { # whether to look before
@@ -113,13 +157,15 @@ upgrade() { # whether to look before
         }
     fi
     say "Fetching packages"
+    put_file "$flags/digests.new" "$digests"
     # shellcheck disable=SC2086
-    "$root/bin/pkgpanda" fetch --repository-url="$bootstrap_url" $packages >&2 ||
+    pkgpanda fetch --repository-url="$bootstrap_url" --digests="$flags/digests.new" $packages >&2 ||
         die "packages cannot be fetched, nothing was changed"
+    rm -f "$flags/digests.new"
     say "Changing packages"
-    write_flags forth
+    each_flag flag_forth
     # shellcheck disable=SC2086
-    "$root/bin/pkgpanda" activate --no-block-systemd $packages ||
+    pkgpanda activate --no-block-systemd $packages ||
         die "packages could not be changed"
     wait_for_health
 }
@@ -127,14 +173,15 @@ upgrade() { # whether to look before
 rollback() {
     # shellcheck disable=SC2086
     wanted=$(printf '%s\n' $packages | sort)
-    if [ "$(active_packages | sort)" != "$wanted" ]; then
+    if [ "$(active_packages | sort)" = "$wanted" ]; then
+        say "Going back to the packages before"
+        pkgpanda rollback --no-block-systemd || die "there is no way back"
+    else
         say "The packages of this script are not active: nothing to take back"
-        wait_for_health
-        return
     fi
-    say "Going back to the packages before"
-    "$root/bin/pkgpanda" rollback --no-block-systemd || die "there is no way back"
-    write_flags back
+    # Also when an earlier run was cut off between the two.
+    each_flag flag_back
+    rm -f "$flags/digests.new" "$flags"/*.dcos-tmp
     wait_for_health
 }
 
@@ -161,8 +208,9 @@ main() {
         esac
         shift
     done
-    [ -x "$root/bin/pkgpanda" ] || die "there is no DC/OS on this machine"
+    [ -x "$root/bin/pkgpanda" ] || [ -x "$root/bin.new/pkgpanda" ] || die "there is no DC/OS on this machine"
     find_role
+    finish_change
     if $back; then
         rollback
     else

@@ -199,8 +199,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(atomic_write_and_read, make_dir, drop_dir),
-        cmocka_unit_test_setup_teardown(
-            atomic_write_makes_a_file_of_its_own, make_dir, drop_dir),
+        cmocka_unit_test_setup_teardown(atomic_write_makes_a_file_of_its_own, make_dir, drop_dir),
         cmocka_unit_test_setup_teardown(trees, make_dir, drop_dir), cmocka_unit_test(joins),
         cmocka_unit_test(mkdir_needs_a_name),
         cmocka_unit_test_setup_teardown(read_respects_the_buffer, make_dir, drop_dir),

@@ -29,8 +29,18 @@ static void plain(void **state)
 {
     (void)state;
     static const char *const rows[][2] = {{"caf\xc3\xa9 \xe2\x82\xac", "caf\xc3\xa9 \xe2\x82\xac"},
-        {"a\x1b[2Jb\tc\x7f", "a [2Jb c "}, {"\x9b" "2J", " 2J"}, {"\xc2\x9b" "2J", "  2J"},
-        {"\xc2\xa0", "\xc2\xa0"}, {"a\xe2\x80\xae" "b", "a   b"}, {"cut\xe2\x82", "cut  "}};
+        {"a\x1b[2Jb\tc\x7f", "a [2Jb c "},
+        {"\x9b"
+         "2J",
+            " 2J"},
+        {"\xc2\x9b"
+         "2J",
+            "  2J"},
+        {"\xc2\xa0", "\xc2\xa0"},
+        {"a\xe2\x80\xae"
+         "b",
+            "a   b"},
+        {"cut\xe2\x82", "cut  "}};
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         char text[32] = "";
         (void)snprintf(text, sizeof(text), "%s", rows[i][0]);

@@ -4,6 +4,7 @@
 #include <openssl/pem.h>
 
 #include "host.h"
+#include "pkgpanda/hash.h"
 
 /* <top>/remote/packages/foo/foo--1.tar.xz with one file. */
 static char *make_tarball(struct host *h, const char *text)
@@ -136,6 +137,52 @@ static void test_trust(void **state)
     assert_int_equal(trust_load(keys, &trust, &err), -EBADMSG);
 }
 
+static int fetch_known(struct host *h, const char *digests, bool only, struct error *err)
+{
+    _cleanup_(trust_freep)
+    struct trust *trust = NULL;
+    _cleanup_free_ char *url = xasprintf("file://%s/remote", h->top);
+    assert_int_equal(trust_load(NULL, &trust, err), 0);
+    int r = trust_load_digests(trust, digests, only, err);
+    assert_int_equal(repository_remove(h->repository, "foo--1", err), 0);
+    return r < 0 ? r : repository_fetch(h->repository, url, "foo--1", trust, err);
+}
+
+/* What the script that installs a host says comes before what is beside the file. */
+static void test_known_digests(void **state)
+{
+    struct host *h = *state;
+    struct error err = ERROR_INIT;
+    char sum[SHA256_TEXT];
+    _cleanup_free_ char *tarball = make_tarball(h, "1");
+    _cleanup_free_ char *digests = path_join(h->top, "digests");
+    _cleanup_close_ int fd = open(tarball, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(sha256_fd(fd, sum, &err), 0);
+    _cleanup_free_ char *lines = xasprintf("%064d  bar--1.tar.xz\n%s  foo--1.tar.xz\n", 0, sum);
+    put(h->top, "digests", lines, 0644);
+    assert_int_equal(fetch_known(h, digests, true, &err), 0);
+    assert_true(is_there(h->repository, "foo--1"));
+    /* Other bytes, with a digest beside them that fits. */
+    _cleanup_free_ char *again = make_tarball(h, "swapped");
+    assert_int_equal(trust_publish(again, NULL, &err), 0);
+    assert_int_equal(fetch_known(h, digests, true, &err), -EBADMSG);
+    assert_non_null(
+        strstr(err.msg, "foo--1.tar.xz is not what the installer made: its SHA-256 is "));
+    assert_int_equal(fetch_known(h, digests, false, &err), -EBADMSG);
+    assert_false(is_there(h->repository, "foo--1"));
+    /* Not named at all. */
+    lines[strcspn(lines, "\n") + 1] = '\0';
+    put(h->top, "digests", lines, 0644);
+    assert_int_equal(fetch_known(h, digests, true, &err), -EBADMSG);
+    assert_non_null(strstr(err.msg, "foo--1.tar.xz is not among what the installer made"));
+    assert_int_equal(fetch_known(h, digests, false, &err), 0);
+    /* A file of nothing says nothing; one that is damaged is no file of digests. */
+    put(h->top, "digests", "", 0644);
+    assert_int_equal(fetch_known(h, digests, true, &err), 0);
+    put(h->top, "digests", "abc  foo--1.tar.xz\n", 0644);
+    assert_int_equal(fetch_known(h, digests, true, &err), -EBADMSG);
+}
+
 static void test_same_bytes(void **state)
 {
     struct host *h = *state;
@@ -160,6 +207,6 @@ int main(void)
 {
     umask(022);
     const struct CMUnitTest tests[] = {HOST_TEST(test_add_and_remove), HOST_TEST(test_bad_tarballs),
-        HOST_TEST(test_trust), HOST_TEST(test_same_bytes)};
+        HOST_TEST(test_trust), HOST_TEST(test_known_digests), HOST_TEST(test_same_bytes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
