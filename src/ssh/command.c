@@ -224,13 +224,6 @@ static int run_fed(struct ssh_link *l, const char *command, int input, int64_t t
     return r;
 }
 
-/* What the host's shell is asked to run: our script in a plain sh, as root. */
-static char *shell_command(const struct ssh_link *l, const char *script)
-{
-    _cleanup_free_ char *word = ssh_quote(script);
-    return xasprintf("exec %ssh -c %s", l->sudo ? "sudo -n " : "", word);
-}
-
 int ssh_link_run(struct ssh_link *l, const char *command, int64_t timeout_us,
     const struct ssh_output *output, int *ret_status, struct error *err)
 {
@@ -245,7 +238,7 @@ int ssh_link_run(struct ssh_link *l, const char *command, int64_t timeout_us,
         "(\n%s\n)\n"
         "s=$?; kill -s KILL $w; exit $s",
         command);
-    _cleanup_free_ char *whole = shell_command(l, script);
+    _cleanup_free_ char *whole = ssh_shell_command(l, script);
     return run_fed(l, whole, NO_INPUT, timeout_us, false, output, ret_status, err);
 }
 
@@ -329,6 +322,6 @@ int ssh_link_copy(struct ssh_link *l, const struct ssh_file *file, const char *r
         "chmod %o \"$to.part\" && mv -f -- \"$to.part\" \"$to\" || "
         "{ status=$?; rm -f -- \"$to.part\"; exit $status; }",
         to, file->sha256, (unsigned)mode);
-    _cleanup_free_ char *whole = shell_command(l, command);
+    _cleanup_free_ char *whole = ssh_shell_command(l, command);
     return run_fed(l, whole, fd, stall_timeout_us, true, output, ret_status, err);
 }

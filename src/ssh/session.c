@@ -222,7 +222,6 @@ int ssh_link_open(const struct ssh_settings *s, const char *address, uint16_t po
     _cleanup_(ssh_link_closep)
     struct ssh_link *l = xnew(struct ssh_link);
     l->cancel = s->cancel;
-    l->sudo = !streq(s->user, "root");
     l->fd = fd;
     l->session = ssh_new();
     if (!l->session)
@@ -236,6 +235,8 @@ int ssh_link_open(const struct ssh_settings *s, const char *address, uint16_t po
         r = check_host(l, s, err);
     if (r == 0)
         r = log_in(l, s, deadline, err);
+    if (r == 0)
+        r = ssh_link_become_root(l, s->user, err);
     if (r == 0)
         *ret = TAKE_PTR(l);
     return r;

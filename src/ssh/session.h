@@ -11,7 +11,8 @@
  * Hosts are identified by a file of known keys in OpenSSH's format. A key that is not the recorded
  * one is an error, always; a host without a recorded key is an error unless unknown ones are to be
  * recorded. Whoever logs in shows a private key; there are no passwords, agents or configuration
- * files of the user.
+ * files of the user. Everything is done as root: users of other names go through sudo, which must
+ * not ask for a password and may want a terminal (requiretty).
  */
 
 #include <sys/types.h>
@@ -52,6 +53,7 @@ struct ssh_link;
  *   -ENOKEY        the host is not known and unknown ones are not recorded;
  *   -EACCES        the host does not take our key;
  *   -EPROTO        it does not speak SSH, or nothing that we speak too;
+ *   -EPERM         the user does not become root: sudo wants a password, forbids it, is not there;
  *   -EINVAL        our own key cannot be read, or the address is none.
  */
 int ssh_link_open(const struct ssh_settings *settings, const char *address, uint16_t port,
@@ -65,7 +67,7 @@ struct ssh_output {
     void *userdata;
 };
 
-/* Runs a command line of the login shell, without terminal and without input. 0 with its exit
+/* Runs a command line of a POSIX shell as root, without terminal and without input. 0 with its exit
  * status (128 + signal when one killed it; 255 when the host does not say), or -ETIMEDOUT (it was
  * told to end), -ECANCELED (likewise), -ECONNRESET. After an error the link is of no further use.
  */

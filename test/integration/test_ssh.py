@@ -162,6 +162,66 @@ def test_what_a_host_prints_gives_terminals_no_orders(world):
     assert not re.search("[\x7f-\x9f\u202e]", json.dumps(world.state(), ensure_ascii=False))
 
 
+SUDO = """#!/bin/sh
+# As sudo speaks; root stays who it was.
+{say}
+[ "$1" = -n ] && shift
+exec "$@"
+"""
+NO_TERMINAL = """[ "$(cut -d' ' -f7 /proc/$$/stat)" != 0 ] || { echo 'sudo: sorry, you must have a tty to run sudo' >&2; exit 1; }"""
+
+
+def plain_user(world, say):
+    """A server with a user 'plain', whose sudo first does `say`."""
+    folder = world.file("user")
+    os.makedirs(folder)
+    with open(os.path.join(folder, "sudo"), "w") as f:
+        f.write(SUDO.replace("{say}", say))
+    os.chmod(os.path.join(folder, "sudo"), 0o755)
+    passwd = os.path.join(folder, "passwd")
+    return world.sshd(
+        before=f"{{ cat /etc/passwd; echo plain:x:0:0::/root:/bin/sh; }} >{passwd}; mount --bind {passwd} /etc/passwd; ",
+        extra=f"SetEnv PATH={folder}:/usr/sbin:/usr/bin:/sbin:/bin\n")
+
+
+@pytest.mark.parametrize("say", ["echo 'sudo: unable to resolve host x: Name or service not known' >&2", NO_TERMINAL])
+def test_user_with_sudo(world, say):
+    """Also where sudo wants a terminal: what passes is the same to the byte."""
+    host = plain_user(world, say)
+    source, target = world.file("source"), world.file("target")
+    with open(source, "wb") as f:
+        f.write(bytes(range(256)) * 4000 + b"\x04\x03\r\n")
+    steps = [run("printf 'a\\tb\\n'; echo \"it's $((6 * 7))\"; echo err >&2"),
+             {"stage": "copy", "copy": source, "remote": target, "mode": 0o640}, run("echo why >&2; exit 7")]
+    code, results = world.run([host], steps, user="plain")
+    assert (code, results[0]["reason"]) == (1, "step: why (exit status 7)")
+    first = world.state()["hosts"][f"127.0.0.1:{host.port}"]["commands"][0]
+    assert first["stdout"] == ["a\tb", "it's 42"] and first["stderr"][-1] == "err"
+    with open(source, "rb") as a, open(target, "rb") as b:
+        assert a.read() == b.read()
+    assert os.stat(target).st_mode & 0o7777 == 0o640
+    # What takes too long is ended, with all that it began.
+    pid = world.file("pid")
+    code, results = world.run([host], [run(f"echo $$ >{pid}; sleep 600", timeout_ms=3000)], user="plain")
+    assert results[0]["status"] == "terminated"
+    with open(pid) as f:
+        wait_for(lambda p=int(f.read()): not alive(p))
+
+
+@pytest.mark.parametrize("say, reason", [
+    ("echo 'sudo: a password is required' >&2; exit 1",
+     "sudo asks for the password of user plain, which must be let do without (NOPASSWD)"),
+    ("echo 'plain is not in the sudoers file.' >&2; exit 1", "user plain does not become root by sudo: plain is not in the sudoers file."),
+    ("exit 1", "user plain does not become root by sudo: no word of why"),
+    ("rm -f $0; exec sudo", "user plain needs sudo, and the host does not have it"),
+])
+def test_user_without_sudo(world, say, reason):
+    host = plain_user(world, say)
+    code, results = world.run([host], [run("touch " + world.file("done"))], user="plain", attempts=3)
+    assert (code, results[0]["status"], results[0]["reason"]) == (1, "failed", reason)
+    assert not os.path.exists(world.file("done")) and "trying again" not in world.log(host)
+
+
 def test_one_bad_host_does_not_stop_others(world):
     good, refusing, silent = world.sshd(), free_port(), world.silent()
     began = time.monotonic()
