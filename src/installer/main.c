@@ -41,7 +41,7 @@ static const char usage[] =
     "  --hash-password [PW]      print a hash for config.yaml\n"
     "  --set-superuser-password [PW]\n"
     "                            put the hash into config.yaml\n"
-    "  --web                     an installer for the browser, on port 9000\n"
+    "  --web                     an installer for the browser; the way in is printed\n"
     "  --version, --help\n"
     "\n"
     "Options:\n"
@@ -51,6 +51,7 @@ static const char usage[] =
     "them first\n"
     "  --chunk-size N            --upgrade, --rollback: agents at a time (default: a tenth of "
     "them)\n"
+    "  --address IP, --port N    --web: where to listen (127.0.0.1, 9000)\n"
     "  -v, --verbose             more in the log\n"
     "\n"
     "For who builds installers:\n"
@@ -81,8 +82,8 @@ enum mode {
 struct options {
     enum mode mode;
     const char *mode_name, *argument; /* of the mode */
-    const char *genconf, *artifacts, *port, *chunk, *output, *version, *commit, *bootstrap,
-        *variant;
+    const char *genconf, *artifacts, *port, *address, *chunk, *output, *version, *commit,
+        *bootstrap, *variant;
     bool verbose, retry, accept, bundle, offline, no_telemetry;
 };
 
@@ -120,11 +121,12 @@ static int parse(struct options *o, int argc, char **argv, struct error *err)
         const char **text;
         bool *flag;
     } table[] = {{"--genconf-dir", &o->genconf}, {"--artifacts", &o->artifacts},
-        {"--port", &o->port}, {"-p", &o->port}, {"--chunk-size", &o->chunk},
-        {"--output", &o->output}, {"--commit", &o->commit}, {"--bootstrap-id", &o->bootstrap},
-        {"--variant", &o->variant}, {"--verbose", NULL, &o->verbose}, {"-v", NULL, &o->verbose},
-        {"--retry", NULL, &o->retry}, {"--accept-host-keys", NULL, &o->accept},
-        {"--offline", NULL, &o->offline}, {"--cli-telemetry-disabled", NULL, &o->no_telemetry}};
+        {"--port", &o->port}, {"-p", &o->port}, {"--address", &o->address},
+        {"--chunk-size", &o->chunk}, {"--output", &o->output}, {"--commit", &o->commit},
+        {"--bootstrap-id", &o->bootstrap}, {"--variant", &o->variant},
+        {"--verbose", NULL, &o->verbose}, {"-v", NULL, &o->verbose}, {"--retry", NULL, &o->retry},
+        {"--accept-host-keys", NULL, &o->accept}, {"--offline", NULL, &o->offline},
+        {"--cli-telemetry-disabled", NULL, &o->no_telemetry}};
     for (int i = 1; i < argc; i++) {
         size_t n = strcspn(argv[i], "="), j = 0;
         const char *value = argv[i][n] ? argv[i] + n + 1 : NULL;
@@ -339,7 +341,9 @@ static int lock_folder(const struct installer *in, struct error *err)
 
 static int do_web(const struct installer *in, const struct options *o, struct error *err)
 {
-    struct web_options web = {.host = "0.0.0.0", .port = WEB_PORT, .record_host_keys = o->accept};
+    struct web_options web = {.host = o->address ? o->address : "127.0.0.1",
+        .port = WEB_PORT,
+        .record_host_keys = o->accept};
     if (o->port && parse_port(str_of(o->port), &web.port) < 0)
         return error_set(err, -EINVAL, "--port: %.40s is no port", o->port);
     return web_run(in, &web, err);

@@ -4,15 +4,16 @@
 /*
  * The installer for the browser: an HTTP API (that of DC/OS 1.10 and before) and a page.
  *
- * Whoever reaches the port can do everything, and reads the SSH key: it is for a trusted network,
- * for as long as an installation takes.
+ * Who comes in has read the installer's terminal or a file of the operator's, see web_door. The SSH
+ * key goes in and does not come out again. There is no TLS: beyond this machine it is for a network
+ * that is trusted, or a tunnel.
  */
 
 #include "installer/installer.h"
 
 struct web_options {
-    const char *host;
-    uint16_t port; /* 0 picks one, which is printed */
+    const char *host; /* IPv4 address to listen on */
+    uint16_t port;    /* 0 picks one, which is printed */
     bool record_host_keys;
 };
 
@@ -22,12 +23,13 @@ int web_run(const struct installer *in, const struct web_options *options, struc
 
 /* ---- config.yaml as the browser sees it (web_config.c) ---- */
 
-/* The mapping, with ssh_key and ip_detect_script added: contents of files, or null. */
+/* The mapping, with ip_detect_script added, the contents of the file or null, and ssh_key, which is
+ * always null. */
 int web_config_read(const struct installer *in, json_t **ret, struct error *err);
 /* {name: message} of all that is wrong; what SSH needs included. */
 int web_config_check(const struct installer *in, json_t **ret_errors, struct error *err);
-/* Takes a posted mapping over. *ret_errors = what is wrong with the posted names; then nothing was
- * changed. */
+/* Takes a posted mapping over; null takes a name out, and leaves files as they are. *ret_errors =
+ * what is wrong with the posted names; then nothing was changed. */
 int web_config_change(
     const struct installer *in, const json_t *posted, json_t **ret_errors, struct error *err);
 /* "minimal" or "advanced". */

@@ -49,7 +49,8 @@ static int read_mapping(const struct installer *in, json_t **ret, struct error *
     return 0;
 }
 
-int web_config_read(const struct installer *in, json_t **ret, struct error *err)
+/* With what the files hold, or null. */
+static int read_with_files(const struct installer *in, json_t **ret, struct error *err)
 {
     json_t *config = NULL;
     int r = read_mapping(in, &config, err);
@@ -65,6 +66,15 @@ int web_config_read(const struct installer *in, json_t **ret, struct error *err)
     }
     *ret = config;
     return 0;
+}
+
+/* A key that was given is used, not told. */
+int web_config_read(const struct installer *in, json_t **ret, struct error *err)
+{
+    int r = read_with_files(in, ret, err);
+    if (r == 0)
+        json_object_set_new(*ret, "ssh_key", json_null());
+    return r;
 }
 
 /* JSON is YAML: one line for each name. */
@@ -145,7 +155,7 @@ static int check_mapping(
 int web_config_check(const struct installer *in, json_t **ret_errors, struct error *err)
 {
     _cleanup_json_ json_t *config = NULL;
-    int r = web_config_read(in, &config, err);
+    int r = read_with_files(in, &config, err);
     return r < 0 ? r : check_mapping(in, config, ret_errors, err);
 }
 
@@ -184,6 +194,15 @@ static int write_config(const struct installer *in, const struct buf *text, stru
     return file_write_atomic(path, text->p, text->n, mode, err);
 }
 
+static bool is_file(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        if (streq(files[i].name, name))
+            return true;
+    }
+    return false;
+}
+
 /* Names become keys of YAML as they are. */
 static bool name_is_plain(const char *name)
 {
@@ -196,7 +215,7 @@ int web_config_change(
     _cleanup_json_ json_t *config = NULL, *all = NULL, *errors = NULL;
     const char *name;
     json_t *value;
-    int r = web_config_read(in, &config, err);
+    int r = read_with_files(in, &config, err);
     if (r < 0)
         return r;
     errors = json_object();
@@ -204,8 +223,10 @@ int web_config_change(
     {
         if (!name_is_plain(name))
             add_error(errors, name, "This is no name of a parameter.");
-        else if (json_is_null(value))
+        else if (json_is_null(value) && !is_file(name)) /* files stay: what was read is sent back */
             json_object_del(config, name);
+        else if (json_is_null(value))
+            continue;
         else
             json_object_set(config, name, value);
     }

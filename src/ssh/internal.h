@@ -12,7 +12,7 @@ enum ssh_sudo { SUDO_NONE, SUDO_PLAIN, SUDO_TERMINAL };
 struct ssh_link {
     ssh_session session;
     const struct ssh_cancel *cancel;
-    int fd; /* of the connection; libssh owns it */
+    int fd;             /* of the connection; libssh owns it */
     enum ssh_sudo sudo; /* how commands become root's */
 };
 

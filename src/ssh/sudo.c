@@ -8,8 +8,8 @@
 
 enum { SUDO_SECONDS = 30, SAID_MAX = 4096 };
 
-/* Where sudo wants a terminal, `script` makes one on the host. It is sudo's controlling terminal and
- * nothing else: input and output stay the channel's, to the byte, past it. */
+/* Where sudo wants a terminal, `script` makes one on the host. It is sudo's controlling terminal
+ * and nothing else: input and output stay the channel's, to the byte, past it. */
 #define ON_TERMINAL                                                                                \
     "command -v script >/dev/null 2>&1 || "                                                        \
     "{ echo \"sudo: a terminal is required, and there is no program script to make one\" >&2; "    \
@@ -74,7 +74,8 @@ int ssh_link_become_root(struct ssh_link *l, const char *user, struct error *err
     const char *text = buf_cstr(&said);
     if (strstr(text, "password"))
         return error_set(err, -EPERM,
-            "sudo asks for the password of user %.64s, which must be let do without (NOPASSWD)", user);
+            "sudo asks for the password of user %.64s, which must be let do without (NOPASSWD)",
+            user);
     if (strstr(text, "sudo: not found") || strstr(text, "No such file"))
         return error_set(err, -EPERM, "user %.64s needs sudo, and the host does not have it", user);
     struct str line = last_line(&said);

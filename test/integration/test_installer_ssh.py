@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -475,9 +476,15 @@ def test_interrupted(world):
 class Web:
     def __init__(self, world, *args):
         self.process = world.start("--web", "--port", "0", "--accept-host-keys", *args)
-        line = self.process.stdout.readline()
-        self.url = "http://127.0.0.1:" + line.strip().rpartition(":")[2]
+        self.said = [self.process.stdout.readline() for _ in range(3)]
+        self.url = "http://127.0.0.1:" + self.said[0].strip().rpartition(":")[2]
+        self.token_path = world.at("genconf/state/web.token")
+        self.token = read(self.token_path).decode().strip()
         self.session = requests.Session()
+        self.session.headers["Authorization"] = "token=" + self.token
+
+    def way_in(self):
+        return re.fullmatch(r"Open (http://127\.0\.0\.1:\d+/\?token=\w+) in a browser; this address works once\n", self.said[-1]).group(1)
 
     def get(self, path, status=200):
         reply = self.session.get(self.url + path, allow_redirects=False)
@@ -494,6 +501,7 @@ class Web:
         self.process.send_signal(signal.SIGTERM)
         self.process.communicate(timeout=30)
         assert self.process.returncode == 0
+        assert not os.path.exists(self.token_path)
 
 
 @pytest.fixture
@@ -514,7 +522,7 @@ def test_web_page(world, web):
     assert web.get("/api/v1/version").json() == {"version": "0.1.0"}
     web.get("/api/v1/action/nonsense", 404)
     for path in "/api/v1/version", "/api/v1/configure", "/api/v1/action/deploy", "/":
-        reply = requests.delete(web.url + path)
+        reply = web.session.delete(web.url + path)
         assert reply.status_code == 405 and reply.headers["Cache-Control"].startswith("no-cache")
 
 
@@ -522,11 +530,73 @@ def test_web_refuses_other_pages(world, web):
     """Whoever the operator's browser visits could post to the installer as well."""
     before = web.get("/api/v1/configure").json()
     for origin in ("http://attacker.example", "null", web.url + "1"):
-        reply = requests.post(web.url + "/api/v1/configure", data='{"cluster_name": "theirs"}', headers={"Origin": origin})
+        reply = web.session.post(web.url + "/api/v1/configure", data='{"cluster_name": "theirs"}', headers={"Origin": origin})
         assert reply.status_code == 403
     assert web.get("/api/v1/configure").json() == before
-    reply = requests.post(web.url + "/api/v1/configure", json={"cluster_name": "mine"}, headers={"Origin": web.url})
+    reply = web.session.post(web.url + "/api/v1/configure", json={"cluster_name": "mine"}, headers={"Origin": web.url})
     assert reply.status_code == 200, reply.text
+
+
+def test_web_door(world, web):
+    """A browser by an address that works once, a program by a header, nobody else; and names that others made lead nowhere."""
+    assert os.stat(web.token_path).st_mode & 0o777 == 0o600 and web.token not in "".join(web.said)
+    outside = requests.Session()
+    for method, path in ("GET", "/"), ("GET", "/api/v1/configure"), ("POST", "/api/v1/action/deploy"), ("GET", "/api/v1/logs"), \
+            ("GET", "/download/log/complete.log"), ("GET", "/assets/installer.js"), ("GET", "/none"), ("DELETE", "/"):
+        for headers in {}, {"Authorization": "token=" + "0" * len(web.token)}, {"Authorization": "token="}, \
+                {"Cookie": f"dcos_installer_{web.url.rpartition(':')[2]}={web.token}"}, {"Authorization": web.token}:
+            reply = outside.request(method, web.url + path, headers=headers)
+            assert reply.status_code == 401 and "not logged in" in reply.text, (method, path, headers)
+    assert outside.get(web.url + "/api/v1/version").json()["error"].startswith("not logged in")
+    assert requests.get(web.url + "/api/v1/version", headers={"Authorization": "Bearer " + web.token}).status_code == 200
+
+    way = web.way_in()
+    assert requests.post(way).status_code == 401 and requests.get(way + "0").status_code == 403
+    browser = requests.Session()
+    reply = browser.get(way, allow_redirects=False)
+    assert (reply.status_code, reply.headers["Location"]) == (302, "/")
+    assert re.fullmatch(r"dcos_installer_\d+=\w{48}; Path=/; HttpOnly; SameSite=Strict", reply.headers["Set-Cookie"])
+    assert browser.get(web.url + "/").status_code == browser.get(web.url + "/api/v1/configure").status_code == 200
+    assert browser.get(web.url + "/").headers["Referrer-Policy"] == "no-referrer"
+    used = requests.get(way)
+    assert used.status_code == 403 and "used already" in used.text and "Set-Cookie" not in used.headers
+    web.said.append(web.process.stdout.readline())  # the next browser's
+    assert web.way_in() != way and requests.get(web.way_in(), allow_redirects=False).status_code == 302
+
+    port = web.url.rpartition(":")[2]
+    for host, status in ((f"attacker.example:{port}", 403), ("attacker.example", 403), (f"127.0.0.1.attacker.example:{port}", 403),
+                         ("", 400), (f"localhost:{port}", 200), ("LOCALHOST:1", 200), (f"127.0.0.1:{port}", 200), ("[::1]:9", 200),
+                         ("[::1", 403), (socket.gethostname(), 200), ("1.2.3", 403)):
+        reply = web.session.get(web.url + "/api/v1/version", headers={"Host": host})
+        assert reply.status_code == status or (host == "" and reply.status_code == 403), (host, reply.status_code)
+
+
+def test_web_listens_here_unless_told(world):
+    web = Web(world)
+    assert web.said[0].startswith("Starting DC/OS installer in web mode on http://127.0.0.1:")
+    with pytest.raises(requests.ConnectionError):
+        requests.get(web.url.replace("127.0.0.1", "127.0.0.2"))
+    web.close()
+    world.run("--web", "--address", "nonsense", code=1)
+    assert "nonsense" in world.err and len(world.err.strip().splitlines()) == 1
+    process = world.start("--web", "--port", "0", "--address", "0.0.0.0")
+    try:
+        port = process.stdout.readline().strip().rpartition(":")[2]
+        assert process.stdout.readline().startswith("WARNING: the way there is not encrypted")
+        assert requests.get(f"http://127.0.0.2:{port}/").status_code == 401
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+def test_web_does_not_tell_the_key(world, web):
+    key = read(world.at("genconf/ssh_key"))
+    reply = web.get("/api/v1/configure")
+    assert reply.json()["ssh_key"] is None and b"PRIVATE" not in reply.content
+    # What was read can be posted as it is: the key stays.
+    assert web.post("/api/v1/configure", {"ssh_key": None, "cluster_name": "mine"}) == {}
+    assert read(world.at("genconf/ssh_key")) == key
+    assert "ssh_key" not in web.get("/api/v1/configure/status", 400).json()
 
 
 def test_web_keeps_the_mode_of_config_yaml(world, web):
@@ -539,7 +609,7 @@ def test_web_keeps_the_mode_of_config_yaml(world, web):
 def test_web_configure(world, web):
     config = web.get("/api/v1/configure").json()
     assert config["cluster_name"] == "DC/OS" and config["process_timeout"] == 10000
-    assert config["ssh_key"].startswith("-----BEGIN OPENSSH PRIVATE KEY-----")  # the world has made one
+    assert config["ssh_key"] is None  # there is one, which is not told
     assert web.get("/api/v1/configure/type").json() == {"message": "", "type": "minimal"}
     assert "master_list" in web.get("/api/v1/configure/status", 400).json()
     assert web.get("/api/v1/success", 400).json() == {"success": "", "master_count": 0, "agent_count": 0}
@@ -550,7 +620,7 @@ def test_web_configure(world, web):
     errors = web.post("/api/v1/configure", {"ssh_key": "nonsense", "ssh_port": "a"}, 400)
     assert sorted(errors) == ["ssh_key", "ssh_port"]
     assert "name" in web.post("/api/v1/configure", {"a: b\nc": "x"}, 400)["a: b\nc"]
-    assert requests.post(web.url + "/api/v1/configure", data="[").status_code == 400
+    assert web.session.post(web.url + "/api/v1/configure", data="[").status_code == 400
     assert read(world.at("genconf/config.yaml")) == before
     key = read(world.at("genconf/ssh_key")).decode()
     assert web.post("/api/v1/configure", {
@@ -588,7 +658,7 @@ def test_web_installs(world, web):
 
         def accepted():
             nonlocal reply
-            got = requests.post(web.url + "/api/v1/action/deploy", json=body)
+            got = web.session.post(web.url + "/api/v1/action/deploy", json=body)
             reply = got.json()
             return got.status_code == 200
 
@@ -601,11 +671,11 @@ def test_web_installs(world, web):
     world.nodes[21].flag("fail-setup", False)
     assert deploy({"retry": True}) == {"status": "retried", "details": [f"127.0.0.21:{world.port}"]}
     wait_for(lambda: done("deploy", ["success", "success"]))
-    wait_for(lambda: requests.post(web.url + "/api/v1/action/postflight").status_code == 200)
+    wait_for(lambda: web.session.post(web.url + "/api/v1/action/postflight").status_code == 200)
     wait_for(lambda: done("postflight", ["success", "success"]))
     location = web.get("/api/v1/logs", 302).headers["Location"]
     assert sorted(json.loads(web.get(location).text)) == [
         "deploy", "postflight", "preflight"]
     assert "DC/OS is installed" in web.get(f"/download/log/127.0.0.11_{world.port}.log").text
     for name in "known_hosts", "..%2fconfig.yaml", "%2e%2e", "ssh_key":
-        assert requests.get(f"{web.url}/download/log/{name}").status_code in (400, 404)
+        assert web.session.get(f"{web.url}/download/log/{name}").status_code in (400, 404)

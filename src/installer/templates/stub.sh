@@ -41,6 +41,8 @@ if [ ! -x "$name/installer/bin/dcos-installer" ]; then
 fi
 mkdir -p genconf/state || die "cannot make $PWD/genconf"
 if [ "${DCOS_INSTALLER_DAEMONIZE:-false}" = true ]; then
+    # It may print how to log in.
+    (umask 077 && rm -f genconf/state/installer.log && : >genconf/state/installer.log) || die "cannot write $PWD/genconf/state"
     nohup "$name/installer/bin/dcos-installer" "$@" </dev/null >genconf/state/installer.log 2>&1 &
     exit 0
 fi

@@ -9,7 +9,9 @@ async function call(method, path, body) {
     headers: body ? { 'Content-Type': 'application/json' } : {},
     body: body && JSON.stringify(body),
   });
-  return { ok: reply.ok, value: await reply.json() };
+  const value = await reply.json();
+  if (reply.status === 401) notice(value.error);
+  return { ok: reply.ok, value };
 }
 
 function notice(text) {
@@ -113,6 +115,8 @@ async function refresh() {
 (async () => {
   document.getElementById('version').textContent = (await call('GET', 'version')).value.version;
   fill((await call('GET', 'configure')).value);
+  const wrong = (await call('GET', 'configure/status')).value;
+  if (!wrong.ssh_key) form.elements.ssh_key.placeholder = 'There is one; it is not shown. Leave empty to keep it.';
   shown = (await call('GET', 'action/current')).value.current_action || 'preflight';
   await refresh();
   setInterval(refresh, 2000);
