@@ -10,6 +10,7 @@
 /* Detection scripts, and the checks that a node runs on itself. */
 
 #define CUSTOM_BINS "custom-check-bins"
+#define BINS_FOLDER "/opt/mesosphere/active/" CUSTOM_BINS
 #define SEARCH_PATH "/opt/mesosphere/bin:/usr/bin:/bin:/sbin"
 
 /* ---- scripts ---- */
@@ -119,7 +120,7 @@ int calc_custom_check_bins(struct graph_call *c, const char **ret, struct error 
 
 int calc_search_path(struct graph_call *c, const char **ret, struct error *err)
 {
-    *ret = streq(c->in[0], "{}") ? SEARCH_PATH : SEARCH_PATH ":/opt/mesosphere/active/" CUSTOM_BINS;
+    *ret = streq(c->in[0], "{}") ? SEARCH_PATH : SEARCH_PATH ":" BINS_FOLDER;
     return 0;
 }
 
@@ -191,7 +192,8 @@ const char *calc_built_in_check(size_t i)
     return i < ARRAY_SIZE(built_ins) ? built_ins[i].name : NULL;
 }
 
-/* Inputs: custom_checks check_time check_search_path check_ld_library_path uses_zookeeper. */
+/* Inputs: custom_checks check_time check_search_path check_ld_library_path uses_zookeeper
+ * custom_check_bins. */
 int calc_check_config(struct graph_call *c, const char **ret, struct error *err)
 {
     _cleanup_json_ json_t *json = NULL;
@@ -208,8 +210,10 @@ int calc_check_config(struct graph_call *c, const char **ret, struct error *err)
         json_object_set_new(checks, built_ins[i].name, definition(&built_ins[i]));
         json_array_append_new(poststart, json_string(built_ins[i].name));
     }
+    bool behind = !streq(c->in[5], "{}") && !strstr(c->in[2], BINS_FOLDER);
+    _cleanup_free_ char *path = xasprintf("%s%s", c->in[2], behind ? ":" BINS_FOLDER : "");
     json_object_set_new(
-        json, "check_env", json_pack("{s:s,s:s}", "PATH", c->in[2], "LD_LIBRARY_PATH", c->in[3]));
+        json, "check_env", json_pack("{s:s,s:s}", "PATH", path, "LD_LIBRARY_PATH", c->in[3]));
     config_dump(json, &b);
     *ret = arena_strdup(c->arena, buf_cstr(&b));
     return 0;

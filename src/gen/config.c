@@ -14,30 +14,31 @@ static const char *kind_of(const json_t *value)
     return json_is_null(value) ? "empty" : "a number with a fraction";
 }
 
-static void fill(struct config *c, struct config_entry *e)
+const char *config_text(struct arena *arena, const json_t *value, const char **ret_problem)
 {
     _cleanup_buf_ struct buf b = BUF_INIT;
-    switch (json_typeof(e->json)) {
+    const char *text = NULL;
+    switch (json_typeof(value)) {
     case JSON_STRING:
-        e->value = json_string_value(e->json);
+        text = arena_strdup(arena, json_string_value(value));
         break;
     case JSON_TRUE:
     case JSON_FALSE:
-        e->value = json_is_true(e->json) ? "true" : "false";
-        return;
+        return json_is_true(value) ? "true" : "false";
     case JSON_NULL:
     case JSON_REAL:
-        e->problem = arena_printf(&c->arena,
+        *ret_problem = arena_printf(arena,
             "Must be text, an integer, true, false, a list or a mapping, but is %s.",
-            kind_of(e->json));
-        return;
+            kind_of(value));
+        return NULL;
     default:
-        config_dump(e->json, &b);
-        e->value = arena_strdup(&c->arena, buf_cstr(&b));
+        config_dump(value, &b);
+        text = arena_strdup(arena, buf_cstr(&b));
     }
     /* Would be taken for a late value. */
-    if (strstr(e->value, LATE_START) || strstr(e->value, LATE_END))
-        e->problem = "Must not hold the placeholder of a late value.";
+    if (strstr(text, LATE_START) || strstr(text, LATE_END))
+        *ret_problem = "Must not hold the placeholder of a late value.";
+    return text;
 }
 
 struct reading {
@@ -67,7 +68,7 @@ static int add_entry(
         return error_set(err, -EBADMSG, "line %u: a name that is not UTF-8", line);
     } else {
         entry.json = value;
-        fill(c, &entry);
+        entry.value = config_text(&c->arena, value, &entry.problem);
     }
     if (x->entries.n == GEN_ARGUMENTS_MAX)
         return error_set(err, -EFBIG, "more than %d names", (int)GEN_ARGUMENTS_MAX);

@@ -33,6 +33,9 @@ int config_read(const char *text, size_t n, struct config *ret, struct error *er
 void config_done(struct config *c);
 const struct config_entry *config_get(const struct config *c, const char *name);
 
+/* A value as the text that an argument is. NULL with *ret_problem, a sentence, for what is none.
+ * The text is the arena's. */
+const char *config_text(struct arena *arena, const json_t *value, const char **ret_problem);
 /* JSON as Python's json.dumps writes it: ", " and ": " between, keys in their order. */
 void config_dump(const json_t *value, struct buf *out);
 

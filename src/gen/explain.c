@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "gen/gen-internal.h"
 #include "gen/graph.h"
 #include "gen/params.h"
 #include "gen/render.h"
@@ -93,13 +94,13 @@ static void print_value(const char *name, const struct gen *g, struct buf *out)
     const struct graph_node *n = graph_get(gen_graph(g), name);
     if (!n)
         return;
-    if (n->message && gen_is_secret(name))
+    if (n->message && gen_is_secret(g, name))
         buf_puts(out, "Wrong; the value is secret.\n");
     else if (n->message)
         buf_printf(out, "Wrong: %s\n", n->message);
     else if (n->state == NODE_SET) {
         buf_puts(out, "Value: ");
-        gen_shown(name, n->value, out);
+        gen_shown(g, name, n->value, out);
         buf_putc(out, '\n');
     } else
         buf_puts(out, n->state == NODE_SKIPPED
@@ -113,11 +114,26 @@ static void print_value(const char *name, const struct gen *g, struct buf *out)
         buf_putc(out, '\n');
 }
 
+/* What an extension says of a parameter that is not built in. */
+static void explain_extra(const struct extra_param *p, const struct gen *g, struct buf *out)
+{
+    buf_printf(out, "%s: %s\n\nArea: extension%s\n", p->name, p->help ? p->help : "",
+        p->secret ? " (secret)" : "");
+    buf_printf(out, "How it gets its value:\n  %s%s%s%s%s\n\n", kind_name(p->kind),
+        p->inputs ? ", worked out of " : "", p->inputs ? p->inputs : "", p->when ? ", when " : "",
+        p->when ? p->when : "");
+    print_value(p->name, g, out);
+}
+
 int explain_param(const char *name, const struct gen *g, struct buf *out, struct error *err)
 {
     enum param_area area;
     const struct param *p = param_find(name, &area);
     _cleanup_buf_ struct buf users = BUF_INIT, others = BUF_INIT;
+    if (!p && g && extra_find(&g->extra, name)) {
+        explain_extra(extra_find(&g->extra, name), g, out);
+        return 0;
+    }
     if (!p) {
         const char *near = param_nearest(name);
         return error_set(err, -ENOENT, "there is no parameter %.100s%s%s", name,

@@ -6,6 +6,7 @@
 #include "base/vec.h"
 #include "gen/calc.h"
 #include "gen/config.h"
+#include "gen/extra.h"
 #include "gen/gen.h"
 #include "gen/graph.h"
 
@@ -17,6 +18,7 @@ struct gen {
     struct graph *graph;
     struct gen_files files;
     char *folder;
+    struct extra extra;
     VEC(struct gen_problem) errors, warnings;
 
     /* When nothing is wrong, see outputs.c. */

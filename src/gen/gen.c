@@ -9,7 +9,9 @@
 static void problem(
     struct gen *g, bool warning, const char *name, const char *message, unsigned line)
 {
-    struct gen_problem p = {arena_strdup(&g->arena, name), arena_strdup(&g->arena, message), line};
+    struct gen_problem p = {.name = arena_strdup(&g->arena, name),
+        .message = arena_strdup(&g->arena, message),
+        .line = line};
     if (warning)
         vec_push(&g->warnings, p);
     else
@@ -36,19 +38,21 @@ static void add_table(struct gen *g, const struct param_table *t)
 {
     struct graph_setter *setters = arena_new_array(&g->arena, struct graph_setter, t->n);
     struct graph_rule *rules = arena_new_array(&g->arena, struct graph_rule, t->n);
-    size_t n_rules = 0;
+    size_t n_rules = 0, n_setters = 0;
     for (size_t i = 0; i < t->n; i++) {
         const struct param *p = &t->params[i];
-        setters[i] = (struct graph_setter){.name = p->name,
+        if (p->type)
+            rules[n_rules++] = (struct graph_rule){p->name, p->type->check, p->type->parameter};
+        if (extra_find(&g->extra, p->name))
+            continue; /* the extension says how it gets its value */
+        setters[n_setters++] = (struct graph_setter){.name = p->name,
             .kind = p->kind,
             .value = p->value,
             .calc = p->calc,
             .inputs = p->inputs,
             .when = p->when};
-        if (p->type)
-            rules[n_rules++] = (struct graph_rule){p->name, p->type->check, p->type->parameter};
     }
-    graph_add_setters(g->graph, setters, t->n);
+    graph_add_setters(g->graph, setters, n_setters);
     graph_add_rules(g->graph, rules, n_rules);
 }
 
@@ -67,8 +71,10 @@ static void add_users(struct gen *g)
 
 /* ---- what is wrong ---- */
 
-static bool has_required(const char *name)
+static bool has_required(const struct gen *g, const char *name)
 {
+    if (extra_find(&g->extra, name))
+        return true;
     for (size_t i = 0; i < n_param_tables; i++) {
         for (size_t k = 0; k < param_tables[i]->n; k++) {
             const struct param *p = &param_tables[i]->params[k];
@@ -84,7 +90,7 @@ static const char *shown_message(struct gen *g, const struct graph_node *n)
 {
     const struct param *p = param_find(n->name, NULL);
     bool quotes = n->source == FROM_USER && n->value;
-    if (!p || !p->secret || !quotes)
+    if (!p || !p->secret || !quotes || extra_find(&g->extra, n->name))
         return n->message;
     return arena_printf(&g->arena, "Must be %s. The value is secret and not shown.", p->type->text);
 }
@@ -96,10 +102,11 @@ static void collect_errors(struct gen *g)
         if (n->message) {
             problem(g, false, n->name, shown_message(g, n), n->line);
         } else if (n->state == NODE_UNSET && n->setter && n->setter->kind == SET_REQUIRED &&
-                   has_required(n->name)) {
+                   has_required(g, n->name)) {
             char *text = arena_printf(
                 &g->arena, "Must set %s, no way to calculate value.", n->name);
             problem(g, false, n->name, text, 0);
+            g->errors.items[g->errors.n - 1].unset = true;
         }
     }
 }
@@ -111,6 +118,8 @@ static void collect_warnings(struct gen *g)
         const struct param *p = param_find(e->name, NULL);
         const struct graph_node *n = graph_get(g->graph, e->name);
         const char *near = p ? NULL : param_nearest(e->name);
+        if (!p && extra_find(&g->extra, e->name))
+            continue;
         if (!p && near)
             problem(g, true, e->name,
                 arena_printf(
@@ -157,6 +166,10 @@ static int work_out(struct gen *g, const struct gen_input *in, struct error *err
 {
     g->graph = graph_new(&g->files);
     add_settings(g, in->settings, in->n_settings);
+    for (size_t i = 0; i < in->n_settings; i++)
+        if (streq(in->settings[i].name, "provider") && !streq(in->settings[i].value, "onprem"))
+            extra_add_defaults(&g->extra, g->graph);
+    extra_add(&g->extra, g->graph);
     for (size_t i = 0; i < n_param_tables; i++)
         add_table(g, param_tables[i]);
     graph_add_checks(g->graph, gen_checks, gen_n_checks);
@@ -189,7 +202,9 @@ int gen_new(const struct gen_input *in, struct gen **ret, struct error *err)
     g->files = in->files ? *in->files : gen_disk_files;
     if (!in->files)
         g->files.userdata = g;
-    r = work_out(g, in, err);
+    r = extra_read(&g->files, in->extra ? in->extra : EXTRA_FOLDER, &g->extra, err);
+    if (r == 0)
+        r = work_out(g, in, err);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(g);
@@ -206,6 +221,7 @@ void gen_free(struct gen *g)
         json_decref(trees[i]);
     graph_free(g->graph);
     config_done(&g->config);
+    extra_done(&g->extra);
     vec_done(&g->errors);
     vec_done(&g->warnings);
     free(g->folder);
@@ -249,10 +265,16 @@ json_t *gen_list(const struct gen *g, const char *name)
     return json_array();
 }
 
-bool gen_is_secret(const char *name)
+bool gen_is_secret(const struct gen *g, const char *name)
 {
+    static const char *const whole[] = {
+        "expanded_config_full", "config_yaml_full", "user_arguments_full"};
+    for (size_t i = 0; i < ARRAY_SIZE(whole); i++)
+        if (streq(whole[i], name))
+            return true;
     const struct param *p = param_find(name, NULL);
-    return p && p->secret;
+    const struct extra_param *extra = g ? extra_find(&g->extra, name) : NULL;
+    return (p && p->secret) || (extra && extra->secret);
 }
 
 /* http://user:password@host: from the colon to the last @ before the path. */
@@ -270,9 +292,9 @@ static void mask_password(const char *url, struct buf *out)
     buf_puts(out, at);
 }
 
-void gen_shown(const char *name, const char *value, struct buf *out)
+void gen_shown(const struct gen *g, const char *name, const char *value, struct buf *out)
 {
-    if (gen_is_secret(name))
+    if (gen_is_secret(g, name))
         buf_puts(out, HIDDEN);
     else if (streq(name, "http_proxy") || streq(name, "https_proxy"))
         mask_password(value, out);

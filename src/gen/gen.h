@@ -47,12 +47,15 @@ struct gen_input {
     const struct gen_setting *settings; /* of one name twice, the first counts */
     size_t n_settings;
     const struct gen_files *files; /* NULL: those of the disk; see calc.h */
+    /* Folder of an extension, see extra.h; it need not be there. NULL: "gen_extra". */
+    const char *extra;
 };
 
 /* What is wrong with one argument. */
 struct gen_problem {
     const char *name;    /* of the argument; "" when it is about the file as a whole */
     const char *message; /* one sentence, as upstream */
+    bool unset;          /* it is wrong that it is not given */
     unsigned line;       /* of config.yaml, from 1; 0: config.yaml does not have it */
 };
 
@@ -73,14 +76,16 @@ const struct gen_problem *gen_errors(const struct gen *g, size_t *ret_n);
 const struct gen_problem *gen_warnings(const struct gen *g, size_t *ret_n);
 
 /* The value worked out, or NULL: unknown, unset, wrong, or not needed. Owned by g. Also
- * "cluster_packages" (JSON, {name: {id, filename}}), "cluster_package_list_id", "config_id". */
+ * "cluster_packages" (JSON, {name: {id, filename}}), "cluster_package_list_id", "config_id",
+ * "config_package_names", "template_filenames" (JSON lists), "user_arguments" (JSON),
+ * "config_yaml", "expanded_config" (JSON), and the last three with "_full", which have secrets. */
 const char *gen_value(const struct gen *g, const char *name);
 /* Members of a value that is a JSON list of texts, e.g. "master_list". A new array, empty when
  * there is no such list. */
 json_t *gen_list(const struct gen *g, const char *name);
-bool gen_is_secret(const char *name);
+bool gen_is_secret(const struct gen *g, const char *name);
 /* A value as anybody may see it: secrets and passwords in addresses of proxies are **HIDDEN**. */
-void gen_shown(const char *name, const char *value, struct buf *out);
+void gen_shown(const struct gen *g, const char *name, const char *value, struct buf *out);
 /* What was worked out, with where it came from. Owned by g. */
 const struct graph *gen_graph(const struct gen *g);
 

@@ -32,6 +32,7 @@ static const char usage[] =
     "Options:\n"
     "  --config=FILE        [default: genconf/config.yaml]\n"
     "  --folder=DIR         where relative names in it begin [default: the working folder]\n"
+    "  --extra=DIR          extension, see docs/gen.md [default: gen_extra]\n"
     "  --artifacts=DIR      the release: complete/complete.latest.json names its packages\n"
     "  --output=DIR         generate: where to write [default: genconf/serve]\n"
     "  --masters=N          aws, azure: how many [default: 1]\n"
@@ -49,7 +50,7 @@ enum { EXIT_WRONG = 1, EXIT_TROUBLE = 2, SETTINGS_MAX = 1000, COMPLETE_MAX = 4 *
 
 struct options {
     const char *command, *name;
-    const char *config, *folder, *artifacts, *output, *explain;
+    const char *config, *folder, *artifacts, *output, *explain, *extra;
     const char *masters_text;
     uint32_t masters;
     enum cloud_kind cloud;
@@ -86,11 +87,11 @@ static int parse(struct options *o, int argc, char **argv, struct error *err)
     const char *args[2] = {0};
     size_t n = 0;
     const struct option table[] = {{"--config", NULL, &o->config}, {"--folder", NULL, &o->folder},
-        {"--artifacts", NULL, &o->artifacts}, {"--output", NULL, &o->output},
-        {"--masters", NULL, &o->masters_text}, {"--explain", NULL, &o->explain},
-        {"--set", .texts = &set}, {"--late", .texts = &late}, {"--json", NULL, NULL, &o->json},
-        {"--quiet", NULL, NULL, &o->quiet}, {"--version", NULL, NULL, &o->version},
-        {"--help", "-h", NULL, &o->help}};
+        {"--extra", NULL, &o->extra}, {"--artifacts", NULL, &o->artifacts},
+        {"--output", NULL, &o->output}, {"--masters", NULL, &o->masters_text},
+        {"--explain", NULL, &o->explain}, {"--set", .texts = &set}, {"--late", .texts = &late},
+        {"--json", NULL, NULL, &o->json}, {"--quiet", NULL, NULL, &o->quiet},
+        {"--version", NULL, NULL, &o->version}, {"--help", "-h", NULL, &o->help}};
     int r = options_parse(
         "dcos-gen", table, ARRAY_SIZE(table), argc, argv, args, ARRAY_SIZE(args), &n, err);
     if (r == 0)
@@ -171,6 +172,7 @@ static int load(struct options *o, bool may_be_absent, struct gen **ret, struct 
     struct gen_input in = {.config = buf_cstr(&text),
         .config_n = text.n,
         .folder = o->folder,
+        .extra = o->extra,
         .settings = o->settings.items,
         .n_settings = o->settings.n};
     r = o->for_cloud ? cloud_gen(o->cloud, o->masters, &in, ret, err) : gen_new(&in, ret, err);
@@ -205,6 +207,16 @@ static void write_problems(
     jw_end_object(w);
 }
 
+static void write_unset(struct json_writer *w, const struct gen_problem *p, size_t n)
+{
+    jw_key(w, "unset");
+    jw_begin_array(w);
+    for (size_t i = 0; i < n; i++)
+        if (p[i].unset)
+            jw_string(w, p[i].name);
+    jw_end_array(w);
+}
+
 /* Returns the exit code. */
 static int report(const struct options *o, const struct gen *g)
 {
@@ -219,6 +231,7 @@ static int report(const struct options *o, const struct gen *g)
         jw_field_string(&w, "status", n_errors ? "errors" : "ok");
         write_problems(&w, "errors", errors, n_errors);
         write_problems(&w, "warnings", warnings, n_warnings);
+        write_unset(&w, errors, n_errors);
         jw_end_object(&w);
         printf("%s\n", buf_cstr(&b));
         return n_errors ? EXIT_WRONG : 0;
@@ -255,7 +268,7 @@ static int print_value(const struct options *o, const struct gen *g, struct erro
     const char *value = gen_value(g, o->name);
     if (!value)
         return error_set(err, -ENOENT, "%.100s has no value", o->name);
-    if (gen_is_secret(o->name))
+    if (gen_is_secret(g, o->name))
         return error_set(err, -EACCES, "%.100s is secret", o->name);
     puts(value);
     return 0;

@@ -40,9 +40,9 @@ static void gather_arguments(struct gen *g)
         if (n->state != NODE_SET)
             continue;
         json_object_set_new(g->arguments, n->name, json_string(n->value));
-        if (!gen_is_secret(n->name)) {
+        if (!gen_is_secret(g, n->name)) {
             _cleanup_buf_ struct buf shown = BUF_INIT;
-            gen_shown(n->name, n->value, &shown);
+            gen_shown(g, n->name, n->value, &shown);
             json_object_set_new(g->public, n->name, json_string(buf_cstr(&shown)));
         }
         if (n->source == FROM_LATE)
@@ -66,9 +66,9 @@ static void user_config(const struct gen *g, bool full, struct buf *out)
         buf_puts(out, ": ");
         _cleanup_buf_ struct buf shown = BUF_INIT;
         if (!full)
-            gen_shown(e->name, e->value ? e->value : "", &shown);
-        bool hide = !full &&
-                    (gen_is_secret(e->name) || !streq(buf_cstr(&shown), e->value ? e->value : ""));
+            gen_shown(g, e->name, e->value ? e->value : "", &shown);
+        bool hide = !full && (gen_is_secret(g, e->name) ||
+                                 !streq(buf_cstr(&shown), e->value ? e->value : ""));
         _cleanup_json_ json_t *text = hide ? json_string(buf_cstr(&shown)) : NULL;
         config_dump(hide ? text : e->json, out);
         buf_putc(out, '\n');
@@ -77,22 +77,82 @@ static void user_config(const struct gen *g, bool full, struct buf *out)
         buf_puts(out, "{}\n");
 }
 
+/* {name: text} of config.yaml. */
+static json_t *user_arguments(const struct gen *g, bool full)
+{
+    json_t *all = json_object();
+    for (size_t i = 0; i < g->config.n; i++) {
+        const struct config_entry *e = &g->config.entries[i];
+        _cleanup_buf_ struct buf shown = BUF_INIT;
+        if (full)
+            buf_puts(&shown, e->value);
+        else
+            gen_shown(g, e->name, e->value, &shown);
+        json_object_set_new(all, e->name, json_string(buf_cstr(&shown)));
+    }
+    return all;
+}
+
+static json_t *template_names(const struct gen *g)
+{
+    json_t *list = render_template_names(), *text;
+    const char *name;
+    json_object_foreach(g->extra.templates, name, text)
+    {
+        json_array_append_new(list, json_sprintf(EXTRA_FOLDER "/%s", name));
+    }
+    return list;
+}
+
+static void set_text(struct gen *g, const char *name, const struct buf *text, bool full)
+{
+    json_object_set_new(g->arguments, name, json_stringn(buf_cstr(text), text->n));
+    if (!full)
+        json_object_set_new(g->public, name, json_stringn(buf_cstr(text), text->n));
+}
+
+/* Arguments that are about all others; templates may use them. Those with secrets end in "_full".
+ */
+static void add_built_ins(struct gen *g)
+{
+    _cleanup_json_ json_t *names = template_names(g),
+                          *packages = json_pack("[s,s]", CONFIG_PACKAGE, METADATA_PACKAGE);
+    struct buf lists[2] = {BUF_INIT, BUF_INIT};
+    static const char *const wanted[][3] = {{"expanded_config", "config_yaml", "user_arguments"},
+        {"expanded_config_full", "config_yaml_full", "user_arguments_full"}};
+    struct buf texts[2][3] = {0};
+    for (int full = 0; full < 2; full++) {
+        _cleanup_json_ json_t *arguments = user_arguments(g, full);
+        json_write_pretty(full ? g->arguments : g->public, &texts[full][0]);
+        user_config(g, full, &texts[full][1]);
+        config_dump(arguments, &texts[full][2]);
+    }
+    config_dump(names, &lists[0]);
+    config_dump(packages, &lists[1]);
+    for (int full = 0; full < 2; full++) {
+        for (size_t i = 0; i < ARRAY_SIZE(wanted[0]); i++) {
+            set_text(g, wanted[full][i], &texts[full][i], full);
+            buf_done(&texts[full][i]);
+        }
+    }
+    set_text(g, "template_filenames", &lists[0], false);
+    set_text(g, "config_package_names", &lists[1], false);
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+        buf_done(&lists[i]);
+}
+
 static void add_records(struct gen *g)
 {
     static const struct {
-        const char *path, *mode;
-        bool full, expanded;
-    } records[] = {{"/etc/user.config.yaml", "0644", false, false},
-        {"/etc/user.config.full.yaml", "0600", true, false},
-        {"/etc/expanded.config.json", "0644", false, true},
-        {"/etc/expanded.config.full.json", "0600", true, true}};
+        const char *path, *mode, *name;
+    } records[] = {{"/etc/user.config.yaml", "0644", "config_yaml"},
+        {"/etc/user.config.full.yaml", "0600", "config_yaml_full"},
+        {"/etc/expanded.config.json", "0644", "expanded_config"},
+        {"/etc/expanded.config.full.json", "0600", "expanded_config_full"}};
     for (size_t i = 0; i < ARRAY_SIZE(records); i++) {
-        _cleanup_buf_ struct buf b = BUF_INIT;
-        if (records[i].expanded)
-            json_write_pretty(records[i].full ? g->arguments : g->public, &b);
-        else
-            user_config(g, records[i].full, &b);
-        add_file(g->config_files, records[i].path, &b, records[i].mode);
+        json_array_append_new(g->config_files,
+            json_pack("{s:s,s:O,s:s}", "path", records[i].path, "content",
+                json_object_get(g->arguments, records[i].name), "permissions", records[i].mode));
     }
 }
 
@@ -160,7 +220,7 @@ static int config_id(const struct gen *g, char ret[SHA1_TEXT], struct error *err
             json_sprintf("%s %s", json_str_at(file, "path", ""), json_str_at(file, "content", "")));
     }
     json_object_set_new(all, "commit", json_string(gen_value(g, "dcos_image_commit")));
-    json_object_set_new(all, "template_filenames", render_template_names());
+    json_object_set_new(all, "template_filenames", template_names(g));
     json_object_set(all, "argument_dict", g->arguments);
     json_object_set(all, "contents", contents);
     return content_hash(all, ret, err);
@@ -236,11 +296,11 @@ static int name_packages(struct gen *g, struct error *err)
 static int cloud_config(struct gen *g, struct error *err)
 {
     _cleanup_json_ json_t *root = NULL, *services = NULL, *files = NULL;
-    int r = render_yaml("cloud-config.yaml", g->arguments, &root, err);
+    int r = render_yaml("cloud-config.yaml", g->extra.templates, g->arguments, &root, err);
     if (r == 0)
         r = render_files(json_at(root, "root"), &files, err);
     if (r == 0)
-        r = render_yaml("dcos-services.yaml", g->arguments, &services, err);
+        r = render_yaml("dcos-services.yaml", g->extra.templates, g->arguments, &services, err);
     if (r < 0)
         return r;
     if (json_array_size(g->late_files)) {
@@ -261,11 +321,12 @@ int gen_outputs(struct gen *g, struct error *err)
 {
     _cleanup_json_ json_t *config = NULL, *metadata = NULL;
     gather_arguments(g);
-    int r = render_yaml("dcos-config.yaml", g->arguments, &config, err);
+    add_built_ins(g);
+    int r = render_yaml("dcos-config.yaml", g->extra.templates, g->arguments, &config, err);
     if (r == 0)
         r = render_files(json_at(config, "package"), &g->config_files, err);
     if (r == 0)
-        r = render_yaml("dcos-metadata.yaml", g->arguments, &metadata, err);
+        r = render_yaml("dcos-metadata.yaml", g->extra.templates, g->arguments, &metadata, err);
     if (r == 0)
         r = render_files(json_at(metadata, "package"), &g->metadata_files, err);
     if (r < 0)

@@ -90,37 +90,44 @@ int render_merge(json_t *into, const json_t *more, struct error *err)
     return merge_at(into, more, "", err);
 }
 
-int render_yaml(const char *name, const json_t *arguments, json_t **ret, struct error *err)
+static int render_into(
+    const char *text, const json_t *arguments, json_t *document, struct error *err)
+{
+    _cleanup_(template_freep)
+    struct template *t = NULL;
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    _cleanup_json_ json_t *one = NULL;
+    int r = template_parse(text, strlen(text), &t, err);
+    if (r == 0)
+        r = template_render(t, arguments, filters, ARRAY_SIZE(filters), &out, err);
+    if (r == 0)
+        r = yaml_read(buf_cstr(&out), out.n, &one, err);
+    return r < 0 ? r : render_merge(document, one, err);
+}
+
+int render_yaml(
+    const char *name, const json_t *extra, const json_t *arguments, json_t **ret, struct error *err)
 {
     _cleanup_json_ json_t *document = json_object();
-    bool found = false;
-    for (const struct embedded *e = gen_templates; e->name; e++) {
-        _cleanup_(template_freep)
-        struct template *t = NULL;
-        _cleanup_buf_ struct buf text = BUF_INIT;
-        _cleanup_json_ json_t *one = NULL;
-        if (!streq(e->name, name))
-            continue;
-        found = true;
-        int r = template_parse(e->text, strlen(e->text), &t, err);
-        if (r == 0)
-            r = template_render(t, arguments, filters, ARRAY_SIZE(filters), &text, err);
-        if (r == 0)
-            r = yaml_read(buf_cstr(&text), text.n, &one, err);
-        if (r == 0)
-            r = render_merge(document, one, err);
-        if (r < 0)
-            return error_prefix(err, r, "%s", name);
-    }
-    if (!found)
+    const struct embedded *e = gen_templates;
+    const char *more = json_str_at(extra, name, NULL);
+    while (e->name && !streq(e->name, name))
+        e++;
+    if (!e->name)
         return error_set(err, -ENOENT, "there is no template %.100s", name);
+    int r = render_into(e->text, arguments, document, err);
+    if (r < 0)
+        return error_prefix(err, r, "%s", name);
+    r = more ? render_into(more, arguments, document, err) : 0;
+    if (r < 0)
+        return error_prefix(err, r, "gen_extra/%s", name);
     *ret = TAKE_PTR(document);
     return 0;
 }
 
 int render_files(const json_t *files, json_t **ret, struct error *err)
 {
-    _cleanup_json_ json_t *list = json_array();
+    _cleanup_json_ json_t *list = json_array(), *seen = json_object();
     json_t *file, *value;
     size_t i;
     const char *key;
@@ -142,6 +149,9 @@ int render_files(const json_t *files, json_t **ret, struct error *err)
         if (r < 0)
             return error_prefix(err, r, "%.200s", path);
         full = xasprintf("/%s", clean);
+        if (json_object_get(seen, full))
+            return error_set(err, -EINVAL, "%.200s is there twice", full);
+        json_object_set_new(seen, full, json_true());
         json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "path", full, "content", content,
                                         "permissions", json_str_at(file, "permissions", "0644")));
     }

@@ -8,19 +8,20 @@
 enum { RENDER_FILES_MAX = 10000 };
 
 /*
- * Renders the embedded templates of that name ("dcos-config.yaml") and of `extra` ({base name:
- * [texts]}, may be NULL), reads each as YAML and merges them: mappings recursively, lists one after
+ * Renders the embedded template of that name ("dcos-config.yaml") and that of `extra` ({name:
+ * text}, may be NULL), reads each as YAML and merges them: mappings recursively, lists one after
  * the other; other clashes are -EINVAL.
  *
  * Filters besides those of template.h: "env", a value in a systemd EnvironmentFile; "unit", a word
  * of a command in a unit. Both are one line.
  */
-int render_yaml(const char *name, const json_t *arguments, json_t **ret, struct error *err);
+int render_yaml(const char *name, const json_t *extra, const json_t *arguments, json_t **ret,
+    struct error *err);
 /* `more` into `into`. -EINVAL names the member. */
 int render_merge(json_t *into, const json_t *more, struct error *err);
 
 /* Checks [{path, content, permissions}] and gives each file a leading slash and permissions. New
- * list. */
+ * list. -EINVAL also for one path twice. */
 int render_files(const json_t *files, json_t **ret, struct error *err);
 
 /* All arguments and switches that the embedded templates mention; a new list of names, sorted. */

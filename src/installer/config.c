@@ -124,11 +124,14 @@ int config_load_text(
         {"dcos_version", in->version ? in->version : DCOS_VERSION, true},
         {"superuser_password_hash", buf_cstr(&hash)}, /* unless config.yaml has one */
     };
+    /* The extension of who made this installer; else one beside the folder. */
+    _cleanup_free_ char *extra = path_join(in->artifacts, "installer/gen_extra");
     const struct gen_input input = {.config = text,
         .config_n = n,
         .folder = genconf[0] ? genconf : "/",
         .settings = settings,
-        .n_settings = ARRAY_SIZE(settings) - (hash.n == 0)};
+        .n_settings = ARRAY_SIZE(settings) - (hash.n == 0),
+        .extra = path_exists(extra) ? extra : NULL};
     return gen_new(&input, ret, err);
 }
 

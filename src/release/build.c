@@ -171,6 +171,17 @@ int build_variant(const struct release_options *o, const char *variant, const ch
     return 0;
 }
 
+/* The installer gets the extension that it is made with, and none that was there before. */
+static int add_extension(const struct release_options *o, const char *own, struct error *err)
+{
+    _cleanup_free_ char *to = path_join(own, "gen_extra");
+    int r = remove_tree(to, err);
+    if (r < 0 || !path_exists(o->extra))
+        return r;
+    const char *const argv[] = {"cp", "-aL", "--", o->extra, to, NULL};
+    return run(argv, NULL, "copying the extension", err);
+}
+
 int build_installer(const struct release_options *o, const char *variant, const char *tag,
     const char *artifacts, const char *bootstrap_id, json_t *channel, struct error *err)
 {
@@ -189,6 +200,8 @@ int build_installer(const struct release_options *o, const char *variant, const 
         return r;
     const char *const copy[] = {"cp", "-a", source, own, NULL};
     r = run(copy, NULL, "copying the installer", err);
+    if (r == 0)
+        r = add_extension(o, own, err);
     _cleanup_free_ char *from = xasprintf("--artifacts=%s", artifacts),
                         *to = xasprintf("--output=%s", file),
                         *version = xasprintf("--version=%s", tag),

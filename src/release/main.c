@@ -27,6 +27,7 @@ static const char usage[] =
     "  --config=FILE      storages [default: dcos-release.config.yaml]\n"
     "  --packages=DIR     folder of package folders [default: build/release.work/tree]\n"
     "  --installer=DIR    the installer's own files [default: build/dist/installer]\n"
+    "  --extra=DIR        extension of the configuration, docs/gen.md [default: gen_extra]\n"
     "  --work=DIR         [default: build/dcos-release]\n"
     "  --commit=ID        of the sources [default: what git says here]\n"
     "  --noop             change nothing in the storages\n"
@@ -44,8 +45,8 @@ static int parse(struct line *l, int argc, char **argv, struct error *err)
 {
     const struct option table[] = {{"--config", "-c", &l->o.config},
         {"--packages", NULL, &l->o.packages}, {"--installer", NULL, &l->o.installer},
-        {"--work", NULL, &l->o.work}, {"--commit", NULL, &l->o.commit},
-        {"--destination-channel", NULL, &l->destination_channel},
+        {"--work", NULL, &l->o.work}, {"--extra", NULL, &l->o.extra},
+        {"--commit", NULL, &l->o.commit}, {"--destination-channel", NULL, &l->destination_channel},
         {"--noop", NULL, NULL, &l->o.noop}, {"--local", NULL, NULL, &l->o.local},
         {"--help", "-h", NULL, &l->help}, {"--version", NULL, NULL, &l->version}};
     return options_parse("dcos-release", table, ARRAY_SIZE(table), argc, argv, l->args,
@@ -140,6 +141,7 @@ int main(int argc, char **argv)
     struct line l = {.o = {.config = "dcos-release.config.yaml",
                          .packages = "build/release.work/tree",
                          .installer = "build/dist/installer",
+                         .extra = "gen_extra",
                          .work = "build/dcos-release"}};
     struct error err = ERROR_INIT;
     umask(022);

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -63,7 +64,8 @@ static int add_cloud(const struct release_options *o, const json_t *metadata, en
                                 .bootstrap_id = json_str_at(complete, "bootstrap", ""),
                                 .package_ids = json_dumps(json_at(complete, "packages"), 0)});
     }
-    const struct gen_input in = {.folder = folder};
+    _cleanup_free_ char *extra = realpath(o->extra, NULL);
+    const struct gen_input in = {.folder = folder, .extra = extra};
     const struct cloud_release release = {.in = &in,
         .variants = variants.items,
         .n_variants = variants.n,

@@ -63,6 +63,7 @@ struct release_options {
     const char *installer; /* folder with the installer's own files */
     const char *work;      /* where files are put together */
     const char *mkpanda;   /* program */
+    const char *extra;     /* folder of an extension of gen, which need not be there */
     const char *commit;    /* of the sources */
     bool noop, local;
 };

@@ -296,6 +296,35 @@ def test_programs_for_checks_become_a_package(folder):
     assert "must not have folders in it" in folder.run("validate", code=1).stderr
 
 
+def test_the_path_of_checks_may_be_given(folder):
+    folder.write("genconf/check_bins/one", "#!/bin/sh\n", 0o755)
+    folder.config(SMALLEST + "check_search_path: /bin\n")
+    config = json.loads(folder.run("value", "check_config").stdout)
+    assert config["check_env"]["PATH"] == "/bin:/opt/mesosphere/active/custom-check-bins"
+
+
+def test_what_is_not_given_is_told_apart(folder):
+    folder.config("cluster_name: x\nuse_proxy: maybe\n")
+    answer = json.loads(folder.run("validate", "--json", code=1).stdout)
+    assert answer["unset"] == ["bootstrap_url", "exhibitor_storage_backend", "master_discovery"]
+    assert "use_proxy" in answer["errors"]
+
+
+def test_extension(folder):
+    folder.config(SMALLEST + "team: red\n")
+    assert "team: Is not a parameter" in folder.run("validate").stderr
+    folder.write("gen_extra/params.yaml", "parameters:\n  team: {one_of: [red, blue], help: who to call}\n")
+    folder.write("gen_extra/dcos-config.yaml", "package:\n- path: /etc/team\n  content: {{ team | json }}\n")
+    assert folder.run("validate").stderr == ""
+    assert "who to call" in folder.run("--explain", "team").stdout
+    config = members(folder.serve(folder.generate()["dcos-config"]["filename"]))
+    assert config["./etc/team"] == (0o644, "red")
+    folder.config(SMALLEST + "team: green\n")
+    assert ": team: Must be one of 'red', 'blue'. Got 'green'." in folder.run("validate", code=1).stderr
+    folder.write("gen_extra/calc.py", "entry = {}\n")
+    assert "gen_extra/calc.py: extensions are not read as Python" in folder.run("validate", code=2).stderr
+
+
 def test_pkgpanda_takes_the_packages_and_the_late_one(folder, tmp_path):
     folder.config(SMALLEST.replace("cluster_name: demo\n", ""))
     info = folder.generate("--late", "cluster_name=the name")

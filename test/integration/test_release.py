@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tarfile
 import threading
 import time
 import urllib.request
@@ -206,6 +207,25 @@ def test_clouds(project):
     assert addresses(files, "stable") == (f"{other}/stable", f"{store}/stable")
     assert f"https%3A%2F%2Fs3.example%2Fdcos%2Fstable%2Fcommit%2F{COMMIT}%2F" in files["stable/aws.html"].decode()
     assert [k for k in files if k.startswith("stable/packages/dcos-config/")]
+
+
+def test_extension(project):
+    """Templates are made with it, and installers carry it."""
+    p, store = project
+    (p.path / "gen_extra").mkdir()
+    (p.path / "gen_extra/params.yaml").write_text(
+        "parameters: {team: {help: x}}\nprovider_template_defaults: {team: red}\n")
+    (p.path / "gen_extra/dcos-config.yaml").write_text("package:\n- path: /etc/team\n  content: {{ team | json }}\n")
+    (p.path / "installer/bin/dcos-installer").write_text(INSTALLER.replace("ls installer/bin", "ls installer/bin installer/gen_extra"))
+    p.run("create", "master", "1", "default")
+    assert "params.yaml" in (store / "testing/master/dcos_generate_config.sh").read_text()
+    packages = list((store / "testing/packages/dcos-config").glob("*.tar.xz"))
+    assert packages
+    for package in packages:
+        with tarfile.open(package) as t:
+            assert t.extractfile("./etc/team").read() == b"red"
+    (p.path / "gen_extra/params.yaml").write_text("parameters: {team: {help: x}}\n")
+    assert "Must set team" in p.run("create", "master", "1", "default", code=1)
 
 
 def test_local_makes_no_templates(project):

@@ -153,8 +153,36 @@ static void test_secrets(void **state)
     char *public = json_dumps(gen_arguments(g), 0);
     assert_null(strstr(public, "hunter2"));
     free(public);
-    assert_true(gen_is_secret("exhibitor_admin_password"));
-    assert_false(gen_is_secret("cluster_name"));
+    assert_true(gen_is_secret(g, "exhibitor_admin_password"));
+    assert_false(gen_is_secret(g, "cluster_name"));
+}
+
+/* Arguments about all others, for templates; those with secrets are secret. */
+static void test_built_ins(void **state)
+{
+    _cleanup_(gen_freep)
+    struct gen *g = world_gen(WORLD_ONE "exhibitor_admin_password: hunter2\n");
+    world_must_be_ok(g, "built-ins");
+    assert_string_equal(
+        gen_value(g, "config_package_names"), "[\"dcos-config\", \"dcos-metadata\"]");
+    assert_string_equal(gen_value(g, "template_filenames"),
+        "[\"cloud-config.yaml\", \"dcos-config.yaml\", \"dcos-metadata.yaml\", "
+        "\"dcos-services.yaml\"]");
+    assert_string_equal(
+        gen_value(g, "config_yaml"), content(g->config_files, "/etc/user.config.yaml"));
+    assert_string_equal(
+        gen_value(g, "expanded_config"), content(g->config_files, "/etc/expanded.config.json"));
+    assert_non_null(strstr(gen_value(g, "user_arguments"), "\"cluster_name\": \"demo\""));
+    assert_non_null(strstr(gen_value(g, "user_arguments"), "**HIDDEN**"));
+    static const char *const names[] = {"config_yaml", "expanded_config", "user_arguments"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        _cleanup_free_ char *full = xasprintf("%s_full", names[i]);
+        assert_null(strstr(gen_value(g, names[i]), "hunter2"));
+        assert_non_null(strstr(gen_value(g, full), "hunter2"));
+        assert_true(gen_is_secret(g, full));
+        assert_null(json_at(gen_arguments(g), full));
+        assert_non_null(json_at(gen_arguments(g), names[i]));
+    }
 }
 
 static char *id_of(const char *config, const struct gen_setting *more)
@@ -301,6 +329,7 @@ int main(void)
         cmocka_unit_test(test_load_balancer),
         cmocka_unit_test(test_optional_files),
         cmocka_unit_test(test_secrets),
+        cmocka_unit_test(test_built_ins),
         cmocka_unit_test(test_ids),
         cmocka_unit_test(test_cloud_config),
         cmocka_unit_test(test_late),

@@ -158,7 +158,7 @@ static const struct row rows[] = {
     {"check_config", D, NULL, "{}", "[]", "Must be a JSON dictionary, got list"},
     {"custom_checks", D, "{}", "{}", "{a: {}}", "custom_checks: unknown key 'a'"},
     FIXED("custom_check_bins_dir", "genconf/check_bins/"),
-    FIXED("check_search_path", "/opt/mesosphere/bin:/usr/bin:/bin:/sbin"),
+    FILLED("check_search_path", "/opt/mesosphere/bin:/usr/bin:/bin:/sbin"),
     FIXED("check_ld_library_path", "/opt/mesosphere/lib"),
     PATH("diagnostics_bundles_dir", "/var/lib/dcos/dcos-diagnostics/diag-bundles"),
 
