@@ -2,6 +2,7 @@
 
 #include <crypt.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -255,31 +256,42 @@ int install_cluster(struct machines *m, const struct install_options *options, s
 
 /* ---- upgrade ---- */
 
-/* Each change has a folder of its own: the way back needs what the way forth was made from. */
-static int new_work(const struct machines *m, const char *work, struct error *err)
+/* What was made becomes what is, at once: the way back needs what the last way forth was made from,
+ * and an upgrade that did not begin must not take that away. */
+static int take_over(
+    const struct machines *m, const char *work, const char *made, struct error *err)
 {
     _cleanup_free_ char *old = machines_path(m, "install.old");
     int r = remove_tree(old, err);
-    if (r == 0 && rename(work, old) < 0 && errno != ENOENT)
-        r = error_errno(err, -errno, "cannot move %s away", work);
-    return r;
+    if (r < 0)
+        return r;
+    if (renameat2(AT_FDCWD, made, AT_FDCWD, work, RENAME_EXCHANGE) == 0)
+        return rename(made, old) < 0 ? error_errno(err, -errno, "cannot move %s away", made) : 0;
+    if (errno == ENOENT && rename(made, work) == 0)
+        return 0;
+    return error_errno(err, -errno, "cannot rename %s", made);
 }
 
 int upgrade_cluster(struct machines *m, const struct install_options *options, struct error *err)
 {
+    static const char *const genconf[] = {"--genconf", NULL};
+    static const char *const forth[] = {"--upgrade", NULL};
+    static const char *const back[] = {"--rollback", NULL};
     struct install_options o = *options;
     _cleanup_free_ char *installer = NULL;
     _cleanup_free_ char *work = machines_path(m, "install");
-    static const char *const forth[] = {"--genconf", "--upgrade", NULL};
-    static const char *const back[] = {"--rollback", NULL};
+    _cleanup_free_ char *made = machines_path(m, "install.new");
     int r = check_options(&o, &installer, err);
-    if (r == 0 && !o.rollback)
-        r = new_work(m, work, err);
-    if (r == 0 && !o.rollback)
-        r = make_genconf(m, &o, work, err);
-    for (const char *const *step = o.rollback ? back : forth; r >= 0 && *step; step++) {
-        const char *const arguments[] = {*step, NULL};
-        r = call(m, &o, work, arguments, err);
+    if (r == 0 && !o.rollback) {
+        r = remove_tree(made, err);
+        if (r == 0)
+            r = make_genconf(m, &o, made, err);
+        if (r >= 0)
+            r = call(m, &o, made, genconf, err);
+        if (r >= 0)
+            r = take_over(m, work, made, err);
     }
+    if (r >= 0)
+        r = call(m, &o, work, o.rollback ? back : forth, err);
     return MIN(r, 0);
 }
