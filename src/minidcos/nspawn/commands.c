@@ -58,7 +58,7 @@ int nspawn_lock(const struct machines *m, struct error *err)
     return fd;
 }
 
-int nspawn_cache(const struct invocation *inv, char **ret, struct error *err)
+static int find_cache(const struct invocation *inv, bool make, char **ret, struct error *err)
 {
     const char *dir = option_text(inv, "cache") ?: getenv("MINIDCOS_CACHE");
     const char *shared = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -72,11 +72,21 @@ int nspawn_cache(const struct invocation *inv, char **ret, struct error *err)
             return error_set(err, -ENOENT, "cannot tell your home directory; use --cache=DIR");
         dir = own;
     }
-    int r = mkdir_all(dir, 0755, err);
+    int r = make ? mkdir_all(dir, 0755, err) : 0;
     if (r < 0)
         return r;
     *ret = realpath(dir, NULL);
     return *ret ? 0 : error_errno(err, -errno, "%s", dir);
+}
+
+int nspawn_cache(const struct invocation *inv, char **ret, struct error *err)
+{
+    return find_cache(inv, true, ret, err);
+}
+
+int nspawn_cache_find(const struct invocation *inv, char **ret, struct error *err)
+{
+    return find_cache(inv, false, ret, err);
 }
 
 int need_root(struct error *err)

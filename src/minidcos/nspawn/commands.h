@@ -53,8 +53,10 @@ int nspawn_load(const struct invocation *inv, struct machines *ret, struct error
 /* Holds the cluster as long as the descriptor is open, so that two commands do not change it at
  * once. -EBUSY. */
 int nspawn_lock(const struct machines *m, struct error *err);
-/* Folder of trees, by --cache or the environment; to be freed. */
+/* Folder of trees, by --cache or the environment, made when it is not there; to be freed. */
 int nspawn_cache(const struct invocation *inv, char **ret, struct error *err);
+/* The same, -ENOENT when it is not there. */
+int nspawn_cache_find(const struct invocation *inv, char **ret, struct error *err);
 /* -EPERM with a message for people unless root. */
 int need_root(struct error *err);
 /* Variables for tests that run on a master; `quoted` as a shell's assignments. */

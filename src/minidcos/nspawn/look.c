@@ -200,7 +200,7 @@ static int run_clean(const struct invocation *inv, struct error *err)
         failed = 1;
     }
     _cleanup_free_ char *cache = NULL;
-    if (nspawn_cache(inv, &cache, &why) == 0)
+    if (nspawn_cache_find(inv, &cache, &why) == 0)
         tree_clean(cache);
     return failed;
 }

@@ -7,13 +7,19 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "minidcos/nspawn/nspawn.h"
 #include "pkgpanda/hash.h"
 
-enum { RECIPE = 1, TARGETS_MAX = 1024 * 1024 };
+enum {
+    RECIPE = 1,
+    TARGETS_MAX = 1024 * 1024,
+    TREE_MB = 600, /* with the packages that it is made of */
+    ROOM_MB = 50,
+};
 
 /* What a bare server of the release has, what the installer's preflight asks for, and pytest for
  * the integration tests. */
@@ -159,6 +165,14 @@ static int debootstrap(const struct source *source, const char *cache, const cha
     _cleanup_buf_ struct buf text = BUF_INIT, said = BUF_INIT;
     (void)file_read(log, 64 * 1024 * 1024, &text, NULL);
     last_lines(buf_str(&text), 4, &said);
+    /* A disk that is full takes no message either. */
+    struct statvfs fs;
+    uint64_t mb = statvfs(cache, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize >> 20 : ROOM_MB;
+    if (mb < ROOM_MB)
+        return error_set(err, -ENOSPC,
+            "debootstrap failed, %llu MB are free in %s and a tree takes %d: give it room, or "
+            "choose another folder with --cache (%s)",
+            (unsigned long long)mb, cache, TREE_MB, buf_cstr(&said));
     return error_set(err, -EIO, "debootstrap failed (%s): %s", log, buf_cstr(&said));
 }
 
