@@ -42,8 +42,11 @@ int build_bootstrap(struct store *s, const struct strings *ids, const char *vari
     _cleanup_buf_ struct buf text = BUF_INIT;
     char id[SHA1_TEXT];
     int r = content_hash(list, id, err);
-    if (r == 0)
-        r = mkdir_all(folder, 0755, err);
+    if (r < 0)
+        return r;
+    _cleanup_close_ int lock = store_lock(s, folder, err);
+    if (lock < 0)
+        return lock;
     _cleanup_free_ char *tarball = xasprintf("%s/%s.bootstrap.tar.xz", folder, id);
     _cleanup_free_ char *active = xasprintf("%s/%s.active.json", folder, id);
     _cleanup_free_ char *latest = xasprintf("%s/%sbootstrap.latest", folder, prefix);
@@ -119,8 +122,8 @@ static int write_complete(const struct store *s, const char *variant, const char
     json_object_set_new(json, "bootstrap", bootstrap ? json_string(bootstrap) : json_null());
     json_object_set_new(json, "packages", list_of(ids));
     json_write_pretty(json, &text);
-    int r = mkdir_all(folder, 0755, err);
-    return r < 0 ? r : file_write_atomic(path, buf_cstr(&text), text.n, 0644, err);
+    _cleanup_close_ int lock = store_lock(s, folder, err);
+    return lock < 0 ? lock : file_write_atomic(path, buf_cstr(&text), text.n, 0644, err);
 }
 
 static int build_members(struct store *s, const struct strings *names, struct error *err)

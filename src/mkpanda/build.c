@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -335,6 +334,8 @@ int build_pack(const char *folder, const char *path, struct error *err)
     int r = pack_tree(root, PACK_XZ, fd, err);
     if (r == 0 && (fsync(fd) < 0 || rename(making, path) < 0))
         r = error_errno(err, -errno, "cannot create %s", path);
+    if (r < 0)
+        (void)unlink(making); /* a full disk has no room for it */
     return r;
 }
 
@@ -462,23 +463,6 @@ static int obtain(struct store *s, const struct plan *p, struct error *err)
     return r < 0 ? r : file_write_atomic(latest, p->id, strlen(p->id), 0644, err);
 }
 
-/* Two builds of a package share a folder: one after the other. */
-static int lock_cache(const char *cache, struct error *err)
-{
-    int r = mkdir_all(cache, 0755, err);
-    if (r < 0)
-        return r;
-    int fd = open(cache, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return error_errno(err, -errno, "cannot open %s", cache);
-    while (flock(fd, LOCK_EX) < 0)
-        if (errno != EINTR) {
-            fd_close(fd);
-            return error_errno(err, -errno, "cannot lock %s", cache);
-        }
-    return fd;
-}
-
 int build_package(
     struct store *s, const char *name, const char *variant, char **ret_id, struct error *err)
 {
@@ -492,7 +476,7 @@ int build_package(
     strings_add(&s->active, name);
     int r = make_plan(s, name, variant, &p, err);
     if (r == 0) {
-        _cleanup_close_ int lock = lock_cache(p.cache, err);
+        _cleanup_close_ int lock = store_lock(s, p.cache, err);
         r = lock < 0 ? lock : obtain(s, &p, err);
     }
     free(vec_pop(&s->active));

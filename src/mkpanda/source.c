@@ -154,24 +154,32 @@ static int check_clean(const char *path, struct error *err)
     return r;
 }
 
+static int clone_mirror(
+    const struct source *s, const char *cache, const char *mirror, struct error *err)
+{
+    _cleanup_free_ char *making = path_join(cache, ".new.cache.git");
+    int r = remove_tree(making, err);
+    if (r == 0)
+        r = git(NULL, NULL, err, "clone", "--mirror", "--", s->git, making, NULL);
+    if (r == 0)
+        r = remove_tree(mirror, err);
+    if (r == 0 && rename(making, mirror) < 0)
+        r = error_errno(err, -errno, "cannot rename %s", making);
+    return r;
+}
+
 static int checkout_git(
     const struct source *s, const char *cache, const char *to, struct error *err)
 {
     _cleanup_free_ char *mirror = path_join(cache, "cache.git");
     char origin[SHA1_TEXT];
-    int r;
-    if (path_exists(mirror)) {
+    int r = path_exists(mirror) ? 0 : -ENOENT;
+    if (r == 0)
         r = git(mirror, NULL, err, "remote", "set-url", "origin", s->git, NULL);
-        if (r == 0)
-            r = git(mirror, NULL, err, "remote", "update", "--prune", NULL);
-    } else {
-        _cleanup_free_ char *making = path_join(cache, ".new.cache.git");
-        r = remove_tree(making, err);
-        if (r == 0)
-            r = git(NULL, NULL, err, "clone", "--mirror", "--", s->git, making, NULL);
-        if (r == 0 && rename(making, mirror) < 0)
-            r = error_errno(err, -errno, "cannot rename %s", making);
-    }
+    if (r == 0)
+        r = git(mirror, NULL, err, "remote", "update", "--prune", NULL);
+    if (r < 0) /* none, or one that git left locked or broken when it was killed */
+        r = clone_mirror(s, cache, mirror, err);
     if (r < 0)
         return r;
     if (read_head(mirror, s->ref_origin, origin, NULL) == 0 && !streq(origin, s->ref))

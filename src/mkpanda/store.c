@@ -1,8 +1,11 @@
 #include "mkpanda/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "mkpanda/sandbox.h"
@@ -193,4 +196,32 @@ char *store_tarball(const struct store *s, const char *id)
     const char *split = strstr(id, "--");
     return xasprintf("%s/packages/%.*s/%s.tar.xz", s->cache,
         (int)(split ? split - id : (ptrdiff_t)strlen(id)), id, id);
+}
+
+/* What files are called while they are made. */
+static bool unfinished(const struct store *s, const char *name)
+{
+    return has_suffix(name, ".part") || strstr(name, ".tmp.") ||
+           (streq(name, ".work") && !s->keep_work);
+}
+
+int store_lock(const struct store *s, const char *folder, struct error *err)
+{
+    _cleanup_strings_ struct strings names = {0};
+    int r = mkdir_all(folder, 0755, err);
+    if (r < 0)
+        return r;
+    _cleanup_close_ int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(err, -errno, "cannot open %s", folder);
+    while (flock(fd, LOCK_EX) < 0)
+        if (errno != EINTR)
+            return error_errno(err, -errno, "cannot lock %s", folder);
+    r = strings_read_folder(folder, &names, err);
+    for (size_t i = 0; i < names.n && r == 0; i++) {
+        _cleanup_free_ char *path = path_join(folder, names.items[i]);
+        if (unfinished(s, names.items[i]))
+            r = remove_tree(path, err);
+    }
+    return r < 0 ? r : TAKE_FD(fd);
 }

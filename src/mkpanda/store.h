@@ -45,6 +45,9 @@ void store_done(struct store *s);
 char *store_package(const struct store *s, const char *name);       /* its folder */
 char *store_package_cache(const struct store *s, const char *name); /* caller frees */
 char *store_tarball(const struct store *s, const char *id);
+/* Makes a folder of the cache where missing, waits for others that write there, and clears away
+ * what a run that was cut off left. Close to unlock. */
+int store_lock(const struct store *s, const char *folder, struct error *err);
 
 /* ids: every one a member of the store and not excluded; types right. -EINVAL. */
 int treeinfo_parse(const char *text, size_t n, struct treeinfo *ret, struct error *err);

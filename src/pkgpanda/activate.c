@@ -118,7 +118,8 @@ static int stage(const struct install *in, const struct packages *p, struct erro
     return r < 0 ? r : write_buildinfo(in, p, err);
 }
 
-int install_activate_locked(const struct install *in, const struct strings *ids, struct error *err)
+int install_activate_locked(
+    const struct install *in, const struct strings *ids, bool rollback, struct error *err)
 {
     _cleanup_packages_ struct packages packages = {0};
     int r = swap_recover(in, err);
@@ -133,7 +134,7 @@ int install_activate_locked(const struct install *in, const struct strings *ids,
         (void)swap_discard(in, NULL); /* else the next change does it */
         return r;
     }
-    return swap_run(in, err);
+    return swap_run(in, rollback, err);
 }
 
 /* ---- changes ---- */
@@ -143,7 +144,7 @@ int install_activate(const struct install *in, const struct strings *ids, struct
     _cleanup_close_ int lock = install_lock(in, err);
     if (lock < 0)
         return lock;
-    int r = install_activate_locked(in, ids, err);
+    int r = install_activate_locked(in, ids, false, err);
     return r < 0 ? r : systemd_start_target(in, in->block_systemd, err);
 }
 
@@ -175,7 +176,7 @@ int install_swap_package(const struct install *in, const char *id, struct error 
     if (!found)
         return error_set(
             err, -ENOENT, "No active package with the name of %s to swap it with.", id);
-    r = install_activate_locked(in, &active, err);
+    r = install_activate_locked(in, &active, false, err);
     return r < 0 ? r : systemd_start_target(in, in->block_systemd, err);
 }
 
@@ -185,6 +186,8 @@ int install_rollback(const struct install *in, struct error *err)
     if (lock < 0)
         return lock;
     int r = swap_recover(in, err);
+    if (r == SWAP_RECOVERED_ROLLBACK) /* that is what was asked for; another would undo it */
+        return systemd_start_target(in, in->block_systemd, err);
     if (r < 0)
         return r;
     _cleanup_free_ char *folder = path_join(in->root, "active" OLD);
@@ -204,12 +207,13 @@ int install_rollback(const struct install *in, struct error *err)
             "Cannot roll back: packages were removed from this host, fetch them first: %.600s",
             text);
     }
-    r = install_activate_locked(in, &ids, err);
+    r = install_activate_locked(in, &ids, true, err);
     return r < 0 ? r : systemd_start_target(in, in->block_systemd, err);
 }
 
 int install_recover(const struct install *in, struct error *err)
 {
     _cleanup_close_ int lock = install_lock(in, err);
-    return lock < 0 ? lock : swap_recover(in, err);
+    int r = lock < 0 ? lock : swap_recover(in, err);
+    return MIN(r, 1);
 }

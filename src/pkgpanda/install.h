@@ -45,7 +45,8 @@ int install_active(const struct install *in, struct strings *ret, struct error *
 int install_activate(const struct install *in, const struct strings *ids, struct error *err);
 /* Replaces the active package of the same name. */
 int install_swap_package(const struct install *in, const char *id, struct error *err);
-/* Activates what was active before the last change. -ENOENT when that is not known, or names the
+/* Activates what was active before the last change; a rollback that was cut off is finished, and
+ * not undone. -ENOENT when that is not known, or names the
  * packages that are no longer there. */
 int install_rollback(const struct install *in, struct error *err);
 /* Finishes a change that was cut off. 1 when there was one, else 0. */

@@ -45,7 +45,8 @@ static inline void step(const struct install *in, const char *what)
 
 /* The exclusive lock on the root, which is made. Close to unlock. */
 int install_lock(const struct install *in, struct error *err);
-int install_activate_locked(const struct install *in, const struct strings *ids, struct error *err);
+int install_activate_locked(
+    const struct install *in, const struct strings *ids, bool rollback, struct error *err);
 int folder_sync(const char *path, struct error *err);
 
 /* ---- link.c: the folders of links ---- */
@@ -65,7 +66,6 @@ int ensure_state_directories(const struct install *in, const struct packages *p,
 /* ---- units.c: files of systemd ---- */
 /* Puts the units of the staged wants folder beside their places. */
 int units_stage(const struct install *in, struct error *err);
-int units_discard(const struct install *in, struct error *err); /* what was staged */
 int units_in(const struct install *in, const char *suffix, struct strings *ret, struct error *err);
 int units_remove(const struct install *in, const struct strings *units, struct error *err);
 int units_place(const struct install *in, struct error *err);
@@ -80,7 +80,10 @@ int systemd_reload(const struct install *in, struct error *err);
 
 /* ---- swap.c ---- */
 int swap_discard(const struct install *in, struct error *err); /* a stage that is not used */
-int swap_run(const struct install *in, struct error *err);
+/* The staged set comes into force. `rollback` is remembered while it does. */
+int swap_run(const struct install *in, bool rollback, struct error *err);
+/* Finishes a swap that was cut off; 0 when there was none. */
+enum { SWAP_RECOVERED = 1, SWAP_RECOVERED_ROLLBACK };
 int swap_recover(const struct install *in, struct error *err);
 
 /* ---- late.c: packages whose last values only the host knows ---- */

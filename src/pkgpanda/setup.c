@@ -109,7 +109,7 @@ static int bootstrap(const struct install *in, struct error *err)
     if (late)
         strings_add(&ids, late);
     strings_sort(&ids);
-    return install_activate_locked(in, &ids, err);
+    return install_activate_locked(in, &ids, false, err);
 }
 
 int install_setup(const struct install *in, struct error *err)
@@ -148,7 +148,7 @@ int install_uninstall(const struct install *in, struct error *err)
             return lock;
         int r = systemd_stop_target(in, err);
         if (r == 0)
-            r = install_activate_locked(in, &nothing, err);
+            r = install_activate_locked(in, &nothing, false, err);
         if (r < 0)
             return r;
     }

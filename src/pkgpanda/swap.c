@@ -67,21 +67,24 @@ static int sync_folders(const struct install *in, struct error *err)
 
 /* ---- the progress file ---- */
 
-static int write_progress(const struct install *in, const char *stage, struct error *err)
+static int write_progress(
+    const struct install *in, const char *stage, bool rollback, struct error *err)
 {
     _cleanup_free_ char *path = path_join(in->root, PROGRESS_FILE);
-    _cleanup_free_ char *text = xasprintf("{\"stage\": \"%s\", \"extension\": \"" NEW "\"}", stage);
+    _cleanup_free_ char *text = xasprintf("{\"stage\": \"%s\", \"extension\": \"" NEW "\"%s}",
+        stage, rollback ? ", \"rollback\": true" : "");
     int r = file_write_atomic(path, text, strlen(text), 0644, err);
     step(in, "write progress");
     return r;
 }
 
-static int read_progress(const struct install *in, int *ret, struct error *err)
+static int read_progress(const struct install *in, int *ret, bool *ret_rollback, struct error *err)
 {
     _cleanup_free_ char *path = path_join(in->root, PROGRESS_FILE);
     _cleanup_buf_ struct buf text = BUF_INIT;
     _cleanup_json_ json_t *json = NULL;
     *ret = STAGE_NONE;
+    *ret_rollback = false;
     if (!there(path))
         return 0;
     int r = file_read(path, PROGRESS_MAX, &text, err);
@@ -90,6 +93,7 @@ static int read_progress(const struct install *in, int *ret, struct error *err)
     if (r < 0)
         return error_prefix(err, r, "%s", path);
     const char *stage = json_str_at(json, "stage", "");
+    *ret_rollback = json_is_true(json_object_get(json, "rollback"));
     if (streq(stage, "archive"))
         *ret = STAGE_ARCHIVE;
     else if (streq(stage, "move_new"))
@@ -110,12 +114,12 @@ static int remove_progress(const struct install *in, struct error *err)
 
 /* ---- parts ---- */
 
-static int remove_all(const struct install *in, const char *suffix, struct error *err)
+static int remove_staged(const struct install *in, struct error *err)
 {
     _cleanup_parts_ struct parts parts;
     parts_init(&parts, in);
     for (size_t i = 0; i < parts.n; i++) {
-        _cleanup_free_ char *path = part_path(&parts.items[i], suffix);
+        _cleanup_free_ char *path = part_path(&parts.items[i], NEW);
         if (!there(path))
             continue;
         int r = remove_tree(path, err);
@@ -126,10 +130,34 @@ static int remove_all(const struct install *in, const char *suffix, struct error
     return 0;
 }
 
+/* Units that were staged, and files that were being written when something was cut off. */
+static bool is_stale(const char *name)
+{
+    return has_suffix(name, UNIT_NEW) || strstr(name, NEW ".tmp.") ||
+           has_prefix(name, PROGRESS_FILE ".tmp.") || has_prefix(name, TARGET_NAME ".tmp.");
+}
+
+static int remove_stale(const struct install *in, const char *folder, struct error *err)
+{
+    _cleanup_strings_ struct strings names = {0};
+    int r = strings_read_folder(folder, &names, err);
+    for (size_t i = 0; i < names.n && r == 0; i++) {
+        if (!is_stale(names.items[i]))
+            continue;
+        _cleanup_free_ char *path = path_join(folder, names.items[i]);
+        if (unlink(path) < 0 && errno != ENOENT)
+            r = error_errno(err, -errno, "cannot remove %s", path);
+        step(in, "remove stale file");
+    }
+    return r;
+}
+
 int swap_discard(const struct install *in, struct error *err)
 {
-    int r = remove_all(in, NEW, err);
-    return r < 0 ? r : units_discard(in, err);
+    int r = remove_staged(in, err);
+    if (r == 0)
+        r = remove_stale(in, in->root, err);
+    return r < 0 || !in->systemd_dir ? r : remove_stale(in, in->systemd_dir, err);
 }
 
 static int check_staged(const struct install *in, bool or_in_force, struct error *err)
@@ -169,18 +197,18 @@ static int move_to_old(const struct install *in, struct error *err)
 /* Units of the set that goes, in force or archived already. */
 static int old_units(const struct install *in, struct strings *ret, struct error *err)
 {
-    int r = units_in(in, "", ret, err);
-    if (r == 0 && ret->n == 0)
-        r = units_in(in, OLD, ret, err);
-    return r;
+    if (!in->systemd_dir)
+        return 0;
+    _cleanup_free_ char *wants = path_join(in->systemd_dir, WANTS_NAME);
+    return units_in(in, there(wants) ? "" : OLD, ret, err);
 }
 
-static int archive(const struct install *in, struct error *err)
+static int archive(const struct install *in, bool rollback, struct error *err)
 {
     _cleanup_strings_ struct strings units = {0};
     int r = check_staged(in, false, err);
     if (r == 0)
-        r = write_progress(in, "archive", err);
+        r = write_progress(in, "archive", rollback, err);
     if (r == 0)
         r = old_units(in, &units, err);
     if (r == 0)
@@ -221,11 +249,11 @@ static int remove_left_units(const struct install *in, struct error *err)
     return r < 0 ? r : units_remove(in, &left, err);
 }
 
-static int move_new(const struct install *in, struct error *err)
+static int move_new(const struct install *in, bool rollback, struct error *err)
 {
     int r = check_staged(in, true, err);
     if (r == 0)
-        r = write_progress(in, "move_new", err);
+        r = write_progress(in, "move_new", rollback, err);
     if (r == 0)
         r = move_parts(in, err);
     if (r == 0 && in->systemd_dir)
@@ -251,24 +279,28 @@ static int sync_stage(const struct install *in, struct error *err)
     return 0;
 }
 
-int swap_run(const struct install *in, struct error *err)
+/* What is of the set before stays until the progress file is there: half of it would be read as a
+ * set by a rollback. */
+int swap_run(const struct install *in, bool rollback, struct error *err)
 {
     int r = sync_stage(in, err);
     if (r == 0)
-        r = remove_all(in, OLD, err);
-    if (r == 0)
-        r = archive(in, err);
-    return r < 0 ? r : move_new(in, err);
+        r = archive(in, rollback, err);
+    return r < 0 ? r : move_new(in, rollback, err);
 }
 
 int swap_recover(const struct install *in, struct error *err)
 {
-    int stage, r = read_progress(in, &stage, err);
+    int stage;
+    bool rollback;
+    int r = read_progress(in, &stage, &rollback, err);
     if (r < 0 || stage == STAGE_NONE)
         return r;
     if (stage == STAGE_ARCHIVE)
-        r = archive(in, err);
+        r = archive(in, rollback, err);
     if (r == 0)
-        r = move_new(in, err);
-    return r < 0 ? r : 1;
+        r = move_new(in, rollback, err);
+    if (r == 0)
+        r = swap_discard(in, err); /* files that were being written */
+    return r < 0 ? r : (rollback ? SWAP_RECOVERED_ROLLBACK : SWAP_RECOVERED);
 }

@@ -26,23 +26,6 @@ int units_in(const struct install *in, const char *suffix, struct strings *ret, 
     return strings_read_folder(wants, ret, err);
 }
 
-int units_discard(const struct install *in, struct error *err)
-{
-    _cleanup_strings_ struct strings names = {0};
-    if (!in->systemd_dir)
-        return 0;
-    int r = strings_read_folder(in->systemd_dir, &names, err);
-    for (size_t i = 0; i < names.n && r == 0; i++) {
-        if (!has_suffix(names.items[i], UNIT_NEW))
-            continue;
-        _cleanup_free_ char *path = path_join(in->systemd_dir, names.items[i]);
-        if (unlink(path) < 0 && errno != ENOENT)
-            r = error_errno(err, -errno, "cannot remove %s", path);
-        step(in, "remove stale unit");
-    }
-    return r;
-}
-
 /* What the staged link means, on this disk: links may be made for another root. */
 static char *source_of(const struct install *in, const char *target)
 {
