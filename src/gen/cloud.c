@@ -1,17 +1,14 @@
-#include "gen/cloud.h"
 
 #include <errno.h>
 
 #include "base/alloc.h"
 #include "base/embed.h"
+#include "gen/cloud-internal.h"
 #include "gen/config.h"
 #include "gen/template.h"
 
 extern const struct embedded gen_clouds[];
 extern const struct embedded gen_detect[];
-
-/* Stands for a value that only the cloud knows, until the text is cut there. */
-#define STACK_NAME "@@stack_name@@"
 
 /* What the system's own image may lack. */
 static const char packages[] = "packages: [curl, iproute2, tar, unzip, xz-utils]\n";
@@ -39,7 +36,8 @@ int cloud_gen(enum cloud_kind kind, unsigned masters, const struct gen_input *in
     const struct gen_setting own[] = {{"provider", provider, .fixed = true},
         {"platform", provider, .fixed = true}, {"master_discovery", "static", .fixed = true},
         {"exhibitor_storage_backend", "static", .fixed = true},
-        {"master_list", buf_cstr(&list), .fixed = true}, {"cluster_name", STACK_NAME, .late = true},
+        {"master_list", buf_cstr(&list), .fixed = true},
+        {"cluster_name", MARK_CLUSTER, .late = true},
         {"ip_detect_contents",
             embedded(gen_detect, kind == CLOUD_AWS ? "ip-detect.aws" : "ip-detect.azure")},
         {"fault_domain_detect_contents", embedded(gen_detect, "fault-domain-detect")}};
@@ -75,17 +73,57 @@ static void write_file(struct buf *out, const char *path, const char *content, c
     buf_putc(out, '\n');
 }
 
-void cloud_user_data(const struct gen *g, const char *role, struct buf *out)
+const char *cloud_embedded(const char *name)
+{
+    return embedded(gen_clouds, name);
+}
+
+static void write_unit(const char *name, const char *content, bool enable, const char *command,
+    struct buf *files, struct buf *commands)
+{
+    _cleanup_free_ char *path = xasprintf("/etc/systemd/system/%s", name);
+    write_file(files, path, content, "0644");
+    if (enable)
+        buf_printf(commands, "- [systemctl, enable, %s]\n", name);
+    if (command)
+        buf_printf(commands, "- [systemctl, %s, --no-block, %s]\n", command, name);
+}
+
+static void write_roles(enum cloud_kind kind, const char *role, struct buf *out)
+{
+    const char *cloud = kind == CLOUD_AWS ? "aws" : "azure";
+    const char *const roles[][2] = {{role, ""}, {cloud, ""}, {cloud, "_master"}};
+    for (size_t i = 0; i < (streq(role, "master") ? 3 : 2); i++) {
+        _cleanup_free_ char *path = xasprintf(
+            "/etc/mesosphere/roles/%s%s", roles[i][0], roles[i][1]);
+        write_file(out, path, "", "0644");
+    }
+}
+
+/* What CloudFormation waits for. The unit comes after the others: it starts last. Masters do not
+ * ask the load balancer, which hands nobody to himself. */
+static void write_signal(
+    const char *role, const char *resource, struct buf *out, struct buf *commands)
+{
+    static const char unit[] = "dcos-cfn-signal.service";
+    _cleanup_free_ char *settings = xasprintf("CFN_ENDPOINT=https://cloudformation." MARK_REGION
+                                              "." MARK_SUFFIX "\nCFN_REGION=" MARK_REGION
+                                              "\nCFN_STACK=" MARK_STACK "\nCFN_RESOURCE=%s\n%s",
+        resource, streq(role, "master") ? "" : "DCOS_MASTERS=" MARK_MASTERS "\n");
+    write_file(out, "/etc/mesosphere/setup-flags/cfn-signal.env", settings, "0644");
+    write_unit(unit, cloud_embedded(unit), true, "start", out, commands);
+}
+
+static void put_user_data(enum cloud_kind kind, const struct gen *g, const char *role,
+    const char *resource, struct buf *out)
 {
     const json_t *config = gen_cloud_config(g);
     _cleanup_buf_ struct buf commands = BUF_INIT;
     json_t *item;
     size_t i;
     buf_printf(out, "#cloud-config\n%swrite_files:\n", role ? packages : "");
-    if (role) {
-        _cleanup_free_ char *path = xasprintf("/etc/mesosphere/roles/%s", role);
-        write_file(out, path, "", "0644");
-    }
+    if (role)
+        write_roles(kind, role, out);
     json_array_foreach((json_t *)(uintptr_t)json_at(config, "write_files"), i, item)
     {
         write_file(out, json_str_at(item, "path", ""), json_str_at(item, "content", ""),
@@ -93,31 +131,31 @@ void cloud_user_data(const struct gen *g, const char *role, struct buf *out)
     }
     json_array_foreach((json_t *)(uintptr_t)json_at(config, "units"), i, item)
     {
-        const char *name = json_str_at(item, "name", ""),
-                   *command = json_str_at(item, "command", NULL);
-        _cleanup_free_ char *path = xasprintf("/etc/systemd/system/%s", name);
-        write_file(out, path, json_str_at(item, "content", ""), "0644");
-        if (json_str_at(item, "enable", NULL))
-            buf_printf(&commands, "- [systemctl, enable, %s]\n", name);
-        if (command)
-            buf_printf(&commands, "- [systemctl, %s, --no-block, %s]\n", command, name);
+        write_unit(json_str_at(item, "name", ""), json_str_at(item, "content", ""),
+            json_str_at(item, "enable", NULL) != NULL, json_str_at(item, "command", NULL), out,
+            &commands);
     }
+    if (resource)
+        write_signal(role, resource, out, &commands);
     buf_printf(out, "runcmd:\n- [systemctl, daemon-reload]\n%s", buf_cstr(&commands));
 }
 
-/* ---- templates ---- */
-
-/* Text with markers as an expression of CloudFormation. */
-static json_t *aws_expression(const char *text)
+void cloud_user_data(const struct gen *g, struct buf *out)
 {
-    json_t *pieces = json_array();
-    for (const char *at; (at = strstr(text, STACK_NAME)); text = at + strlen(STACK_NAME)) {
-        json_array_append_new(pieces, json_stringn(text, (size_t)(at - text)));
-        json_array_append_new(pieces, json_pack("{s:s}", "Ref", "AWS::StackName"));
-    }
-    json_array_append_new(pieces, json_string(text));
-    return json_pack("{s:{s:[s,o]}}", "Fn::Base64", "Fn::Join", "", pieces);
+    put_user_data(CLOUD_AWS, g, NULL, NULL, out);
 }
+
+int cloud_host_data(enum cloud_kind kind, const struct gen *g, const char *role,
+    const char *resource, struct buf *out, struct error *err)
+{
+    put_user_data(kind, g, role, resource, out);
+    if (out->n > CLOUD_USER_DATA_MAX)
+        return error_set(err, -EFBIG, "what cloud-init is told has %zu bytes, more than %d", out->n,
+            (int)CLOUD_USER_DATA_MAX);
+    return 0;
+}
+
+/* ---- templates ---- */
 
 static void arm_text(struct buf *b, const char *p, size_t n)
 {
@@ -130,12 +168,13 @@ static void arm_text(struct buf *b, const char *p, size_t n)
     buf_putc(b, '\'');
 }
 
-/* The same for the Azure Resource Manager, whose texts double single quotes. */
+/* Text with markers as an expression of the Azure Resource Manager, whose texts double single
+ * quotes. */
 static json_t *azure_expression(const char *text)
 {
     _cleanup_buf_ struct buf b = BUF_INIT;
     buf_puts(&b, "[base64(concat(");
-    for (const char *at; (at = strstr(text, STACK_NAME)); text = at + strlen(STACK_NAME)) {
+    for (const char *at; (at = strstr(text, MARK_CLUSTER)); text = at + strlen(MARK_CLUSTER)) {
         arm_text(&b, text, (size_t)(at - text));
         buf_puts(&b, ", resourceGroup().name, ");
     }
@@ -144,23 +183,7 @@ static json_t *azure_expression(const char *text)
     return json_string(buf_cstr(&b));
 }
 
-static int add_user_data(enum cloud_kind kind, const struct gen *g, const char *role,
-    json_t *arguments, struct error *err)
-{
-    _cleanup_buf_ struct buf text = BUF_INIT, dump = BUF_INIT;
-    cloud_user_data(g, role, &text);
-    if (text.n > CLOUD_USER_DATA_MAX)
-        return error_set(err, -EFBIG, "what cloud-init is told has %zu bytes, more than %d", text.n,
-            (int)CLOUD_USER_DATA_MAX);
-    _cleanup_json_ json_t *expression = kind == CLOUD_AWS ? aws_expression(buf_cstr(&text))
-                                                          : azure_expression(buf_cstr(&text));
-    config_dump(expression, &dump);
-    _cleanup_free_ char *name = xasprintf("user_data_%s", role);
-    json_object_set_new(arguments, name, json_string(buf_cstr(&dump)));
-    return 0;
-}
-
-static void add_masters(const struct gen *g, json_t *arguments)
+void cloud_arguments(const struct gen *g, json_t *arguments)
 {
     _cleanup_json_ json_t *list = gen_list(g, "master_list");
     json_t *numbers = json_array();
@@ -172,27 +195,61 @@ static void add_masters(const struct gen *g, json_t *arguments)
     json_object_set_new(arguments, "master_numbers", numbers);
     json_object_set_new(arguments, "master_targets", json_string(buf_cstr(&targets)));
     json_object_set_new(arguments, "door_ports", json_pack("[s,s]", "80", "443"));
+    json_object_set_new(
+        arguments, "internal_ports", json_pack("[s,s,s,s,s]", "80", "443", "2181", "5050", "8080"));
     json_object_set_new(arguments, "door_names", json_pack("[s,s]", "masters", "public"));
+}
+
+int cloud_render(const char *name, const json_t *arguments, json_t **ret, struct error *err)
+{
+    _cleanup_(template_freep)
+    struct template *t = NULL;
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    const char *text = cloud_embedded(name);
+    int r = template_parse(text, strlen(text), &t, err);
+    if (r == 0)
+        r = template_render(t, arguments, NULL, 0, &out, err);
+    /* What a value may have broken is seen here and not by the cloud. */
+    if (r == 0)
+        r = json_parse(buf_cstr(&out), out.n, ret, err);
+    return r < 0 ? error_prefix(err, r, "%s", name) : 0;
+}
+
+static int to_buf(const char *p, size_t n, void *out)
+{
+    buf_append(out, p, n);
+    return 0;
+}
+
+void cloud_write(const json_t *template, struct buf *out)
+{
+    json_dump_callback(template, to_buf, out, JSON_INDENT(1));
+    buf_putc(out, '\n');
+}
+
+static int azure_simple(const struct gen *g, json_t **ret, struct error *err)
+{
+    static const char *const roles[] = {"master", "slave", "slave_public"};
+    _cleanup_json_ json_t *arguments = json_copy((json_t *)(uintptr_t)gen_arguments(g));
+    cloud_arguments(g, arguments);
+    for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+        _cleanup_buf_ struct buf text = BUF_INIT, dump = BUF_INIT;
+        int r = cloud_host_data(CLOUD_AZURE, g, roles[i], NULL, &text, err);
+        if (r < 0)
+            return r;
+        _cleanup_json_ json_t *expression = azure_expression(buf_cstr(&text));
+        config_dump(expression, &dump);
+        _cleanup_free_ char *name = xasprintf("user_data_%s", roles[i]);
+        json_object_set_new(arguments, name, json_string(buf_cstr(&dump)));
+    }
+    return cloud_render("azure.json", arguments, ret, err);
 }
 
 int cloud_template(enum cloud_kind kind, const struct gen *g, struct buf *out, struct error *err)
 {
-    static const char *const roles[] = {"master", "slave", "slave_public"};
-    _cleanup_json_ json_t *arguments = json_copy((json_t *)(uintptr_t)gen_arguments(g)),
-                          *whole = NULL;
-    _cleanup_(template_freep)
-    struct template *t = NULL;
-    const char *text = embedded(gen_clouds, kind == CLOUD_AWS ? "aws.json" : "azure.json");
-    int r = 0;
-    add_masters(g, arguments);
-    for (size_t i = 0; i < ARRAY_SIZE(roles) && r == 0; i++)
-        r = add_user_data(kind, g, roles[i], arguments, err);
+    _cleanup_json_ json_t *whole = NULL;
+    int r = kind == CLOUD_AWS ? cloud_aws_simple(g, &whole, err) : azure_simple(g, &whole, err);
     if (r == 0)
-        r = template_parse(text, strlen(text), &t, err);
-    if (r == 0)
-        r = template_render(t, arguments, NULL, 0, out, err);
-    /* What a value may have broken is seen here and not by the cloud. */
-    if (r == 0)
-        r = json_parse(buf_cstr(out), out->n, &whole, err);
+        cloud_write(whole, out);
     return r;
 }

@@ -28,8 +28,8 @@ int cloud_template(enum cloud_kind kind, const struct gen *g, struct buf *out, s
  * name when variant is not "". Caller frees. */
 char *cloud_file_name(enum cloud_kind kind, const char *variant, unsigned masters);
 
-/* A cloud-config for cloud-init of a host of this role; NULL: of none yet. */
-void cloud_user_data(const struct gen *g, const char *role, struct buf *out);
+/* A cloud-config for cloud-init of a host that has no role yet. */
+void cloud_user_data(const struct gen *g, struct buf *out);
 
 /* ---- all that a release has for a cloud ---- */
 

@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/vec.h"
 #include "gen/cloud-internal.h"
-#include "pkgpanda/names.h"
 #include "pkgpanda/trust.h"
 
 /* All templates of a release for one cloud, with what they name, as artifacts. */
@@ -127,6 +126,13 @@ static int configure(struct making *m, const struct cloud_variant *v, unsigned m
     return 0;
 }
 
+static void add_template(struct making *m, const json_t *made)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    cloud_write(json_at(made, "template"), &text);
+    add_text(m->templates, json_str_at(made, "path", ""), JSON_TYPE, &text);
+}
+
 static int add_simple(
     struct making *m, const struct cloud_variant *v, unsigned masters, struct error *err)
 {
@@ -149,6 +155,27 @@ static int add_simple(
     return 0;
 }
 
+/* One configuration for each number of masters, and their nested stacks. */
+static int add_advanced(struct making *m, const struct cloud_variant *v, struct error *err)
+{
+    static const unsigned counts[] = {1, 3, 5, 7};
+    struct gen *all[ARRAY_SIZE(counts)] = {0};
+    _cleanup_json_ json_t *made = json_array();
+    const char *url = m->release->fixed_url ? m->release->fixed_url : m->release->download_url;
+    int r = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(counts) && r == 0; i++)
+        r = configure(m, v, counts[i], &all[i], err);
+    if (r == 0)
+        r = cloud_aws_advanced(all, ARRAY_SIZE(counts), v->name, url, made, err);
+    for (size_t i = 0; i < ARRAY_SIZE(counts) && r == 0; i++)
+        r = add_generated(m, all[i], err);
+    for (size_t i = 0; i < json_array_size(made) && r == 0; i++)
+        add_template(m, json_array_get(made, i));
+    for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+        gen_free(all[i]);
+    return r;
+}
+
 static int make_all(struct making *m, struct error *err)
 {
     static const unsigned aws[] = {1, 3}, azure[] = {1, 3, 5};
@@ -161,6 +188,9 @@ static int make_all(struct making *m, struct error *err)
             if (r < 0)
                 return r;
         }
+        int r = is_aws ? add_advanced(m, &m->release->variants[v], err) : 0;
+        if (r < 0)
+            return r;
     }
     return 0;
 }

@@ -36,6 +36,9 @@ static const char usage[] =
     "  --artifacts=DIR      the release: complete/complete.latest.json names its packages\n"
     "  --output=DIR         generate: where to write [default: genconf/serve]\n"
     "  --masters=N          aws, azure: how many [default: 1]\n"
+    "  --download-url=URL   aws, azure: the templates for all numbers of masters, nested ones too, "
+    "and the\n"
+    "                       page with launch buttons, which will be found there\n"
     "  --set NAME=VALUE     a value that config.yaml must not change, as provider=aws; may be "
     "repeated\n"
     "  --late NAME=EXPRESSION   a value that only the host knows\n"
@@ -51,7 +54,8 @@ enum { EXIT_WRONG = 1, EXIT_TROUBLE = 2, SETTINGS_MAX = 1000, COMPLETE_MAX = 4 *
 struct options {
     const char *command, *name;
     const char *config, *folder, *artifacts, *output, *explain, *extra;
-    const char *masters_text;
+    const char *masters_text, *download_url;
+    struct buf text; /* of the configuration */
     uint32_t masters;
     enum cloud_kind cloud;
     bool json, quiet, help, version, for_cloud;
@@ -89,9 +93,10 @@ static int parse(struct options *o, int argc, char **argv, struct error *err)
     const struct option table[] = {{"--config", NULL, &o->config}, {"--folder", NULL, &o->folder},
         {"--extra", NULL, &o->extra}, {"--artifacts", NULL, &o->artifacts},
         {"--output", NULL, &o->output}, {"--masters", NULL, &o->masters_text},
-        {"--explain", NULL, &o->explain}, {"--set", .texts = &set}, {"--late", .texts = &late},
-        {"--json", NULL, NULL, &o->json}, {"--quiet", NULL, NULL, &o->quiet},
-        {"--version", NULL, NULL, &o->version}, {"--help", "-h", NULL, &o->help}};
+        {"--download-url", NULL, &o->download_url}, {"--explain", NULL, &o->explain},
+        {"--set", .texts = &set}, {"--late", .texts = &late}, {"--json", NULL, NULL, &o->json},
+        {"--quiet", NULL, NULL, &o->quiet}, {"--version", NULL, NULL, &o->version},
+        {"--help", "-h", NULL, &o->help}};
     int r = options_parse(
         "dcos-gen", table, ARRAY_SIZE(table), argc, argv, args, ARRAY_SIZE(args), &n, err);
     if (r == 0)
@@ -159,22 +164,26 @@ static void read_environment(struct options *o)
         vec_push(&o->settings, (struct gen_setting){xstrdup("bootstrap_id"), xstrdup("unknown")});
 }
 
-static int load(struct options *o, bool may_be_absent, struct gen **ret, struct error *err)
+static struct gen_input input_of(struct options *o)
 {
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    int r = o->artifacts ? read_artifacts(o, err) : 0;
-    if (r < 0)
-        return r;
-    read_environment(o);
-    r = file_read(o->config, GEN_CONFIG_MAX, &text, err);
-    if (r < 0)
-        return r == -ENOENT && may_be_absent ? 0 : r;
-    struct gen_input in = {.config = buf_cstr(&text),
-        .config_n = text.n,
+    return (struct gen_input){.config = buf_cstr(&o->text),
+        .config_n = o->text.n,
         .folder = o->folder,
         .extra = o->extra,
         .settings = o->settings.items,
         .n_settings = o->settings.n};
+}
+
+static int load(struct options *o, bool may_be_absent, struct gen **ret, struct error *err)
+{
+    int r = o->artifacts ? read_artifacts(o, err) : 0;
+    if (r < 0)
+        return r;
+    read_environment(o);
+    r = file_read(o->config, GEN_CONFIG_MAX, &o->text, err);
+    if (r < 0)
+        return r == -ENOENT && may_be_absent ? 0 : r;
+    struct gen_input in = input_of(o);
     r = o->for_cloud ? cloud_gen(o->cloud, o->masters, &in, ret, err) : gen_new(&in, ret, err);
     return r < 0 ? error_prefix(err, r, "%s", o->config) : 0;
 }
@@ -263,6 +272,42 @@ static int write_cloud(
     return r;
 }
 
+/* The folder's own name of an artifact that is text. */
+static int write_artifact(const struct options *o, const json_t *artifact, struct error *err)
+{
+    const char *name = json_str_at(artifact, "channel_path", NULL),
+               *text = json_str_at(artifact, "local_content", NULL);
+    if (!name || !text)
+        return 0; /* is there already */
+    _cleanup_free_ char *path = path_join(o->output, name), *above = xstrdup(path);
+    *strrchr(above, '/') = '\0';
+    int r = mkdir_all(above, 0755, err);
+    if (r == 0)
+        r = file_write_atomic(path, text, strlen(text), 0644, err);
+    if (r == 0)
+        puts(path);
+    return r;
+}
+
+static int write_all(struct options *o, const struct gen *g, struct error *err)
+{
+    _cleanup_json_ json_t *list = NULL;
+    const struct gen_input in = input_of(o);
+    const struct cloud_variant variant = {gen_value(g, "bootstrap_variant"),
+        gen_value(g, "bootstrap_id"), gen_value(g, "package_ids")};
+    const struct cloud_release release = {.in = &in,
+        .variants = &variant,
+        .n_variants = 1,
+        .commit = gen_value(g, "dcos_image_commit"),
+        .version = gen_value(g, "dcos_version"),
+        .download_url = o->download_url,
+        .folder = o->output};
+    int r = cloud_artifacts(o->cloud, &release, &list, err);
+    for (size_t i = 0; i < json_array_size(list) && r == 0; i++)
+        r = write_artifact(o, json_array_get(list, i), err);
+    return r;
+}
+
 static int print_value(const struct options *o, const struct gen *g, struct error *err)
 {
     const char *value = gen_value(g, o->name);
@@ -306,11 +351,13 @@ static int run(struct options *o, struct error *err)
         return code;
     if (value)
         return print_value(o, g, err);
+    if (o->download_url && o->for_cloud)
+        return write_all(o, g, err);
     if (o->for_cloud)
         return write_cloud(o, o->cloud, g, err);
     if (generate)
         return gen_generate(g, o->output, err);
-    cloud_user_data(g, NULL, &out);
+    cloud_user_data(g, &out);
     fputs(buf_cstr(&out), stdout);
     return 0;
 }
@@ -334,5 +381,6 @@ int main(int argc, char **argv)
         free((char *)(uintptr_t)s->value);
     }
     vec_done(&o.settings);
+    buf_done(&o.text);
     return r < 0 ? EXIT_TROUBLE : r;
 }
