@@ -24,8 +24,9 @@ LIBRARIES = {
     "ssh": ["base", "json"],
     "pkgpanda": ["base", "io", "http", "json", "transfer"],
     "gen": ["base", "json", "transfer", "pkgpanda"],
+    "storage": ["base", "json", "transfer", "pkgpanda"],
 }
-COMPONENTS = ["master", "agent", "executor", "fetcher", "marathon", "cli", "minidcos", "iam", "router", "net", "mkpanda", "checks", "installer", "bootstrap", "release"]
+COMPONENTS = ["master", "agent", "executor", "fetcher", "marathon", "cli", "minidcos", "iam", "router", "net", "mkpanda", "checks", "installer", "bootstrap", "release", "cfn"]
 LAYERS = dict(LIBRARIES)
 for component in COMPONENTS:
     LAYERS[component] = list(LIBRARIES)

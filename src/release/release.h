@@ -11,7 +11,7 @@
  * finds a file whose parts are missing, whenever the publisher is cut off.
  */
 
-#include "release/storage.h"
+#include "storage/storage.h"
 
 enum { RELEASE_CONFIG_MAX = 1024 * 1024, COMMIT_LENGTH = 40 };
 

@@ -1,10 +1,10 @@
-#ifndef DCOS_RELEASE_REQUEST_H
-#define DCOS_RELEASE_REQUEST_H
+#ifndef DCOS_STORAGE_REQUEST_H
+#define DCOS_STORAGE_REQUEST_H
 
 /*
- * One HTTP request of a storage, waited for. Connections, TLS, proxies and Amazon's signatures are
- * libcurl's. Answers of 500, 502, 503 and 504, 429 and broken connections are tried again, five
- * times in all, with growing pauses.
+ * One HTTP request, of a storage or to Amazon, waited for. Connections, TLS, proxies and Amazon's
+ * signatures are libcurl's. Answers of 500, 502, 503 and 504, 429 and broken connections are tried
+ * again, five times in all, with growing pauses.
  */
 
 #include <stdint.h>
@@ -25,8 +25,9 @@ struct request {
     int body_fd;
     uint64_t body_n;
     int answer_fd; /* >= 0: the body of a 2xx answer goes there */
-    /* Amazon's signature, version 4. */
-    const char *aws_region, *aws_key, *aws_secret;
+    /* Amazon's signature, version 4, when aws_key is set. aws_service: NULL = "s3". */
+    const char *aws_service, *aws_region, *aws_key, *aws_secret;
+    bool direct; /* past any proxy of the environment */
 
     long status;
     struct buf answer;         /* the body, unless it went to answer_fd */

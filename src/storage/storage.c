@@ -1,4 +1,4 @@
-#include "release/storage.h"
+#include "storage/storage.h"
 
 #include <errno.h>
 #include <fcntl.h>

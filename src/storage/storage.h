@@ -1,5 +1,5 @@
-#ifndef DCOS_RELEASE_STORAGE_H
-#define DCOS_RELEASE_STORAGE_H
+#ifndef DCOS_STORAGE_STORAGE_H
+#define DCOS_STORAGE_STORAGE_H
 
 /*
  * Places where releases are published. Calls wait for their answer. Paths are relative, parts

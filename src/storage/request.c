@@ -1,4 +1,4 @@
-#include "release/request.h"
+#include "storage/request.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -138,6 +138,8 @@ static CURLcode attempt(CURL *h, struct running *r, char *why)
     curl_easy_setopt(h, CURLOPT_WRITEDATA, r);
     curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(h, CURLOPT_HEADERDATA, r);
+    if (q->direct)
+        curl_easy_setopt(h, CURLOPT_NOPROXY, "*");
     if (streq(q->method, "HEAD")) {
         curl_easy_setopt(h, CURLOPT_NOBODY, 1L);
     } else if (streq(q->method, "PUT")) {
@@ -151,7 +153,8 @@ static CURLcode attempt(CURL *h, struct running *r, char *why)
         curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, q->method);
     }
     if (q->aws_key) {
-        _cleanup_free_ char *signing = xasprintf("aws:amz:%s:s3", q->aws_region);
+        _cleanup_free_ char *signing = xasprintf(
+            "aws:amz:%s:%s", q->aws_region, q->aws_service ? q->aws_service : "s3");
         _cleanup_free_ char *user = xasprintf("%s:%s", q->aws_key, q->aws_secret);
         curl_easy_setopt(h, CURLOPT_AWS_SIGV4, signing);
         curl_easy_setopt(h, CURLOPT_USERPWD, user);

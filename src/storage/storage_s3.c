@@ -8,8 +8,8 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "release/request.h"
-#include "release/storage.h"
+#include "storage/request.h"
+#include "storage/storage.h"
 
 /* A bucket of Amazon's S3, or of who speaks like it. A PUT appears whole when it is over. */
 
@@ -17,9 +17,9 @@ enum { DIGEST_BYTES = 32, DIGEST_TEXT = 2 * DIGEST_BYTES + 1 };
 
 struct s3 {
     struct storage base;
-    char *bucket, *prefix; /* "" or with a slash at its end */
-    char *endpoint;        /* "https://s3.eu-west-1.amazonaws.com/<bucket>" */
-    char *region, *key, *secret;
+    char *bucket, *prefix;               /* "" or with a slash at its end */
+    char *endpoint;                      /* "https://s3.eu-west-1.amazonaws.com/<bucket>" */
+    char *region, *key, *secret, *token; /* token: NULL for keys that last */
 };
 
 static struct s3 *of(struct storage *s)
@@ -71,6 +71,8 @@ static int run(struct s3 *b, struct request *q, const char *what, struct error *
     q->aws_region = b->region;
     q->aws_key = b->key;
     q->aws_secret = b->secret;
+    if (b->token)
+        request_header(q, "x-amz-security-token: %s", b->token);
     r = request_run(q, err);
     if (r == 0 && (q->status < 200 || q->status > 299))
         r = request_refused(q, what, err);
@@ -204,6 +206,7 @@ static void s3_free(struct storage *s)
     free(b->region);
     free(b->key);
     free(b->secret);
+    free(b->token);
     free(b);
 }
 
@@ -230,10 +233,14 @@ int storage_s3_new(const json_t *options, struct storage **ret, struct error *er
     if (!has_suffix(url, "/"))
         return error_set(err, -EINVAL, "the option download_url ends with a slash");
     /* What Amazon's own tools read. */
+    const char *token = NULL;
     if (!key && !secret) {
         key = getenv("AWS_ACCESS_KEY_ID");
         secret = getenv("AWS_SECRET_ACCESS_KEY");
+        token = getenv("AWS_SESSION_TOKEN");
     }
+    if (token && strpbrk(token, "\r\n"))
+        return error_set(err, -EINVAL, "AWS_SESSION_TOKEN is more than one line");
     if (!key || !*key || !secret || !*secret)
         return error_set(err, -EINVAL,
             "access_key_id and secret_access_key belong together, here or as AWS_ACCESS_KEY_ID and "
@@ -253,6 +260,7 @@ int storage_s3_new(const json_t *options, struct storage **ret, struct error *er
     b->region = xstrdup(region);
     b->key = xstrdup(key);
     b->secret = xstrdup(secret);
+    b->token = token && *token ? xstrdup(token) : NULL;
     *ret = &b->base;
     return 0;
 }

@@ -11,9 +11,9 @@
 #include "base/alloc.h"
 #include "base/base64.h"
 #include "base/file.h"
-#include "release/azure_sign.h"
-#include "release/request.h"
-#include "release/storage.h"
+#include "storage/azure_sign.h"
+#include "storage/request.h"
+#include "storage/storage.h"
 
 /* Block blobs of an Azure storage account, with its shared key. A Put Blob appears whole. */
 

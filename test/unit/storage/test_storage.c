@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "release/storage.h"
+#include "storage/storage.h"
 #include "unit.h"
 
 struct place {

@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "release/storage.h"
+#include "storage/storage.h"
 #include "transfer/download.h"
 
 /* A folder of this machine. What is to be a file is written beside its place and moved there. */

@@ -1,5 +1,5 @@
-#include "release/azure_sign.h"
-#include "release/request.h"
+#include "storage/azure_sign.h"
+#include "storage/request.h"
 #include "unit.h"
 
 static void test_encode(void **state)

@@ -1,8 +1,8 @@
 #include <errno.h>
 
 #include "base/alloc.h"
-#include "release/request.h"
-#include "release/storage.h"
+#include "storage/request.h"
+#include "storage/storage.h"
 
 /* Any web server, for reading. */
 
