@@ -7,7 +7,16 @@
 
 static const char USER[] = "dcos_exhibitor", FOLDER[] = "/var/lib/dcos/zookeeper";
 
-enum { PEER_PORT = 2888, ELECTION_PORT = 3888 };
+enum {
+    PEER_PORT = 2888,
+    ELECTION_PORT = 3888,
+    TICK_MS = 500,
+    SYNC_TICKS = 4,
+    INIT_MS = 20000,
+    SESSION_MAX_MS = 40000,
+    CONNECT_MS = 1000, /* to another server, which may be gone */
+    NOTIFY_MS = 2000,  /* between attempts of an election */
+};
 
 int zookeeper_config(const char *ensemble, const char *self, const char *data, uint16_t port,
     struct buf *ret, uint32_t *ret_id, struct error *err)
@@ -33,12 +42,41 @@ int zookeeper_config(const char *ensemble, const char *self, const char *data, u
             "detect_ip says %s, which is not in master_list of config.yaml (%s)", self, ensemble);
     buf_printf(ret,
         "# Written by dcos-bootstrap at each start; changes are lost.\n"
-        "tickTime=2000\ninitLimit=10\nsyncLimit=5\n"
         "dataDir=%s\nclientPort=%u\nmaxClientCnxns=0\n"
         "autopurge.snapRetainCount=3\nautopurge.purgeInterval=1\n"
         "admin.enableServer=false\n%s",
         data, port, buf_cstr(&members));
     *ret_id = own;
+    return 0;
+}
+
+static int number(const char *name, uint32_t fallback, uint32_t least, uint32_t most, uint32_t *ret,
+    struct error *err)
+{
+    const char *text = node_setting(name);
+    *ret = fallback;
+    if (text && (parse_u32(str_of(text), ret) < 0 || *ret < least || *ret > most))
+        return error_set(err, -EINVAL, "%s: expected a number from %u to %u, got %.50s", name,
+            least, most, text);
+    return 0;
+}
+
+/* How soon servers and clients that are gone without a word are given up. A server whose leader
+ * says nothing for syncLimit ticks looks for another one, which costs no session; it must be found
+ * within the sessions of those that lead, 5 seconds, and a session that ended is noticed a tick
+ * late. The others are what they are with ticks of two seconds. */
+int zookeeper_timing(struct buf *ret, struct error *err)
+{
+    uint32_t tick, sync;
+    int r = number("ZOOKEEPER_TICK_TIME", TICK_MS, 100, 10000, &tick, err);
+    if (r == 0)
+        r = number("ZOOKEEPER_SYNC_LIMIT", SYNC_TICKS, 2, 1000, &sync, err);
+    if (r < 0)
+        return r;
+    buf_printf(ret,
+        "tickTime=%u\ninitLimit=%u\nsyncLimit=%u\nmaxSessionTimeout=%d\n"
+        "cnxTimeout=%d\nfastleader.maxNotificationInterval=%d\n",
+        tick, MAX((uint32_t)INIT_MS / tick, sync), sync, SESSION_MAX_MS, CONNECT_MS, NOTIFY_MS);
     return 0;
 }
 
@@ -72,6 +110,8 @@ int zookeeper_prepare(const struct node *n, struct error *err)
     int r = node_detect_ip(n, &ip, err);
     if (r == 0)
         r = zookeeper_config(ensemble, ip, data, port, &config, &id, err);
+    if (r == 0)
+        r = zookeeper_timing(&config, err);
     if (r == 0)
         r = node_folder(n, FOLDER, USER, 0750, err);
     if (r == 0)

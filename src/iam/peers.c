@@ -23,7 +23,7 @@
  * socket or by TCP; nothing else gets in by this door, and a call is passed on once.
  */
 
-#define LOOK_US (200 * USEC_PER_MSEC)  /* between looks at who leads, while nobody is known */
+#define LOOK_US (200 * USEC_PER_MSEC)  /* between looks at who leads */
 #define SILENCE_US (60 * USEC_PER_SEC) /* in an answer; streams have heartbeats every five */
 
 enum {
@@ -141,21 +141,25 @@ static void forget_leader(struct peers *p)
         timer_start(&p->look, LOOK_US);
 }
 
+/* Who led before may be gone without a word, and its connections silent for long: that another
+ * leads, or nobody, ends the link at once. Calls under way keep it until they end. */
 static void look(struct timer *t)
 {
     struct peers *p = container_of(t, struct peers, look);
     _cleanup_buf_ struct buf info = BUF_INIT;
     struct error err = ERROR_INIT;
-    if (!p->standing_by || p->link)
+    if (!p->standing_by)
         return;
+    timer_start(t, LOOK_US);
     int r = store_leader_info(p->iam->store, &info, &err);
     const bool other = r == 0 && info.n && !str_eq_c(buf_str(&info), buf_cstr(&p->info));
-    if (other)
-        r = link_open(p, buf_str(&info), &p->link, &err);
-    if (r < 0)
+    if (r == 0 && p->link && (!other || !str_eq_c(buf_str(&info), p->link->info)))
+        link_unref(TAKE_PTR(p->link));
+    if (!other || p->link)
+        return;
+    r = link_open(p, buf_str(&info), &p->link, &err);
+    if (r < 0) {
         log_debug("the leader is not known yet error=%s", err.msg);
-    if (!p->link) {
-        timer_start(t, LOOK_US);
         return;
     }
     log_info("standing by, calls go to the leader address=%s:%u", p->link->host, p->link->port);

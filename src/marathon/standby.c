@@ -13,36 +13,39 @@
  * wants events is sent to the leader.
  */
 
-/* Looks at who leads wait for ZooKeeper: not more often. */
-#define LOOK_US (200 * USEC_PER_MSEC)
+#define LOOK_US (200 * USEC_PER_MSEC)  /* between looks at who leads */
 #define SILENCE_US (60 * USEC_PER_SEC) /* in an answer */
 
 static const char VIA[] = "X-Marathon-Via";
 
-/* "host:port" of the other that leads, into the standby's address. */
+/* "host:port" of the other that leads, into the standby's address. Who led before may be gone
+ * without a word: its connections would stay silent for long. */
 static bool find_leader(struct shell *s)
 {
     struct standby *b = &s->standby;
-    if (b->port)
-        return true;
     const int64_t now = clock_monotonic_us();
     if (b->looked_us && now - b->looked_us < LOOK_US)
-        return false;
+        return b->port != 0;
     b->looked_us = now;
     _cleanup_buf_ struct buf text = BUF_INIT;
-    if (store_leader_info(s->store, &text, NULL) < 0 || !text.n ||
-        str_eq_c(buf_str(&text), s->address))
-        return false;
+    if (store_leader_info(s->store, &text, NULL) < 0)
+        return b->port != 0;
     const char *colon = strrchr(buf_cstr(&text), ':');
     const size_t n = colon ? (size_t)(colon - buf_cstr(&text)) : 0;
     uint16_t port;
-    if (!n || n >= sizeof(b->host) || parse_port(str_of(colon + 1), &port) < 0 || !port)
+    if (!n || str_eq_c(buf_str(&text), s->address) || n >= sizeof(b->host) ||
+        parse_port(str_of(colon + 1), &port) < 0) {
+        b->port = 0;
         return false;
+    }
+    if (b->port == port && strlen(b->host) == n && memcmp(b->host, buf_cstr(&text), n) == 0)
+        return port != 0;
     memcpy(b->host, buf_cstr(&text), n);
     b->host[n] = '\0';
     b->port = port;
-    log_info("standing by, calls go to the leader address=%s:%u", b->host, b->port);
-    return true;
+    if (port)
+        log_info("standing by, calls go to the leader address=%s:%u", b->host, b->port);
+    return port != 0;
 }
 
 static void answered(int status, const char *error, void *userdata)
@@ -104,8 +107,18 @@ bool standby_pass_on(struct shell *s, struct http_request *req)
         http_respond_text(req, 502, "Detected proxying loop.");
         return true;
     }
+    if (s->info.tls && !s->standby.tls) {
+        if (!s->standby.told_unverified)
+            log_warn("calls for the leader are refused: it speaks TLS, and without --ssl_ca_file "
+                     "anybody could take its place");
+        s->standby.told_unverified = true;
+        http_respond_text(req, 502,
+            "This Marathon does not lead, and cannot verify the one that "
+            "does: it was started without --ssl_ca_file.");
+        return true;
+    }
     if (!s->standby.client) {
-        const struct http_client_options options = {.tls = s->standby.tls ?: s->tls};
+        const struct http_client_options options = {.tls = s->standby.tls};
         s->standby.client = http_client_new(s->loop, &options);
     }
     http_request_collect(req, API_BODY_MAX, pass_on);

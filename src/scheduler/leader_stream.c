@@ -191,6 +191,12 @@ static void on_done(struct http_call *call, int status, const char *error,
     struct leader_stream *s = userdata;
     s->call = NULL;
     bool redirected = res && (s->status == 307 || s->status == 302);
+    /* Who was elected a moment ago may not know it yet, and point to the one before, whose machine
+     * may be gone: ZooKeeper knows better. */
+    if (redirected && s->detector) {
+        end(s, 0, "the master does not know yet that it leads", false);
+        return;
+    }
     if (redirected && s->redirects < REDIRECTS_MAX) {
         s->redirects++;
         end(s, 0, "redirected", true);

@@ -80,7 +80,8 @@ uint64_t store_epoch(const struct store *s); /* 0 while not leading */
  * until it is known, a quarter of the session timeout at most. After a no, which stays, the process
  * must not act any more; on_lost is called soon. True for who does not lead. */
 bool store_confirm(struct store *s);
-/* `info` text of the current leader into ret, empty when none. */
+/* `info` text of the current leader into ret, empty when none. Costs nothing, and does not wait,
+ * while store_lead() waits for another that leads; else it may take a second. */
 int store_leader_info(struct store *s, struct buf *ret, struct error *err);
 
 /* ---- commits ---- */

@@ -133,10 +133,24 @@ static void on_lease_lost(const char *why, void *userdata)
     s->backend.host->lost(s->backend.host->userdata, why);
 }
 
+static void keep_leader(struct zk_store *s, char *text)
+{
+    pthread_mutex_lock(&s->mutex);
+    free(s->leader);
+    s->leader = text;
+    pthread_mutex_unlock(&s->mutex);
+}
+
+static void on_leader(struct str data, void *userdata)
+{
+    keep_leader(userdata, str_dup(data));
+}
+
 static int zk_store_lock(struct store_backend *b, const char *info, struct error *err)
 {
     struct zk_store *s = container_of(b, struct zk_store, backend);
-    int r = zk_contend(s->session, s->candidates, s->label, info, &s->node, err);
+    int r = zk_contend(s->session, s->candidates, s->label, info, on_leader, s, &s->node, err);
+    keep_leader(s, NULL);
     if (r < 0)
         return r;
     struct zk_lease *lease;
@@ -194,6 +208,13 @@ static int zk_store_leader_info(
 {
     struct zk_store *s = container_of(b, struct zk_store, backend);
     _cleanup_free_ char *name = NULL;
+    pthread_mutex_lock(&s->mutex);
+    const bool known = s->leader != NULL;
+    if (known)
+        buf_puts(ret, s->leader);
+    pthread_mutex_unlock(&s->mutex);
+    if (known)
+        return 0;
     int r = zk_session_connect(s->session, INFO_PATIENCE_US, NULL, err);
     if (r < 0)
         return r;
@@ -219,6 +240,7 @@ static void zk_store_free(struct store_backend *b)
     free(s->buckets);
     free(s->candidates);
     free(s->label);
+    free(s->leader);
     free(s->node);
     free(s);
 }

@@ -60,6 +60,7 @@ struct zk_store {
     pthread_mutex_t mutex;
     struct zk_lease *lease;
     bool closing;
+    char *leader; /* what another that leads says of itself, while we wait; NULL = not known */
     uint64_t names_changed; /* grows when a key appears or goes */
 
     /* Names for a walk in pages, of the loop's thread. */

@@ -11,6 +11,7 @@
 #include "base/vec.h"
 #include "zk/member.h"
 
+#define TIMEOUT_US (5 * USEC_PER_SEC)
 #define RETRY_US (500 * USEC_PER_MSEC) /* after an answer that makes no sense */
 
 struct masters {
@@ -234,7 +235,7 @@ int zk_detector_new_all(struct loop *l, const struct zk_url *url, int64_t timeou
     struct zk_detector **ret, struct error *err)
 {
     struct zk_session *session;
-    int r = zk_session_new(url, timeout_us, &session, err);
+    int r = zk_session_new(url, timeout_us ? timeout_us : TIMEOUT_US, &session, err);
     if (r < 0)
         return r;
     struct zk_detector *d = xnew(struct zk_detector);

@@ -18,7 +18,8 @@ struct zk_detector;
 enum { ZK_MASTERS_MAX = 64 }; /* candidates that are told of; the first of the queue count */
 
 /* fn on the loop at each change, first when the leader, or that there is none, is known. `leader`
- * is NULL when there is none. timeout_us of the session, 0 = 10 s. Must be freed on the loop. */
+ * is NULL when there is none. timeout_us of the session, 0 = 5 s: nothing hangs on it, and a server
+ * that is gone without a word is left for another after two thirds. Must be freed on the loop. */
 int zk_detector_new(struct loop *l, const struct zk_url *url, int64_t timeout_us,
     void (*fn)(const struct zk_master *leader, void *userdata), void *userdata,
     struct zk_detector **ret, struct error *err);

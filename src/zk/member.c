@@ -90,6 +90,8 @@ int zk_leader_read(struct zk_session *s, const char *folder, const char *label, 
 struct contest {
     struct zk_session *s;
     const char *folder, *label, *data;
+    void (*on_leader)(struct str data, void *userdata);
+    void *userdata;
     int64_t id; /* of the session that the node belongs to */
     char *node; /* path */
     const char *name;
@@ -149,6 +151,19 @@ static int join(struct contest *c)
     return r;
 }
 
+/* Whoever it is, its going is an event. */
+static int tell_leader(struct contest *c)
+{
+    _cleanup_buf_ struct buf data = BUF_INIT;
+    _cleanup_free_ char *name = NULL;
+    if (!c->on_leader)
+        return 0;
+    int r = zk_leader_read(c->s, c->folder, c->label, true, &name, &data);
+    if (r == 0 || r == -ENOENT)
+        c->on_leader(buf_str(&data), c->userdata);
+    return r == -ENOENT ? 0 : r;
+}
+
 /* One look: 1 = we lead, 0 = look again, after an event when nothing is amiss. */
 static int look(struct contest *c, uint64_t seen)
 {
@@ -173,15 +188,23 @@ static int look(struct contest *c, uint64_t seen)
         /* Our own node is watched over too, though rarely: its place may be taken away. */
         r = zk_exists(c->s, c->node, true, NULL);
         if (r == 0)
+            r = tell_leader(c);
+        if (r == 0)
             zk_session_wait(c->s, seen, -1);
     }
     return r == -ENOENT ? 0 : r;
 }
 
 int zk_contend(struct zk_session *s, const char *folder, const char *label, const char *data,
-    char **ret_node, struct error *err)
+    void (*on_leader)(struct str data, void *userdata), void *userdata, char **ret_node,
+    struct error *err)
 {
-    struct contest c = {.s = s, .folder = folder, .label = label, .data = data};
+    struct contest c = {.s = s,
+        .folder = folder,
+        .label = label,
+        .data = data,
+        .on_leader = on_leader,
+        .userdata = userdata};
     for (;;) {
         int64_t id;
         int r = zk_session_connect(s, -1, &id, err);

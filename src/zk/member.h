@@ -33,8 +33,11 @@ int zk_leader_read(struct zk_session *s, const char *folder, const char *label, 
 
 /* Joins the folder, which is created, and waits until this member leads. Sessions that end
  * meanwhile are replaced and the place in the queue is taken anew. Then the session is pinned, and
- * the path of our node is in *ret_node (caller frees). -ECANCELED by zk_session_cancel. */
+ * the path of our node is in *ret_node (caller frees). -ECANCELED by zk_session_cancel. While
+ * another leads, on_leader (may be NULL) is told its data at each change, empty when nobody does,
+ * on the calling thread. */
 int zk_contend(struct zk_session *s, const char *folder, const char *label, const char *data,
-    char **ret_node, struct error *err);
+    void (*on_leader)(struct str data, void *userdata), void *userdata, char **ret_node,
+    struct error *err);
 
 #endif

@@ -60,7 +60,7 @@ static void pause_briefly(void)
 static void *contend(void *arg)
 {
     struct contender *c = arg;
-    c->status = zk_contend(c->s, c->folder, ZK_MASTER_LABEL, c->data, &c->node, NULL);
+    c->status = zk_contend(c->s, c->folder, ZK_MASTER_LABEL, c->data, NULL, NULL, &c->node, NULL);
     c->over = true;
     return NULL;
 }
