@@ -248,6 +248,17 @@ int ca_issue(const struct ca *ca, const struct ca_request *q, const char *cert_p
     return r;
 }
 
+bool ca_signed(const struct ca *ca, const char *cert_path)
+{
+    BIO *in = BIO_new_file(cert_path, "r");
+    X509 *x = in ? PEM_read_bio_X509(in, NULL, NULL, NULL) : NULL;
+    bool good = x && X509_verify(x, ca->key) == 1;
+    ERR_clear_error();
+    X509_free(x);
+    BIO_free(in);
+    return good;
+}
+
 /* ---- keys and secrets ---- */
 
 int token_keys_create(const char *private_path, const char *public_path, struct error *err)

@@ -9,6 +9,7 @@
  * written with mode 0600 before anything refers to them.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -37,6 +38,9 @@ struct ca_request {
 /* Writes certificate (0644) and key (0600). -EINVAL for names that are none. */
 int ca_issue(const struct ca *ca, const struct ca_request *request, const char *cert_path,
     const char *key_path, struct error *err);
+
+/* Whether the certificate in the file is one that this authority signed. */
+bool ca_signed(const struct ca *ca, const char *cert_path);
 
 /* An RSA key pair for tokens, of 2048 bits. */
 int token_keys_create(const char *private_path, const char *public_path, struct error *err);

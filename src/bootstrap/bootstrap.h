@@ -78,8 +78,43 @@ void kernel_loose_filters(const struct node *n);
 /* With ENABLE_CHECK_TIME=true: -EAGAIN while the clock is not in step with others. */
 int kernel_check_time(struct error *err);
 
+/* ---- secrets.c ---- */
+
+/*
+ * What the installer draws once for a cluster and brings to masters alone, for root alone:
+ * dcos-ca.crt and dcos-ca.key, the authority that all masters sign with, and, for several masters,
+ * zk_master_credentials, a line "user:password". Any of it may be missing.
+ */
+#define SECRETS_FOLDER "/etc/mesosphere/secrets"
+
+/* The line, which the caller frees; NULL when this node has none. -EINVAL when it is none. */
+int secrets_zookeeper(const struct node *n, char **ret, struct error *err);
+/* What a service's user logs in to ZooKeeper with, which follows from the line: so a service that
+ * falls has lost its own state only. Caller frees. */
+int secrets_zookeeper_of(const char *master, const char *user, char **ret, struct error *err);
+/* What ZooKeeper's lists have for a "user:password". Caller frees. */
+int secrets_zookeeper_id(const char *credentials, char **ret, struct error *err);
+/* The authority of this master's router: the cluster's, or one of its own that is made once. An
+ * authority of its own that is there stays, unless it is to be replaced. */
+int secrets_authority(const struct node *n, bool replace, struct error *err);
+
+/* ---- access.c ---- */
+
+/* "true" or "false" in what a service is told: whether only masters may change its state. */
+#define ACCESS_PROTECTED "DCOS_ZOOKEEPER_PROTECTED"
+
+/* For a service that keeps state in ZooKeeper at the setting `key`, a zk:// URL: makes sure of its
+ * folder, which only it may change, and hands the URL with its password over in a file that only
+ * `user` can read. Without secrets everything stays open. So it does where the folder is open, as
+ * it was made before there were secrets: other masters may not have them yet. Both are told. */
+int access_prepare(struct node *n, const char *key, const char *user, struct error *err);
+/* Closes everything that masters' services keep in ZooKeeper, while they run. Each of them must
+ * have its password by then. May be done twice, and after it was cut off. */
+int access_close(const struct node *n, struct error *err);
+
 /* ---- cluster_id.c ---- */
 
+#define CLUSTER_ID_NODE "/cluster-id" /* in ZooKeeper */
 #define CLUSTER_ID_FILE "/var/lib/dcos/cluster-id"
 /* Makes sure of the file. Several masters agree on the id in ZooKeeper's node /cluster-id, a single
  * one draws it; agents ask for it. A file that is there is enough while nobody can be asked. */
@@ -109,6 +144,9 @@ struct ensemble_member {
  * it is not among them. `data` is the folder for state. */
 int zookeeper_config(const char *ensemble, const char *self, const char *data, uint16_t port,
     struct buf *ret, uint32_t *ret_id, struct error *err);
+/* Lines of zoo.cfg about time. ZOOKEEPER_TICK_TIME (500 ms) and ZOOKEEPER_SYNC_LIMIT (4 ticks) may
+ * be set for slow machines. */
+int zookeeper_timing(struct buf *ret, struct error *err);
 int zookeeper_prepare(const struct node *n, struct error *err);
 
 /* ---- services.c ---- */

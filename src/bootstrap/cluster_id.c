@@ -12,8 +12,6 @@
 #include "transfer/download.h"
 #include "zk/session.h"
 
-static const char NODE[] = "/cluster-id";
-
 enum { DOCUMENT_MAX = 1024 * 1024, UUID_LENGTH = 36 };
 static const int64_t STALL_US = 5 * USEC_PER_SEC, CONNECT_US = 20 * USEC_PER_SEC;
 
@@ -58,12 +56,14 @@ static const char *ensemble(void)
 static int read_node(struct zk_session *s, char ret[static NODE_ID_MAX], struct error *err)
 {
     _cleanup_buf_ struct buf text = BUF_INIT;
-    int r = zk_get(s, NODE, false, &text, NULL);
+    int r = zk_get(s, CLUSTER_ID_NODE, false, &text, NULL);
     if (r < 0)
-        return error_errno(err, r, "ZooKeeper's %s", NODE);
+        return error_errno(err, r, "ZooKeeper's %s", CLUSTER_ID_NODE);
     struct str id = str_trim(buf_str(&text));
     snprintf(ret, NODE_ID_MAX, STR_FMT, STR_ARG(id));
-    return cluster_id_valid(ret) ? 0 : error_set(err, -EBADMSG, "ZooKeeper's %s is no id", NODE);
+    return cluster_id_valid(ret)
+               ? 0
+               : error_set(err, -EBADMSG, "ZooKeeper's %s is no id", CLUSTER_ID_NODE);
 }
 
 /* The first one to write it decides. `offer`: what a master that has none in its file offers. */
@@ -73,22 +73,27 @@ static int agree(
     int r = read_node(s, ret, err);
     if (r != -ENOENT || !offer)
         return r;
-    const struct zk_op create = {
-        .type = ZK_OP_CREATE, .path = NODE, .p = offer, .n = strlen(offer), .access = ZK_SHARED};
+    const struct zk_op create = {.type = ZK_OP_CREATE,
+        .path = CLUSTER_ID_NODE,
+        .p = offer,
+        .n = strlen(offer),
+        .access = ZK_SHARED};
     ssize_t failed;
     r = zk_multi(s, &create, 1, &failed);
     if (r < 0 && r != -EEXIST)
-        return error_errno(err, r, "cannot make ZooKeeper's %s", NODE);
+        return error_errno(err, r, "cannot make ZooKeeper's %s", CLUSTER_ID_NODE);
     return read_node(s, ret, err);
 }
 
-static int from_zookeeper(
-    const char *url, const char *offer, char ret[static NODE_ID_MAX], struct error *err)
+static int from_zookeeper(const struct node *n, const char *url, const char *offer,
+    char ret[static NODE_ID_MAX], struct error *err)
 {
     _cleanup_zk_url_ struct zk_url parsed = {0};
     struct zk_session *s = NULL;
     int64_t id;
     int r = zk_url_parse(url, &parsed, err);
+    if (r == 0 && offer && !parsed.auth)
+        r = secrets_zookeeper(n, &parsed.auth, err);
     if (r == 0)
         r = zk_session_new(&parsed, ZK_SESSION_TIMEOUT_US, &s, err);
     if (r < 0)
@@ -173,7 +178,7 @@ int cluster_id(const struct node *n, struct error *err)
     if (r < 0)
         return r;
     if (zk)
-        r = from_zookeeper(zk, !master ? NULL : have ? known : drawn, id, err);
+        r = from_zookeeper(n, zk, !master ? NULL : have ? known : drawn, id, err);
     else if (master)
         snprintf(id, sizeof(id), "%s", have ? known : drawn);
     else

@@ -36,6 +36,8 @@ static int prepare_master(struct node *n, struct error *err)
     int r = work_dir ? node_folder(n, work_dir, "dcos_mesos", 0700, err) : 0;
     if (r == 0)
         r = cluster_id(n, err);
+    if (r == 0)
+        r = access_prepare(n, "MESOS_ZK", "dcos_mesos", err);
     /* Scripts that detect it may do what the service's sandbox forbids; here they are root. */
     if (r >= 0)
         r = tell_ip(n, "MESOS_IP", NULL, err);
@@ -69,7 +71,8 @@ static int prepare_marathon(struct node *n, struct error *err)
     if (path_exists(upstreams))
         log_warn(
             "settings there do not count, /etc/mesosphere/marathon.env is read file=%s", upstreams);
-    return tell_ip(n, "MARATHON_HOSTNAME", NULL, err);
+    int r = access_prepare(n, "MARATHON_ZK", "dcos_marathon", err);
+    return r < 0 ? r : tell_ip(n, "MARATHON_HOSTNAME", NULL, err);
 }
 
 /* The first superuser: the operator's password hash, or a password that is drawn once and that only
@@ -126,35 +129,17 @@ static int prepare_bouncer(struct node *n, struct error *err)
 {
     int r = cluster_id(n, err);
     if (r == 0)
+        r = access_prepare(n, "DCOS_IAM_STORE", "dcos_bouncer", err);
+    if (r == 0)
         r = tell_peers(n, err);
     return r < 0 ? r : prepare_superuser(n, err);
-}
-
-/* The cluster's certificate authority, made once on each master; its files are the router's. */
-static int prepare_authority(const struct node *n, struct error *err)
-{
-    static const char USER[] = "dcos_adminrouter";
-    struct error why = ERROR_INIT;
-    _cleanup_free_ char *folder = node_path(n, "/var/lib/dcos/adminrouter/ca");
-    _cleanup_free_ char *cluster = node_text(n, CLUSTER_ID_FILE);
-    _cleanup_free_ char *name = xasprintf("DC/OS %.50s", cluster ? cluster : "");
-    int r = node_folder(n, "/var/lib/dcos/adminrouter", USER, 0755, err);
-    if (r == 0)
-        r = node_become(USER, err);
-    if (r < 0)
-        return r;
-    r = ca_create(folder, name, err);
-    if (r == -EEXIST)
-        r = 0;
-    int back = node_root(&why);
-    return r == 0 && back < 0 ? error_set(err, back, "%s", why.msg) : r;
 }
 
 static int prepare_router(struct node *n, struct error *err)
 {
     int r = cluster_id(n, err);
     if (r == 0)
-        r = prepare_authority(n, err);
+        r = secrets_authority(n, false, err);
     return r < 0 ? r : tell_ip(n, "ADMINROUTER_HOST_IP", NULL, err);
 }
 
@@ -223,6 +208,13 @@ static int prepare_cluster_id(struct node *n, struct error *err)
     return cluster_id(n, err);
 }
 
+/* For an operator, on each master: a cluster from before there were secrets takes them. */
+static int prepare_secrets(struct node *n, struct error *err)
+{
+    int r = secrets_authority(n, true, err);
+    return r < 0 ? r : access_close(n, err);
+}
+
 /* ---- the table ---- */
 
 static const struct service {
@@ -241,6 +233,7 @@ static const struct service {
     {"dcos-mesos-slave-public", prepare_agent},
     {"dcos-net", prepare_net},
     {"dcos-pkgpanda-api", prepare_nothing},
+    {"dcos-secrets", prepare_secrets, true},
 };
 
 const char *const *service_names(void)

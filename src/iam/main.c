@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "iam/shell.h"
 #include "process/daemon.h"
+#include "zk/url.h"
 
 /* Options and wiring of dcos-iam. */
 
@@ -167,8 +168,13 @@ static int start(struct running *r, struct error *err)
         status = transport_open(&transport, &s->gate.transport, err);
     if (status < 0)
         return status;
-    _cleanup_free_ char *url = f->store ? xstrdup(f->store)
-                                        : xasprintf("sqlite:%s/iam.db", f->work_dir);
+    _cleanup_free_ char *url = NULL;
+    if (f->store)
+        status = zk_flag_load(f->store, &url, err);
+    else
+        url = xasprintf("sqlite:%s/iam.db", f->work_dir);
+    if (status < 0)
+        return error_prefix(err, status, "--store");
     const struct store_options store = {.session_timeout_us = f->session_timeout_us};
     status = store_open_with(s->loop, url, &store, &s->store, err);
     if (status < 0)

@@ -275,6 +275,7 @@ static const char uninstall_text[] =
     "systemctl reset-failed 'dcos*' 2>/dev/null\n"
     "for path in /opt/mesosphere /opt/mesosphere/*; do rm -rf \"$path\" 2>/dev/null; done\n"
     "rm -rf /etc/mesosphere/roles /etc/mesosphere/setup-flags /etc/profile.d/dcos.sh\n"
+    "rm -rf " SECRETS_FOLDER "\n"
     "rm -rf " INSTALL_TMP "\n"
     "[ ! -d /opt/mesosphere ] || [ -z \"$(ls -A /opt/mesosphere)\" ] || "
     "{ echo 'something is left in /opt/mesosphere' >&2; exit 1; }\n";
@@ -329,6 +330,8 @@ static int make_steps(struct action_context *c, enum action action, struct error
         if (c->options->retry)
             uninstall_step(c);
         r = copy_install_script(c, err);
+        if (r == 0)
+            r = action_copy_secrets(c, err);
         if (r == 0)
             r = action_copy_packages(c, true, err);
         if (r < 0)

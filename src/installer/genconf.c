@@ -273,6 +273,8 @@ int genconf_make(const struct installer *in, const struct gen *g, struct error *
     if (r == 0)
         r = clear_leftovers(p.serve, err);
     if (r == 0)
+        r = secrets_draw(in, g, err);
+    if (r == 0)
         r = gen_generate(g, p.serve, err);
     if (r == 0)
         r = publish_bootstrap(&p, err);

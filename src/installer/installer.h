@@ -9,6 +9,7 @@
  * Everything of the operator is below one folder, "genconf":
  *   config.yaml, ip-detect, ssh_key                    what the operator writes
  *   superuser.password, superuser.hash                 drawn here when config.yaml has no hash
+ *   secrets/                                           drawn here: what masters alone may know
  *   serve/                                             what nodes fetch
  *   cluster_packages.json
  *   state/<action>.json, state/known_hosts             results, keys of hosts
@@ -21,7 +22,8 @@
 
 enum { CONFIG_MAX = GEN_CONFIG_MAX, SCRIPT_MAX = 8 * 1024 * 1024 };
 
-#define INSTALL_TMP "/opt/dcos_install_tmp" /* on nodes */
+#define INSTALL_TMP "/opt/dcos_install_tmp"      /* on nodes */
+#define SECRETS_FOLDER "/etc/mesosphere/secrets" /* on masters, as src/bootstrap reads it */
 
 struct installer {
     const char *genconf;   /* the folder */
@@ -49,6 +51,11 @@ void config_problems(const struct gen *g, struct buf *out);
 void config_warnings(const struct gen *g, struct buf *out);
 /* Value of a parameter, or the fallback. */
 const char *config_value(const struct gen *g, const char *name, const char *fallback);
+
+/* Draws what genconf/secrets has not yet (0700; files 0600), for good: the cluster's authority and,
+ * for several masters, what their services log in to ZooKeeper with. Never below genconf/serve,
+ * which anybody may read: action_copy_secrets() brings it to masters. */
+int secrets_draw(const struct installer *in, const struct gen *g, struct error *err);
 
 /* Everything that nodes fetch, below genconf/serve, and genconf/cluster_packages.json. What is
  * there is replaced file by file, each whole, dcos_install.sh last; when something fails, files

@@ -63,6 +63,8 @@ static int make_steps(struct action_context *c, bool back, struct error *err)
     c->steps[0].repeatable = true;
     r = action_copy(c, "copy dcos_node_upgrade.sh", path, SCRIPT_ON_NODE, 0755, err);
     if (r == 0 && !back)
+        r = action_copy_secrets(c, err);
+    if (r == 0 && !back)
         r = action_copy_packages(c, false, err);
     if (r < 0)
         return r;

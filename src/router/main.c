@@ -210,12 +210,14 @@ static int make_certificate(struct router_options *o, const struct flags_out *f,
     char *cert = path_join(o->run_dir, "tls.crt"), *key = path_join(o->run_dir, "tls.key");
     o->tls_cert = cert;
     o->tls_key = key;
-    if (still_young(cert) && path_exists(key))
-        return 0;
     struct ca *ca = NULL;
     int r = ca_open(f->ca_dir, &ca, err);
     if (r < 0)
         return error_prefix(err, r, "--ca_dir");
+    if (still_young(cert) && path_exists(key) && ca_signed(ca, cert)) {
+        ca_close(ca);
+        return 0;
+    }
     const char *names[NAMES_MAX] = {"localhost", "127.0.0.1", "master.mesos", "leader.mesos"};
     size_t n = 4;
     char host[256] = "";

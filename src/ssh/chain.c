@@ -263,7 +263,9 @@ static void run_host(struct runner *r, size_t host)
             strlen(err.msg));
     }
     for (size_t i = 0; i < c->n_steps && code == 0; i++) {
-        if (w.result.status == CHAIN_RUNNING || c->steps[i].always)
+        const struct chain_step *step = &c->steps[i];
+        bool wanted = !step->role || streq(step->role, c->hosts[host].role);
+        if (wanted && (w.result.status == CHAIN_RUNNING || step->always))
             run_step(&w, i);
     }
     if (w.result.status == CHAIN_RUNNING)

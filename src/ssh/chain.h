@@ -44,6 +44,7 @@ struct chain_step {
     const struct ssh_file *file;
     const char *remote; /* of file */
     mode_t mode;        /* of file */
+    const char *role;   /* only for hosts of this role; NULL = for all */
     bool always; /* also after a step that failed; its own failure is no failure of the host */
     bool
         repeatable; /* a connection that breaks is made again and the step repeated; files always */

@@ -56,8 +56,7 @@ static int wait_all(struct group *g)
     return g->status;
 }
 
-/* The handle for one request; NULL when there is none. Give it back with release(). */
-static zhandle_t *acquire(struct zk_session *s)
+zhandle_t *zk_acquire(struct zk_session *s)
 {
     pthread_rwlock_rdlock(&s->handle_lock);
     if (zk_session_state(s) == ZK_ENDED)
@@ -65,7 +64,7 @@ static zhandle_t *acquire(struct zk_session *s)
     return s->zh;
 }
 
-static void release(struct zk_session *s)
+void zk_release(struct zk_session *s)
 {
     pthread_rwlock_unlock(&s->handle_lock);
 }
@@ -153,9 +152,9 @@ static void start(struct call *c, const char *path, bool watch, send_fn send)
 {
     struct zk_session *s = c->group->s;
     begin(c->group);
-    zhandle_t *zh = acquire(s);
+    zhandle_t *zh = zk_acquire(s);
     int rc = zh ? send(zh, path, watch, c) : ZINVALIDSTATE;
-    release(s);
+    zk_release(s);
     if (rc != ZOK) /* then nobody else answers */
         call_done(c, rc, NULL, 0, NULL);
 }
@@ -263,29 +262,20 @@ int zk_children_many(struct zk_session *s, char *const *paths, size_t n, struct 
 
 /* ---- writes ---- */
 
-static char g_auth[] = "auth", g_whoever[] = "", g_world[] = "world", g_anyone[] = "anyone";
-static struct ACL g_shared_entries[] = {
-    {0x1f /* all */, {g_auth, g_whoever}}, {0x01 /* read */, {g_world, g_anyone}}};
-static const struct ACL_vector g_shared = {2, g_shared_entries};
-
-static const struct ACL_vector *acl_of(const struct zk_session *s, enum zk_access access)
-{
-    if (!s->url.auth)
-        return &ZOO_OPEN_ACL_UNSAFE;
-    return access == ZK_SHARED ? &g_shared : &ZOO_CREATOR_ALL_ACL;
-}
-
 static int create(struct call *c, struct zk_session *s, const char *path, const void *p, size_t n,
     int mode, enum zk_access access)
 {
     struct group g;
+    int r = zk_learn_access(s);
+    if (r < 0)
+        return r;
     group_init(&g, s);
     c->group = &g;
     begin(&g);
-    zhandle_t *zh = acquire(s);
-    int rc = zh ? zoo_acreate(zh, path, p, (int)n, acl_of(s, access), mode, on_string, c)
+    zhandle_t *zh = zk_acquire(s);
+    int rc = zh ? zoo_acreate(zh, path, p, (int)n, zk_acl_of(s, access), mode, on_string, c)
                 : ZINVALIDSTATE;
-    release(s);
+    zk_release(s);
     if (rc != ZOK)
         call_done(c, rc, NULL, 0, NULL);
     (void)wait_all(&g);
@@ -309,8 +299,11 @@ int zk_make_path(struct zk_session *s, const char *path, enum zk_access access)
     for (const char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
         _cleanup_free_ char *part = slash ? xstrndup(path, (size_t)(slash - path)) : xstrdup(path);
         struct call c = {0};
+        /* Who may not create in a folder is told so, and not that the node is there. */
+        r = zk_exists(s, part, false, NULL);
         /* Only the last part is as private as asked for: others may own what is above. */
-        r = create(&c, s, part, "", 0, ZOO_PERSISTENT, slash ? ZK_SHARED : access);
+        if (r == -ENOENT)
+            r = create(&c, s, part, "", 0, ZOO_PERSISTENT, slash ? ZK_SHARED : access);
         free(c.created);
         if (r < 0 && r != -EEXIST)
             return r;
@@ -321,13 +314,12 @@ int zk_make_path(struct zk_session *s, const char *path, enum zk_access access)
 
 /* ---- transactions ---- */
 
-static void fill_op(
-    const struct zk_session *s, const struct zk_op *op, struct Stat *stat, zoo_op_t *ret)
+static void fill_op(struct zk_session *s, const struct zk_op *op, struct Stat *stat, zoo_op_t *ret)
 {
     switch (op->type) {
     case ZK_OP_CREATE:
         zoo_create_op_init(
-            ret, op->path, op->p, (int)op->n, acl_of(s, op->access), ZOO_PERSISTENT, NULL, 0);
+            ret, op->path, op->p, (int)op->n, zk_acl_of(s, op->access), ZOO_PERSISTENT, NULL, 0);
         break;
     case ZK_OP_SET:
         zoo_set_op_init(ret, op->path, op->p, (int)op->n, op->version, stat);
@@ -346,13 +338,19 @@ int zk_multi(struct zk_session *s, const struct zk_op *ops, size_t n, ssize_t *r
     struct group g;
     group_init(&g, s);
     struct call c = {.group = &g};
+    bool creates = false;
+    for (size_t i = 0; i < n; i++)
+        creates |= ops[i].type == ZK_OP_CREATE;
+    *ret_failed = -1;
+    int r = creates ? zk_learn_access(s) : 0;
+    if (r < 0)
+        return r;
     for (size_t i = 0; i < n; i++)
         fill_op(s, &ops[i], &stats[i], &raw[i]);
-    *ret_failed = -1;
     begin(&g);
-    zhandle_t *zh = acquire(s);
+    zhandle_t *zh = zk_acquire(s);
     int rc = zh ? zoo_amulti(zh, (int)n, raw, results, on_void, &c) : ZINVALIDSTATE;
-    release(s);
+    zk_release(s);
     if (rc != ZOK)
         call_done(&c, rc, NULL, 0, NULL);
     (void)wait_all(&g);
@@ -403,10 +401,10 @@ void zk_probe(
     p->fn = fn;
     p->userdata = userdata;
     p->refs = 2;
-    zhandle_t *zh = acquire(s);
+    zhandle_t *zh = zk_acquire(s);
     int sent = zh ? zoo_async(zh, path, on_probe_sync, p) : ZINVALIDSTATE;
     int rc = sent == ZOK ? zoo_awexists(zh, path, zk_on_watch, s, on_probe_stat, p) : sent;
-    release(s);
+    zk_release(s);
     if (rc != ZOK) {
         fn(zk_status(rc), userdata);
         if (sent != ZOK)
@@ -421,10 +419,10 @@ static void on_dropped(int rc, const void *data)
 
 void zk_drop(struct zk_session *s, const char *path)
 {
-    zhandle_t *zh = acquire(s);
+    zhandle_t *zh = zk_acquire(s);
     if (zh)
         (void)zoo_adelete(zh, path, -1, on_dropped, NULL);
-    release(s);
+    zk_release(s);
 }
 
 char *zk_join(const char *folder, const char *name)

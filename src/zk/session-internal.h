@@ -1,9 +1,10 @@
 #ifndef DCOS_ZK_SESSION_INTERNAL_H
 #define DCOS_ZK_SESSION_INTERNAL_H
 
-/* What session.c (life) and calls.c (requests) share. */
+/* What session.c (life), calls.c (requests) and acl.c (who may) share. */
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* The client with threads. */
 #define THREADED
@@ -26,9 +27,20 @@ struct zk_session {
     int64_t silent_since_us; /* monotonic; 0 while connected */
     uint64_t events;
     bool cancelled, pinned, given_up;
+
+    /* Of the URL's folder, for who has a password. */
+    atomic_bool open_folder;   /* everybody may change it, when it was last looked at */
+    atomic_bool closed_folder; /* known for good that not */
+    atomic_bool told_open;
 };
 
 int zk_status(int rc);
+/* The handle for one request; NULL when there is none. Give it back with zk_release(). */
+zhandle_t *zk_acquire(struct zk_session *s);
+void zk_release(struct zk_session *s);
+/* acl.c: what zk_acl_of() needs to know, before nodes are made. */
+int zk_learn_access(struct zk_session *s);
+const struct ACL_vector *zk_acl_of(struct zk_session *s, enum zk_access access);
 /* For the client's calls that take a watch. */
 void zk_on_watch(zhandle_t *zh, int type, int state, const char *path, void *context);
 

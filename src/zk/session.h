@@ -68,6 +68,8 @@ void zk_session_wake(struct zk_session *s); /* counts as an event */
 
 /* ---- nodes ---- */
 
+/* Where the URL's folder is open to everybody, nodes stay so even with a password: others may not
+ * have it yet. That ends with the folder's own list, without another session. */
 enum zk_access {
     ZK_SHARED,  /* with a password: everything for us, reading for all; else open */
     ZK_PRIVATE, /* with a password: for us only; else open */
@@ -96,6 +98,21 @@ int zk_create_member(struct zk_session *s, const char *path, const void *p, size
 /* Creates what is missing of the path, empty. */
 int zk_make_path(struct zk_session *s, const char *path, enum zk_access access);
 int zk_delete(struct zk_session *s, const char *path);
+/* Whether everybody may do more than read the node. */
+int zk_is_open(struct zk_session *s, const char *path, bool *ret);
+
+/* Somebody who may do something. */
+struct zk_entry {
+    const char *digest;   /* "user:<base64 of the SHA-1 of user:password>"; NULL = everybody */
+    unsigned permissions; /* as in ZooKeeper: 1 read, 2 write, 4 create, 8 delete, 16 administer */
+};
+enum { ZK_READ = 1, ZK_CREATE = 4, ZK_ALL = 31, ZK_ENTRIES_MAX = 4 };
+/* A node, empty, with a list of its own; no more than ZK_ENTRIES_MAX. */
+int zk_create_with(
+    struct zk_session *s, const char *path, const struct zk_entry *entries, size_t n);
+/* Replaces the list of a node, which its list must allow. */
+int zk_set_entries(
+    struct zk_session *s, const char *path, const struct zk_entry *entries, size_t n);
 /* What was written before, by anybody, is seen by the reads that follow. */
 int zk_sync(struct zk_session *s, const char *path);
 

@@ -291,6 +291,47 @@ def test_config_errors(site):
     assert not os.path.exists(site.at("genconf/serve"))
 
 
+# ---- what masters alone get ----
+
+
+def secrets(site):
+    folder = site.at("genconf/secrets")
+    assert os.stat(folder).st_mode & 0o777 == 0o700
+    found = {name: read(os.path.join(folder, name)) for name in sorted(os.listdir(folder))}
+    for name in found:
+        assert os.stat(os.path.join(folder, name)).st_mode & 0o777 == (0o644 if name == "dcos-ca.crt" else 0o600)
+    return found
+
+
+def test_secrets_are_drawn_once(site):
+    site.run("--genconf")
+    alone = secrets(site)
+    assert list(alone) == ["dcos-ca.crt", "dcos-ca.key"]
+    site.config(master_list=["192.0.2.11", "192.0.2.12", "192.0.2.13"])
+    site.run("--genconf")
+    found = secrets(site)
+    assert list(found) == ["dcos-ca.crt", "dcos-ca.key", "zk_master_credentials"]
+    assert {name: found[name] for name in alone} == alone
+    user, password = found["zk_master_credentials"].decode().strip().split(":")
+    assert user == "dcos-master" and len(password) == 43
+    site.run("--genconf")
+    assert secrets(site) == found
+    # Cut off between key and certificate: nobody knows that authority yet, another one is made.
+    os.unlink(site.at("genconf/secrets/dcos-ca.crt"))
+    site.run("--genconf")
+    assert secrets(site)["zk_master_credentials"] == found["zk_master_credentials"]
+    assert secrets(site)["dcos-ca.key"] != found["dcos-ca.key"]
+    # Whatever is served, packages included, knows nothing of it.
+    for name, data in site.tree().items():
+        texts = [data]
+        if re.match("packages/dcos-(config|metadata)/.*xz$", name):  # the others are none, here
+            with tarfile.open(site.at("genconf/serve/" + name)) as tar:
+                texts = [tar.extractfile(m).read() for m in tar if m.isfile()]
+        for text in texts:
+            assert password.encode() not in text and b"PRIVATE KEY" not in text, name
+    assert password not in site.err
+
+
 # ---- what nodes fetch ----
 
 

@@ -170,6 +170,12 @@ def test_from_nothing_to_nothing(world):
         assert calls[-3:] == ["start dcos-link-env.service", "enable dcos-setup.service", "start dcos-setup.service"]
         assert "$$bin/pkgpanda setup --no-block-systemd" in node.sh("cat /etc/systemd/system/dcos-setup.service")
         assert node.sh("ls /opt").split() == ["mesosphere"]
+        # Masters alone know what they sign with; a single one has no ZooKeeper.
+        secrets = node.sh("ls /etc/mesosphere/secrets 2>/dev/null; true").split()
+        assert secrets == (["dcos-ca.crt", "dcos-ca.key"] if last == 11 else [])
+    assert world.nodes[11].sh("stat -c %a /etc/mesosphere /etc/mesosphere/secrets /etc/mesosphere/secrets/*").split() == \
+        ["755", "700", "600", "600"]
+    assert world.nodes[11].sh("cat /etc/mesosphere/secrets/dcos-ca.key") == read(world.at("genconf/secrets/dcos-ca.key")).decode()
     state = world.state("deploy")
     assert (state["chain_name"], state["total_hosts"], state["total_masters"], state["total_agents"]) == ("deploy", 4, 1, 3)
     entry = state["hosts"][f"127.0.0.31:{world.port}"]
@@ -186,7 +192,7 @@ def test_from_nothing_to_nothing(world):
 
     world.act("--uninstall")
     for node in world.nodes.values():
-        assert node.sh("ls -A /opt; ls /etc/systemd/system /etc/mesosphere | grep -E 'dcos|roles'") == ""
+        assert node.sh("ls -A /opt; ls /etc/systemd/system /etc/mesosphere | grep -E 'dcos|roles|secrets'") == ""
     world.act("--uninstall")  # nothing left to do is fine
     world.act("--preflight")
 

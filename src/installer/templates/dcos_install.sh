@@ -243,6 +243,16 @@ check_source() {
     esac
 }
 
+# They are not among what anybody can fetch: --deploy of the installer brings them.
+check_secrets() {
+    secrets=/etc/mesosphere/secrets
+    if [ -f $secrets/dcos-ca.crt ] && [ -f $secrets/dcos-ca.key ] && [ -f $secrets/zk_master_credentials ]; then
+        result PASS "whether the cluster's secrets are there"
+    else
+        echo "Checking whether the cluster's secrets are there: WARNING (copy genconf/secrets of the installer's machine to $secrets of each master, files 0600 and root's, before this; without them ZooKeeper is open to everybody and each master signs for itself)"
+    fi
+}
+
 check_users() {
     [ -e /etc/mesosphere/manual_host_users ] || return 0
     for name in $1; do
@@ -288,6 +298,8 @@ preflight() { # install|look, roles...
     *)
         check_ports tcp 53 80 443 5050 8080 8101 8123 62080
         [ "$num_masters" = 1 ] || check_ports tcp 2181 2888 3888 8102
+        # Over SSH they come after this look.
+        [ "$num_masters" = 1 ] || [ "$what" = look ] || check_secrets
         check_ports udp 53 64000
         check_users "dcos_adminrouter dcos_bouncer dcos_check_runner dcos_marathon dcos_mesos"
         ;;
