@@ -293,6 +293,16 @@ static void agent_free(struct net_core *c, struct net_agent *a)
     free(a);
 }
 
+/* What the master did not tell of an agent that it now knows, or has given up. */
+static void drop_stale(struct net_core *c, const char *agent_id)
+{
+    MAP_FOREACH (e, &c->tasks) {
+        const struct net_task *t = e->value;
+        if (t->stale && streq(t->agent_id, agent_id))
+            task_remove(c, e->key);
+    }
+}
+
 static void agent_added(struct net_core *c, const Mesos__V1__Master__Response__GetAgents__Agent *w)
 {
     if (!w || !w->agent_info || !w->agent_info->id || !w->agent_info->id->value)
@@ -307,8 +317,11 @@ static void agent_added(struct net_core *c, const Mesos__V1__Master__Response__G
             &a->gifts, &c->names, STR("_slave._tcp.mesos"), DNS_SRV, STR("slave.mesos"), a->port);
     }
     struct net_agent *old = map_put(&c->agents, a->id, a);
+    bool awaited = old && old->awaited;
     if (old)
         agent_free(c, old);
+    if (awaited)
+        drop_stale(c, a->id);
     refresh_where(c, NULL, a->id);
 }
 
@@ -317,6 +330,8 @@ static void agent_removed(struct net_core *c, const char *id)
     struct net_agent *a = id ? map_remove(&c->agents, id) : NULL;
     if (!a)
         return;
+    if (a->awaited)
+        drop_stale(c, id);
     refresh_where(c, NULL, id);
     agent_free(c, a);
 }
@@ -405,13 +420,35 @@ void net_core_resolved(struct net_core *c, const char *host, const struct addres
 
 /* ---- the stream ---- */
 
+static bool is_agent(const Mesos__V1__AgentInfo *info, const char *id)
+{
+    return info && info->id && info->id->value && streq(info->id->value, id);
+}
+
 static bool in_agents(const Mesos__V1__Master__Response__GetAgents *list, const char *id)
 {
     for (size_t i = 0; list && i < list->n_agents; i++)
-        if (list->agents[i]->agent_info && list->agents[i]->agent_info->id &&
-            streq(list->agents[i]->agent_info->id->value, id))
+        if (is_agent(list->agents[i]->agent_info, id))
             return true;
     return false;
+}
+
+/* Those that were known and are waited for stay as they are, the others go. */
+static void snapshot_agents(
+    struct net_core *c, const Mesos__V1__Master__Response__GetAgents *list, struct map *ret_awaited)
+{
+    for (size_t i = 0; list && i < list->n_recovered_agents; i++) {
+        const Mesos__V1__AgentInfo *info = list->recovered_agents[i];
+        struct net_agent *a = info->id && info->id->value ? map_get(&c->agents, info->id->value)
+                                                          : NULL;
+        if (a && !in_agents(list, a->id)) {
+            a->awaited = true;
+            map_put(ret_awaited, a->id, a);
+        }
+    }
+    MAP_FOREACH (e, &c->agents)
+        if (!in_agents(list, e->key) && !map_get(ret_awaited, e->key))
+            agent_removed(c, e->key);
 }
 
 static void mark(struct net_core *c, Mesos__V1__Task *const *tasks, size_t n)
@@ -429,7 +466,8 @@ static void mark(struct net_core *c, Mesos__V1__Task *const *tasks, size_t n)
     }
 }
 
-static void snapshot_tasks(struct net_core *c, const Mesos__V1__Master__Response__GetTasks *list)
+static void snapshot_tasks(struct net_core *c, const Mesos__V1__Master__Response__GetTasks *list,
+    const struct map *awaited)
 {
     MAP_FOREACH (e, &c->tasks)
         ((struct net_task *)e->value)->stale = true;
@@ -437,9 +475,11 @@ static void snapshot_tasks(struct net_core *c, const Mesos__V1__Master__Response
         mark(c, list->unreachable_tasks, list->n_unreachable_tasks);
         mark(c, list->tasks, list->n_tasks);
     }
-    MAP_FOREACH (e, &c->tasks)
-        if (((struct net_task *)e->value)->stale)
+    MAP_FOREACH (e, &c->tasks) {
+        const struct net_task *t = e->value;
+        if (t->stale && !map_get(awaited, t->agent_id))
             task_remove(c, e->key);
+    }
 }
 
 static void snapshot(struct net_core *c, const Mesos__V1__Master__Response__GetState *s)
@@ -448,7 +488,9 @@ static void snapshot(struct net_core *c, const Mesos__V1__Master__Response__GetS
         return;
     const Mesos__V1__Master__Response__GetAgents *agents = s->get_agents;
     const Mesos__V1__Master__Response__GetFrameworks *frameworks = s->get_frameworks;
-    struct map seen = MAP_INIT;
+    struct map seen = MAP_INIT, awaited = MAP_INIT;
+    MAP_FOREACH (e, &c->agents)
+        ((struct net_agent *)e->value)->awaited = false;
     for (size_t i = 0; agents && i < agents->n_agents; i++)
         agent_added(c, agents->agents[i]);
     for (size_t i = 0; frameworks && i < frameworks->n_frameworks; i++) {
@@ -457,10 +499,8 @@ static void snapshot(struct net_core *c, const Mesos__V1__Master__Response__GetS
         if (info && info->id && info->id->value)
             map_put(&seen, info->id->value, c);
     }
-    snapshot_tasks(c, s->get_tasks);
-    MAP_FOREACH (e, &c->agents)
-        if (!in_agents(agents, e->key))
-            agent_removed(c, e->key);
+    snapshot_agents(c, agents, &awaited);
+    snapshot_tasks(c, s->get_tasks, &awaited);
     MAP_FOREACH (e, &c->frameworks) {
         struct net_framework *f = e->value;
         if (map_get(&seen, f->id))
@@ -470,6 +510,7 @@ static void snapshot(struct net_core *c, const Mesos__V1__Master__Response__GetS
         framework_free(c, f);
     }
     map_done(&seen);
+    map_done(&awaited);
     c->loaded = true;
 }
 

@@ -7,7 +7,10 @@
  * was read.
  *
  * Of a subscription the first event is a snapshot: what it does not have any more goes, the rest
- * stays without a gap.
+ * stays without a gap. A master that has just begun to lead knows its agents from its store and
+ * hears of their tasks when they come back: until an agent does, or is given up, what was known of
+ * it stands. Its tasks are told before it (TASK_ADDED, then AGENT_ADDED), and what was not told by
+ * then is gone.
  */
 
 #include "base/error.h"
@@ -37,6 +40,7 @@ struct net_agent {
     bool has_ip;
     struct address ip;
     uint16_t port;
+    bool awaited; /* the master knows it, but has not heard of it yet */
     struct gifts gifts;
 };
 
@@ -83,7 +87,7 @@ struct net_task {
     bool has_agent_ip;
     struct address agent_ip; /* kept when the agent goes */
     struct gifts mesos, dcos;
-    bool stale; /* not seen in the snapshot */
+    bool stale; /* not told since the last snapshot */
     void *vips; /* of vip.h */
 };
 

@@ -175,3 +175,30 @@ def page_server(vip=None, **more):
                              "gracePeriodSeconds": 30, "timeoutSeconds": 5, "delaySeconds": 0}]}
     app.update(more)
     return app
+
+
+def output(cluster, deploy, command, name="app", mem=48, **more):
+    """What a command prints, as a task that stays afterwards; and the task."""
+    app = deploy({"cmd": f"{{ {command}\n}} >printed.part 2>&1; mv printed.part printed; exec sleep 1000", "cpus": 0.1,
+                  "mem": mem, "instances": 1, **more}, name)
+    task = cluster.tasks(app)[0]
+    return wait_until(lambda: cluster.sandbox_file(task, "printed"), "the command to end"), task
+
+
+def on_each_agent(cluster, deploy, app_id, command):
+    """{address: what the command prints there, as root}, private and public ones."""
+    found = {}
+    for agent in cluster.private:
+        found[agent] = output(cluster, deploy, command, f"on-{agent.replace('.', '-')}", user="root",
+                              constraints=[["hostname", "CLUSTER", agent]])[0]
+
+    def public(app, name):
+        # Not in a group: its apps have the role of the group.
+        return cluster.deploy({**app, "id": f"/{app_id.strip('/').replace('/', '-')}-{name}", "acceptedResourceRoles": ["slave_public"]})
+    for agent in cluster.public:
+        name = agent.replace(".", "-")
+        try:
+            found[agent] = output(cluster, public, command, name, user="root", constraints=[["hostname", "CLUSTER", agent]])[0]
+        finally:
+            cluster.remove(f"/{app_id.strip('/').replace('/', '-')}-{name}")
+    return found

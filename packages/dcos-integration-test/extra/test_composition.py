@@ -3,7 +3,7 @@
 import json
 import os
 
-from dcos import request
+from dcos import page_server, request
 
 
 def test_numbers(cluster):
@@ -43,3 +43,22 @@ def test_all_nodes_have_one_version(cluster):
 def test_marathon_is_the_only_one(cluster):
     frameworks = cluster.get("/mesos/frameworks").json["frameworks"]
     assert [f["name"] for f in frameworks if f["active"] and f["name"] == "marathon"] == ["marathon"]
+
+
+def test_every_agent_runs_a_task(cluster, deploy):
+    """Public ones for whom asks for them."""
+    assert cluster.agents
+    for agent in cluster.private:
+        app = deploy(page_server(constraints=[["hostname", "CLUSTER", agent]]), f"on-{agent.replace('.', '-')}")
+        assert [t["host"] for t in cluster.tasks(app)] == [agent]
+
+
+def test_names_of_the_cluster(cluster):
+    """What it is called, and its id, are the same wherever one asks."""
+    with open("/var/lib/dcos/cluster-id", encoding="utf-8") as f:
+        wanted = f.read().strip()
+    for master in cluster.masters:
+        reply = request("GET", f"http://{master}/dcos-metadata/ui-config.json")
+        assert reply.json["clusterConfiguration"]["id"] == wanted, (master, reply)
+    state = cluster.get("/mesos/state-summary").json
+    assert state["cluster"] == cluster.get("/mesos/state").json["cluster"]

@@ -123,3 +123,90 @@ def test_a_virtual_address_without_tasks_refuses(cluster, deploy, app_id):
             return True
         return False
     wait_until(refused, "connections to be refused")
+
+
+def test_names_over_tcp(nodes):
+    """Answers that are too long for UDP are asked for again over TCP."""
+    question = b"\x06leader\x05mesos\0"
+    packet = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + question + b"\x00\x01\x00\x01"
+    with socket.create_connection((SERVERS[0], 53), timeout=5) as s:
+        s.sendall(len(packet).to_bytes(2, "big") + packet)
+        reply = s.recv(4096)
+    assert reply[2:4] == packet[:2] and reply[5] & 15 == 0
+    assert socket.inet_aton(resolve("leader.mesos")[0]) in reply
+
+
+def test_names_of_this_node(nodes):
+    own = nodes.own_ip()
+    assert resolve("thisnode.thisdcos.directory") == [own]
+    assert resolve("localhost") == ["127.0.0.1"]
+    for i in range(1, 6):
+        assert set(resolve(f"zk-{i}.zk")) <= set(nodes.masters) and resolve(f"zk-{i}.zk")
+
+
+def test_names_of_agents(cluster, nodes):
+    assert set(resolve("slave.mesos")) == set(cluster.agents)
+    if len(nodes.masters) > 1:
+        for master in nodes.masters:
+            # Every node's own server, by its own address where masters are asked from outside.
+            assert resolve("leader.mesos", master) == resolve("leader.mesos")
+
+
+def test_foreign_names_are_the_resolvers_business(nodes):
+    """A name outside is never answered from the cluster's own, and does not hang."""
+    assert resolve("no-such-name.invalid", timeout=15) == []
+
+
+def test_names_by_http(cluster, deploy):
+    """mesos-dns' API and dcos-net's own tell the same."""
+    app = deploy(page_server())
+    task = cluster.tasks(app)[0]
+    label = "-".join(reversed(app.strip("/").split("/")))
+    services = wait_until(lambda: [s for s in cluster.get(f"/mesos_dns/v1/services/_{label}._tcp.marathon.mesos").json
+                                   if s.get("ip")], "the service's record")
+    assert services[0]["ip"] == task["host"] and int(services[0]["port"]) == task["ports"][0]
+    assert cluster.get("/mesos_dns/v1/hosts/no-such-name.mesos").json == [{"host": "", "ip": ""}]
+    records = cluster.get("/net/v1/records")
+    assert records.status == 200 and "leader.mesos" in records.text
+
+
+def test_a_virtual_address_is_told(cluster, deploy, app_id):
+    """dcos-net's list has the address and who is behind it, and the kernel has its rules."""
+    vip = app_id.strip("/").replace("/", "-")
+    app = deploy(page_server(vip=f"/{vip}:8000", instances=2))
+    wanted = {(t["host"], t["ports"][0]) for t in cluster.tasks(app)}
+
+    def behind():
+        for v in cluster.get("/net/v1/vips").json:
+            if vip in str(v.get("vip")):
+                return {(b["ip"], b["port"]) for b in v["backend"]}
+        return None
+    wait_until(lambda: behind() == wanted, f"{wanted} behind the virtual address")
+    status = cluster.get("/net/v1/vips/status")
+    assert status.status == 200 and '"in_force":true' in status.text.replace(" ", ""), status
+
+
+def test_a_task_that_fails_its_check_gets_nobody(cluster, deploy, app_id):
+    """A virtual address leads only to instances that are well."""
+    vip = app_id.strip("/").replace("/", "-")
+    app = page_server(vip=f"/{vip}:8000", instances=2)
+    # The sick one has no page any more, though it still listens.
+    app["cmd"] = "echo $MESOS_TASK_ID >index.html; exec python3 -m http.server $PORT0"
+    app["healthChecks"][0].update({"path": "/index.html", "maxConsecutiveFailures": 0})
+    app["cmd"] = ("echo $MESOS_TASK_ID >index.html; (while [ ! -e /tmp/sick-$MESOS_TASK_ID ]; do sleep 0.2; done; rm index.html "
+                  "/tmp/sick-$MESOS_TASK_ID) & exec python3 -m http.server $PORT0")
+    deployed = deploy(app)
+    tasks = cluster.tasks(deployed)
+    name = f"{vip}.marathon.l4lb.thisdcos.directory"
+
+    def pages():
+        found = set()
+        for _ in range(8):
+            with urllib.request.urlopen(f"http://{name}:8000/index.html", timeout=5) as reply:
+                found.add(reply.read().decode().strip())
+        return found
+    wait_until(lambda: pages() == {t["id"] for t in tasks}, "both instances")
+    sick = tasks[0]
+    deploy({"cmd": f"touch /tmp/sick-{sick['id']}; exec sleep 1000", "cpus": 0.05, "mem": 32, "instances": 1,
+            "constraints": [["hostname", "CLUSTER", sick["host"]]]}, "infect")
+    wait_until(lambda: pages() == {tasks[1]["id"]}, "only the one that is well")

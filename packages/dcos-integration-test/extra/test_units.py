@@ -100,18 +100,6 @@ def test_sockets():
     assert grp.getgrgid(info.st_gid).gr_name == "dcos_adminrouter" and stat.S_IMODE(info.st_mode) == 0o660
 
 
-def test_secrets_are_not_for_everybody():
-    for pattern in (f"{ROOT}/etc/user.config.full.yaml", f"{ROOT}/etc/expanded.config.full.json",
-                    f"{ROOT}/etc/superuser_password_hash", "/var/lib/dcos/bouncer/*.db",
-                    "/var/lib/dcos/adminrouter/ca/*.key", "/var/lib/dcos/superuser.password"):
-        for path in glob.glob(pattern):
-            assert os.stat(path).st_mode & 0o077 == 0 or not os.stat(path).st_mode & 0o004, path
-    for path in (f"{ROOT}/etc/user.config.yaml", f"{ROOT}/etc/expanded.config.json"):
-        if os.path.exists(path):
-            text = open(path, encoding="utf-8").read()
-            assert "$6$" not in text and "PRIVATE KEY" not in text, f"{path} has a secret"
-
-
 def listening():
     """Ports that somebody listens on, from the kernel: {(address, port)}."""
     found = set()
@@ -135,11 +123,27 @@ def test_ports():
 
 
 def test_limits():
+    """Open files: as many as the unit asks for, or what the machine allows at most."""
     for unit in ("dcos-mesos-master.service", "dcos-marathon.service", "dcos-adminrouter.service"):
-        pid = show(unit, "MainPID")["MainPID"]
+        wanted, pid = int(show(unit, "LimitNOFILE")["LimitNOFILE"]), show(unit, "MainPID")["MainPID"]
         with open(f"/proc/{pid}/limits", encoding="utf-8") as f:
-            files = re.search(r"Max open files +(\d+)", f.read())
-        assert int(files.group(1)) >= 16384, unit
+            files = re.search(r"Max open files +(\d+) +(\d+)", f.read())
+        with open("/proc/1/limits", encoding="utf-8") as f:
+            most = re.search(r"Max open files +(\d+) +(\d+)", f.read())
+        assert wanted >= 16384
+        assert int(files[1]) == min(wanted, int(most[2])), unit
+
+
+def test_powers():
+    """Services have the capabilities that they need and no others, and system calls are filtered."""
+    none = {"dcos-mesos-master.service", "dcos-marathon.service", "dcos-bouncer.service"}
+    some = {"dcos-adminrouter.service": {10}, "dcos-net.service": {10, 12, 13}}  # bind; and network, raw sockets
+    for unit in none | set(some):
+        with open(f"/proc/{show(unit, 'MainPID')['MainPID']}/status", encoding="utf-8") as f:
+            fields = dict(line.split(":\t", 1) for line in f.read().splitlines() if ":\t" in line)
+        bits = int(fields["CapEff"], 16)
+        assert {i for i in range(64) if bits >> i & 1} == some.get(unit, set()), unit
+        assert fields["NoNewPrivs"] == "1" and fields["Seccomp"] == "2", unit
 
 
 def test_profile_link():

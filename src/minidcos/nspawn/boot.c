@@ -114,6 +114,15 @@ int node_prepare(const struct machines *m, const struct node *node, struct error
     return write_files(upper, files, ARRAY_SIZE(files), err);
 }
 
+int node_blank(const struct machines *m, const struct node *node, struct error *err)
+{
+    if (groups_alive(m, node))
+        return error_set(err, -EBUSY, "%s runs: its disk is in use", node->name);
+    _cleanup_free_ char *path = xasprintf("%s/nodes/%s", m->dir, node->name);
+    int r = remove_tree(path, err);
+    return r < 0 ? r : node_prepare(m, node, err);
+}
+
 /* ---- systemd-nspawn ---- */
 
 struct boot {

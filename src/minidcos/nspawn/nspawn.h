@@ -164,6 +164,8 @@ void tree_clean(const char *cache);
 
 /* Makes the files of a node: name, address, keys. */
 int node_prepare(const struct machines *m, const struct node *node, struct error *err);
+/* Makes them anew and removes all else: a machine that replaces this one. Not while it runs. */
+int node_blank(const struct machines *m, const struct node *node, struct error *err);
 int node_boot(const struct machines *m, const struct node *node, struct error *err);
 /* Waits until all (or the one given) have booted and answer over SSH. */
 int nodes_wait(

@@ -209,22 +209,28 @@ static int run_kill(const struct invocation *inv, struct error *err)
 static int start_node(const struct invocation *inv, const struct machines *m,
     const struct node *node, struct error *err)
 {
-    (void)inv;
-    int r = node_boot(m, node, err);
+    int r = option_bool(inv, "blank") ? node_blank(m, node, err) : 0;
+    if (r >= 0)
+        r = node_boot(m, node, err);
     return r < 0 ? r : nodes_wait(m, node, BOOT_TIMEOUT_S, err);
 }
 
 static int run_start(const struct invocation *inv, struct error *err)
 {
     struct machines m;
+    const char *const *words;
+    bool chosen = option_list(inv, "node", &words) > 0;
+    if (!chosen && option_bool(inv, "blank")) {
+        error_set(err, -EINVAL, "--blank needs --node: which machine loses its disk?");
+        return usage_error(err);
+    }
     int r = need_root(err);
     if (r == 0)
         r = nspawn_load(inv, &m, err);
     if (r != 0)
         return r;
     r = network_ensure(&m, err);
-    const char *const *words;
-    if (r >= 0 && option_list(inv, "node", &words) > 0) {
+    if (r >= 0 && chosen) {
         machines_done(&m);
         return for_nodes(inv, err, start_node);
     }
@@ -247,6 +253,8 @@ static const struct option_spec run_options[] = {OPTION_CLUSTER, OPTIONS_COMMON,
     {"dcos-login-uname", 0, OPTION_STRING, "DCOS_LOGIN_UNAME of --test-env (the first user)"},
     {"dcos-login-pw", 0, OPTION_STRING, "DCOS_LOGIN_PW of --test-env"}};
 static const struct option_spec node_options[] = {OPTION_CLUSTER, OPTIONS_COMMON, OPTION_NODE};
+static const struct option_spec start_options[] = {OPTION_CLUSTER, OPTIONS_COMMON, OPTION_NODE,
+    {"blank", 0, OPTION_BOOL, "With an empty disk: another machine with the same address"}};
 static const struct option_spec plain_options[] = {OPTION_CLUSTER, OPTIONS_COMMON};
 
 const struct command nspawn_run = {.name = "run",
@@ -282,5 +290,5 @@ const struct command nspawn_kill = {.name = "kill",
     .run = run_kill};
 const struct command nspawn_start = {.name = "start",
     .summary = "Boot nodes again (all that do not run)",
-    OPTIONS(node_options),
+    OPTIONS(start_options),
     .run = run_start};

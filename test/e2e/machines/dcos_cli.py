@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import urllib.parse
 
-from mini import BUILD, ROOT
+from mini import BUILD, ROOT, wait_until
 
 DCOS = os.path.join(BUILD, "src", "cli", "dcos")
 SUPERUSER = "bootstrapuser"
@@ -77,8 +77,31 @@ class Door:
             self.token = json.loads(text)["token"]
         return self.token
 
+    def tasks_or_none(self, app):
+        """The same, or None when there is no such app."""
+        status, text = self.request("GET", f"/service/marathon/v2/apps{app}/tasks")
+        return self.running(text) if status == 200 else None
+
     def tasks(self, app):
         """{id: host} of the running ones."""
         status, text = self.request("GET", f"/service/marathon/v2/apps{app}/tasks")
         assert status == 200, text
+        return self.running(text)
+
+    @staticmethod
+    def running(text):
         return {t["id"]: t["host"] for t in json.loads(text)["tasks"] if t["state"] == "TASK_RUNNING"}
+
+
+def app(name):
+    with open(os.path.join(ROOT, "examples", f"{name}.json"), encoding="utf-8") as f:
+        return json.load(f)
+
+
+def deploy(door, definition, timeout=120):
+    door("marathon", "app", "add", stdin=json.dumps(definition))
+    wanted = definition.get("instances", 1)
+    wait_until(lambda: len(door.tasks(definition["id"])) == wanted and
+               not json.loads(door.request("GET", "/service/marathon/v2/deployments")[1]),
+               f"{definition['id']} to run", timeout)
+    return door.tasks(definition["id"])

@@ -13,6 +13,8 @@ BUILD = os.environ.get("DCOS_BUILD", os.path.join(ROOT, "build", "debug"))
 PROGRAM = os.path.join(BUILD, "src", "minidcos", "minidcos")
 CACHE = os.environ.get("MINIDCOS_CACHE") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "minidcos")
+DIST = os.path.join(ROOT, "build", "dist")
+NEXT = "99.1.0"  # the version that is upgraded to
 
 
 def why_not():

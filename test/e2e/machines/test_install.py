@@ -2,46 +2,18 @@
 
 import json
 import os
-import shutil
 import subprocess
 import time
 
 import pytest
 
-from dcos_cli import Door
+from dcos_cli import Door, app, deploy
+from inside import Inside, Knocking
 from load import Load
-from mini import Mini, PROGRAM, ROOT, wait_until
+from mini import Mini, NEXT, PROGRAM, ROOT, wait_until
 
-DIST = os.path.join(ROOT, "build", "dist")
 GREEN_S = 180  # from nothing to all checks green, the Debian tree being there
-
-
-@pytest.fixture(scope="session")
-def installer():
-    path = os.environ.get("DCOS_INSTALLER")
-    if path:
-        return os.path.abspath(path)
-    path = os.path.join(DIST, "dcos_generate_config.sh")
-    if not os.path.exists(path):
-        done = subprocess.run([os.path.join(ROOT, "dev"), "release"], capture_output=True, text=True, timeout=3600)
-        if not os.path.exists(path):
-            pytest.fail(f"./dev release makes no installer: {done.stdout[-1000:]}{done.stderr[-1000:]}")
-    return path
-
-
-@pytest.fixture(scope="session")
-def next_installer(installer, tmp_path_factory):
-    """The same packages as another version."""
-    program = os.path.join(DIST, "installer", "bin", "dcos-installer")
-    if not os.path.exists(program):
-        pytest.skip("there are no artifacts of a release beside the installer")
-    path = tmp_path_factory.mktemp("next") / "dcos_generate_config.next.sh"
-    with open(os.path.join(DIST, "bootstrap", "bootstrap.latest"), encoding="utf-8") as f:
-        bootstrap = f.read().strip()
-    subprocess.run([program, "bundle", f"--artifacts={DIST}", f"--output={path}", "--version=99.1.0",
-                    "--commit=" + "9" * 40, f"--bootstrap-id={bootstrap}"], check=True, timeout=300,
-                   capture_output=True)
-    return str(path)
+FOREIGN = {"cni", "dcos-integration-test", "dcos-libs", "nginx", "pkgpanda-role"}  # packages that need no program of ours
 
 
 @pytest.fixture(scope="module")
@@ -63,20 +35,6 @@ def single(installer):
 @pytest.fixture(scope="module")
 def door(single):
     return Door(single).setup()
-
-
-def app(name):
-    with open(os.path.join(ROOT, "examples", f"{name}.json"), encoding="utf-8") as f:
-        return json.load(f)
-
-
-def deploy(door, definition, timeout=120):
-    door("marathon", "app", "add", stdin=json.dumps(definition))
-    wanted = definition.get("instances", 1)
-    wait_until(lambda: len(door.tasks(definition["id"])) == wanted and
-               not json.loads(door.request("GET", "/service/marathon/v2/deployments")[1]),
-               f"{definition['id']} to run", timeout)
-    return door.tasks(definition["id"])
 
 
 def test_how_long_it_takes(single):
@@ -157,51 +115,125 @@ def test_losing_an_agent(single, door):
     single.on(victim, "systemctl is-active dcos.target")
 
 
+def programs_of(inside, node):
+    """What a node's daemons run, apart from the executors of its tasks and who started those."""
+    found = inside.programs(node)
+    assert {p["unit"] for p in found} > {"dcos-net.service", "dcos-pkgpanda-api.service"}, found
+    return [p for p in found if os.path.basename(p["path"]) not in ("dcos-executor",)]
+
+
+def all_run(inside, door, version):
+    """Every daemon of every node is of the active packages and says that version, by itself and over HTTP."""
+    for node in door.nodes:
+        assert inside.version(node) == version, node
+        active = inside.active(node)
+        for program in programs_of(inside, node):
+            package = program["path"].split("/")[4]
+            assert package in active and not program["path"].endswith("(deleted)"), (node, program)
+            assert program["version"] in (version, None), (node, program)
+        shown = inside.on(node, "for p in /opt/mesosphere/bin/dcos-*; do case $p in *dcos-shell) ;; *) $p --version;; esac; done")
+        assert {line.split()[-1] for line in shown.splitlines()} == {version}, (node, shown)
+    # /mesos/version tells which Mesos the API is that of.
+    paths = {"/service/marathon/v2/info": ("version", version), "/net/v1/version": ("Version", version),
+             "/mesos_dns/v1/version": ("Version", f"v{version}"), "/dcos-metadata/dcos-version.json": ("version", version)}
+    for slave in json.loads(door.request("GET", "/mesos/slaves")[1])["slaves"]:
+        paths[f"/system/v1/agent/{slave['id']}/dcos-metadata/dcos-version.json"] = ("version", version)
+    for path, (key, wanted) in paths.items():
+        status, text = door.request("GET", path)
+        assert status == 200 and json.loads(text)[key] == wanted, (path, text)
+    assert f'version="{version}"' in door.request("GET", "/nginx/metrics", token=None)[1]
+
+
+def hashes(inside, node):
+    """{program: SHA-256} of ours."""
+    lines = inside.on(node, "cd /opt/mesosphere/bin && sha256sum dcos-* pkgpanda").splitlines()
+    return {line.split()[1]: line.split()[0] for line in lines if not line.endswith(" dcos-shell")}
+
+
+def only_then(failures, begin, end):
+    return [f for f in failures if f[1] < begin or f[0] > end]
+
+
+def change_under_load(single, door, inside, tasks, *arguments):
+    """One rolling change of all nodes. No task is touched, and who is not being changed answers everybody."""
+    before = inside.tasks(door.nodes)
+    assert set(tasks) <= set(before)
+    knockers = [n for n in door.nodes if not n.startswith("master_")]
+    since = time.time()
+
+    def by_router():
+        status, text = door.request("GET", "/service/steady/", timeout=5)
+        assert status == 200, (status, text[:100])
+
+    with Load(by_router) as router, Knocking(inside, knockers, "steady.marathon.l4lb.thisdcos.directory") as address:
+        single("upgrade", *arguments, "--wait-for-dcos", "--timeout=300", timeout=1500)
+    took = time.time() - since
+    # The same processes, which a task that was started again would not have.
+    assert door.tasks("/steady") == tasks
+    assert inside.tasks(door.nodes) == before
+    windows = {node: inside.changes(node, since) for node in door.nodes}
+    lengths = ", ".join(f"{node} {end - begin:.1f} s" for node, (begin, end) in sorted(windows.items()))
+    print(f"upgrade {' '.join(arguments)[-80:]}: {took:.0f} s; changing {lengths}")
+    print(f"router: {router.good} requests, {len(router.failures)} failed, longest {router.longest_gap():.1f} s")
+    # The router is the only master's: it is away while that is changed.
+    begin, end = windows["master_0"]
+    offset = time.time() - time.monotonic()
+    failed = [(at + offset, at + offset + took, why) for at, took, why in router.failures]
+    assert only_then(failed, begin - 0.5, end + 5) == []
+    assert router.longest_gap() < 20
+    for node, found in address.found.items():
+        print(f"virtual address on {node}: {found['number']['good']} by number, {found['number']['failures']} failed; "
+              f"{found['name']['good']} by name, {len(found['name']['failures'])} failed")
+        # The kernel's table stays while the daemon is changed, so what knows the address goes through on every node.
+        assert found["number"]["good"] > 50 and found["number"]["failures"] == [], node
+        begin, end = windows[node]
+        assert only_then(found["name"]["failures"], begin - 0.5, end + 1) == [], (node, begin, end)
+
+
 def test_upgrade_under_load_and_back(single, door, next_installer, tmp_path):
-    """Another version and another configuration, node after node: no task restarts, requests go through."""
+    """To a build of another version with another configuration, node after node, and back."""
     definition = app("web")
-    definition.update({"id": "/steady", "instances": 2,
+    definition.update({"id": "/steady", "instances": 2, "constraints": [["hostname", "UNIQUE"]],
                        "labels": {"DCOS_SERVICE_NAME": "steady", "DCOS_SERVICE_PORT_INDEX": "0",
                                   "DCOS_SERVICE_SCHEME": "http"}})
     definition["portDefinitions"][0]["labels"] = {"VIP_0": "/steady:80"}
-    before = deploy(door, definition)
+    tasks = deploy(door, definition)
+    inside = Inside(single)
     extra = tmp_path / "extra.yaml"
     extra.write_text("mesos_max_completed_frameworks: '11'\n")
-    addresses = [ip for n, ip in door.nodes.items() if not n.startswith("master_")]
+    version = inside.version("master_0")
+    assert version != NEXT
+    all_run(inside, door, version)
+    active = {node: set(inside.active(node)) for node in door.nodes}
+    bytes_before = {node: hashes(inside, node) for node in door.nodes}
 
-    def by_task():
-        for task_host in set(before.values()):
-            assert task_host in addresses
-        code = single.run("run", "--node", "public_agent_0",
-                          "curl -sSf -m 5 http://steady.marathon.l4lb.thisdcos.directory/").returncode
-        assert code == 0
+    change_under_load(single, door, inside, tasks, next_installer, f"--extra-config={extra}")
+    all_run(inside, door, NEXT)
+    for node in door.nodes:
+        old = {i.split("--")[0]: i for i in active[node]}
+        new = {i.split("--")[0]: i for i in inside.active(node)}
+        # What has programs of ours is another package; what Debian made is not.
+        assert {n for n in new if old.get(n) == new[n]} == {n for n in new if n in FOREIGN}, node
+        now = hashes(inside, node)
+        assert [n for n in now if bytes_before[node].get(n) == now[n]] == [], node
+    assert "MESOS_MAX_COMPLETED_FRAMEWORKS=11" in single.on("master_0", "cat /opt/mesosphere/etc/mesos-master")
+    # A task of the newer version's executor has to get along with the older agent.
+    newer = deploy(door, {"id": "/newer", "cmd": "exec sleep 100000", "cpus": 0.05, "mem": 32, "instances": 2,
+                          "constraints": [["hostname", "UNIQUE"]]})
 
-    def by_router():
-        status, _ = door.request("GET", "/service/steady/", timeout=5)
-        assert status == 200, status
-
-    for version, more in (("99.1.0", [f"--extra-config={extra}"]), (None, ["--rollback"])):
-        with Load(by_router) as router, Load(by_task, pause=0.2) as address:
-            single("upgrade", next_installer, *more, "--wait-for-dcos", "--timeout=300", timeout=1500)
-        print(f"router: {router.good} requests, {len(router.failures)} failed, "
-              f"longest {router.longest_gap():.1f} s; virtual address: {address.good}, {len(address.failures)} failed")
-        # The only master is the node being changed for a while; the way between agents is not.
-        assert router.longest_gap() < 60, router.failures[:3]
-        assert address.longest_gap() < 20, address.failures[:3]
-        assert door.tasks("/steady") == before, "tasks of an app that nobody changed go on"
-        for node in door.nodes:
-            found = json.loads(single.on(node, "cat /opt/mesosphere/etc/dcos-version.json"))["version"]
-            assert (found == version) if version else (found != "99.1.0"), node
-        settings = single.on("master_0", "cat /opt/mesosphere/etc/mesos-master")
-        assert ("MESOS_MAX_COMPLETED_FRAMEWORKS=11" in settings) == bool(version)
+    change_under_load(single, door, inside, tasks, next_installer, "--rollback")
+    assert door.tasks("/newer") == newer
+    all_run(inside, door, version)
+    for node in door.nodes:
+        assert set(inside.active(node)) == active[node]
+        assert hashes(inside, node) == bytes_before[node]
+    assert "MESOS_MAX_COMPLETED_FRAMEWORKS=11" not in single.on("master_0", "cat /opt/mesosphere/etc/mesos-master")
 
 
-def test_uninstall(single):
+def test_uninstall(single, installer):
     """The installer takes away what it brought; runs last."""
     work = os.path.join(single.folder(), "install")
-    done = subprocess.run(["bash", os.environ.get("DCOS_INSTALLER") or
-                           os.path.join(DIST, "dcos_generate_config.sh"), "--uninstall"], cwd=work,
-                          capture_output=True, text=True, timeout=600)
+    done = subprocess.run(["bash", installer, "--uninstall"], cwd=work, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-2000:])
     for node in single.nodes():
         left = single.on(node, "ls -d /opt/mesosphere /etc/systemd/system/dcos* 2>/dev/null; "
@@ -211,57 +243,3 @@ def test_uninstall(single):
         assert single.on(node, "ps -A -o args= | grep http.serve[r]; true") == "", node
         assert "198.51.100." not in single.on(node, "cat /etc/resolv.conf; ip -4 address"), node
         assert "dcos" not in single.on(node, "nft list tables"), node
-
-
-def test_three_masters(installer):
-    """With ZooKeeper; the leader's loss costs no task, and less than ten seconds."""
-    mini = Mini()
-    try:
-        start = time.monotonic()
-        mini("create", "-c", "three", installer, "--masters=3", "--agents=1", "--public-agents=0", "--wait-for-dcos",
-             "--timeout=300")
-        print(f"three masters, from nothing to green: {time.monotonic() - start:.1f} s")
-        door = Door(mini, "three").setup()
-        definition = app("web")
-        definition["instances"] = 1
-        before = deploy(door, definition)
-        leader_ip = mini.on("master_0", "getent ahostsv4 leader.mesos | cut -d' ' -f1 | head -n 1", "three").strip()
-        leader = [n for n, ip in door.nodes.items() if ip == leader_ip][0]
-        rest = [ip for ip in door.masters if ip != leader_ip]
-        for ip in rest:
-            door.ca(ip)
-        start = time.monotonic()
-        mini("kill", "-c", "three", "--node", leader)
-
-        def serves():
-            for ip in rest:
-                status, text = door.request("GET", "/mesos/slaves", master=ip, timeout=2)
-                if status == 200 and any(s["active"] for s in json.loads(text)["slaves"]):
-                    return True
-            return False
-
-        def attempt():
-            try:
-                return serves()
-            except OSError:
-                return False
-        wait_until(attempt, "another leader with the agent", 60)
-        took = time.monotonic() - start
-        print(f"another leader with the agent after {took:.1f} s")
-        assert took < 10
-        door.masters = rest
-
-        def marathon():
-            try:
-                return door.request("GET", "/service/marathon/v2/apps//web/tasks", timeout=2)[0] == 200
-            except OSError:
-                return False
-        wait_until(marathon, "Marathon", 60)
-        print(f"Marathon after {time.monotonic() - start:.1f} s")
-        wait_until(lambda: door.tasks("/web") == before, "the same tasks", 30)
-        mini("start", "-c", "three", "--node", leader)
-        mini("wait", "-c", "three", "--timeout=300")
-        assert door.tasks("/web") == before
-    finally:
-        mini.close()
-        shutil.rmtree(mini.home, ignore_errors=True)

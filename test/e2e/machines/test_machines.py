@@ -114,6 +114,19 @@ def test_power(pair):
     pair.on("agent_0", "systemctl is-system-running")
 
 
+def test_another_machine_in_its_place(pair):
+    """With an empty disk, and the same name, address and host key."""
+    pair.on("agent_0", "echo old > /root/old; echo old > /var/lib/mesos/old; sync")
+    identity = pair.on("agent_0", "cat /etc/machine-id")
+    assert "runs" in pair("start", "--blank", "--node", "agent_0", code=1)
+    assert "--node" in pair("start", "--blank", code=2)
+    pair("kill", "--node", "agent_0")
+    pair("start", "--blank", "--node", "agent_0")
+    assert pair.on("agent_0", "ls -A /root/old /var/lib/mesos 2>/dev/null; true") in ("", "/var/lib/mesos:\n")
+    assert pair.on("agent_0", "cat /etc/machine-id") != identity
+    assert pair.on("agent_0", "systemctl is-system-running").strip() == "running"
+
+
 def test_refusals(pair):
     assert "already" in pair("provision", code=2)
     assert "there is no cluster 'absent'" in pair("inspect", "-c", "absent", code=2)

@@ -165,6 +165,68 @@ static void again(void **state)
     assert_int_equal(map_size(net_core_tasks(c)), 0);
 }
 
+#define RECOVERED(agents, frameworks)                                                              \
+    "{\"type\":\"SUBSCRIBED\",\"subscribed\":{\"get_state\":{\"get_agents\":{\"recovered_"         \
+    "agents\":[" agents "]},\"get_frameworks\":{\"frameworks\":[" frameworks "]}}}}"
+#define AGENT_INFO "{\"id\":{\"value\":\"20-S0\"},\"hostname\":\"node-a\",\"port\":5051}"
+#define AGENT_ADDED "{\"type\":\"AGENT_ADDED\",\"agent_added\":{\"agent\":" AGENT "}}"
+#define AGENT_REMOVED                                                                              \
+    "{\"type\":\"AGENT_REMOVED\",\"agent_removed\":{\"agent_id\":{\"value\":\"20-S0\"}}}"
+
+/* A master that has just begun to lead has not heard of its agents: what was known of them stands,
+ * until they come back with fewer tasks, or are given up. */
+static void a_new_master(void **state)
+{
+    (void)state;
+    for (int gone = 0; gone < 2; gone++) {
+        _cleanup_(net_core_freep)
+        struct net_core *c = core_new();
+        event(c, SNAPSHOT(AGENT, FRAMEWORK,
+                     TASK("a", "x", "TASK_RUNNING", "") "," TASK("b", "y", "TASK_RUNNING", "")));
+        for (int again = 0; again < 2; again++) {
+            event(c, RECOVERED(AGENT_INFO, FRAMEWORK));
+            HAS(c, "x.marathon.mesos", "192.0.2.21");
+            HAS(c, "y.marathon.mesos", "192.0.2.21");
+            HAS(c, "slave.mesos", "192.0.2.21");
+        }
+        if (gone) {
+            event(c, AGENT_REMOVED);
+            assert_int_equal(map_size(net_core_tasks(c)), 0);
+            HAS(c, "y.marathon.mesos", "");
+            HAS(c, "slave.mesos", "");
+            continue;
+        }
+        event(c, ADDED(TASK("b", "y", "TASK_RUNNING", "")));
+        HAS(c, "x.marathon.mesos", "192.0.2.21");
+        event(c, AGENT_ADDED);
+        HAS(c, "x.marathon.mesos", "");
+        HAS(c, "y.marathon.mesos", "192.0.2.21");
+        event(c, RECOVERED(AGENT_INFO, FRAMEWORK));
+        event(c, SNAPSHOT(AGENT, FRAMEWORK, TASK("b", "y", "TASK_RUNNING", "")));
+        HAS(c, "y.marathon.mesos", "192.0.2.21");
+        /* It is not waited for any more. */
+        event(c, AGENT_ADDED);
+        HAS(c, "y.marathon.mesos", "192.0.2.21");
+        event(c, SNAPSHOT(AGENT, FRAMEWORK, ""));
+        HAS(c, "y.marathon.mesos", "");
+    }
+}
+
+/* An agent that was not known before is not there until it comes back. */
+static void a_new_master_of_a_new_daemon(void **state)
+{
+    _cleanup_(net_core_freep)
+    struct net_core *c = core_new();
+    (void)state;
+    event(c, RECOVERED(AGENT_INFO, FRAMEWORK));
+    assert_true(net_core_loaded(c));
+    HAS(c, "slave.mesos", "");
+    event(c, ADDED(TASK("b", "y", "TASK_RUNNING", "")));
+    event(c, AGENT_ADDED);
+    HAS(c, "slave.mesos", "192.0.2.21");
+    HAS(c, "y.marathon.mesos", "192.0.2.21");
+}
+
 static void masters(void **state)
 {
     _cleanup_(net_core_freep)
@@ -274,6 +336,8 @@ int main(void)
         cmocka_unit_test(addresses),
         cmocka_unit_test(counted),
         cmocka_unit_test(again),
+        cmocka_unit_test(a_new_master),
+        cmocka_unit_test(a_new_master_of_a_new_daemon),
         cmocka_unit_test(masters),
         cmocka_unit_test(hosts_by_name),
         cmocka_unit_test(malformed),

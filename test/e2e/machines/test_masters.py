@@ -1,0 +1,236 @@
+"""Three masters with ZooKeeper: the leader's loss, the loss of the quorum, masters that are replaced."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from dcos_cli import Door, app, deploy
+from inside import Inside
+from mini import Mini, wait_until
+
+NAME = "three"
+SERVICE_ACCOUNT = "machine-superuser"
+
+
+def key_pair(folder, name):
+    """Paths of an RSA key and of its public half."""
+    key, public = os.path.join(folder, f"{name}.key"), os.path.join(folder, f"{name}.pub")
+    subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", key],
+                   check=True, capture_output=True)
+    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", public], check=True, capture_output=True)
+    return key, public
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    return key_pair(str(tmp_path_factory.mktemp("keys")), "superuser")
+
+
+@pytest.fixture(scope="module")
+def three(installer, keys, tmp_path_factory):
+    mini = Mini()
+    try:
+        extra = tmp_path_factory.mktemp("config") / "extra.yaml"
+        with open(keys[1], encoding="utf-8") as f:
+            public = "".join(f"  {line}" for line in f)
+        extra.write_text(f"superuser_service_account_uid: {SERVICE_ACCOUNT}\n"
+                         f"superuser_service_account_public_key: |\n{public}")
+        start = time.monotonic()
+        mini("create", "-c", NAME, installer, "--masters=3", "--agents=1", "--public-agents=0", f"--extra-config={extra}",
+             "--wait-for-dcos", "--timeout=300")
+        print(f"three masters, from nothing to green: {time.monotonic() - start:.1f} s")
+        yield mini
+        mini("destroy", "-c", NAME)
+        assert mini.traces() == []
+    finally:
+        mini.close()
+        shutil.rmtree(mini.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def door(three):
+    door = Door(three, NAME).setup()
+    for ip in door.masters:
+        door.ca(ip)
+    return door
+
+
+@pytest.fixture(scope="module")
+def web(door):
+    """An app that runs through all of it: its task, and its processes."""
+    definition = app("web")
+    definition["instances"] = 1
+    tasks = deploy(door, definition)
+    inside = Inside(door.mini, NAME)
+
+    class Web:
+        def untouched(self):
+            assert door.tasks("/web") == tasks
+            assert inside.tasks(["agent_0"]) == self.processes
+    web = Web()
+    web.tasks, web.processes = tasks, inside.tasks(["agent_0"])
+    assert set(web.processes) == set(tasks)
+    return web
+
+
+def name_of(door, ip):
+    return [n for n, address in door.nodes.items() if address == ip][0]
+
+
+def leader_of(three, door, asked):
+    """Address of the leading master, as the DNS of a node has it."""
+    found = three.on(name_of(door, asked), "getent ahostsv4 leader.mesos | cut -d' ' -f1 | head -n 1", NAME).strip()
+    assert found in door.masters, found
+    return found
+
+
+def answers(door, path, masters, good=lambda text: True):
+    """The first of these masters through whose router the path answers well, or None."""
+    for ip in masters:
+        try:
+            status, text = door.request("GET", path, master=ip, timeout=2)
+        except OSError:
+            continue
+        if status == 200 and good(text):
+            return ip
+    return None
+
+
+def has_the_agent(text):
+    return any(s["active"] for s in json.loads(text)["slaves"])
+
+
+def wait_for(door, masters, timeout):
+    """Until these masters serve: another leader with the agent, then Marathon."""
+    wait_until(lambda: answers(door, "/mesos/slaves", masters, has_the_agent), "a leader with the agent", timeout)
+    wait_until(lambda: answers(door, "/service/marathon/v2/apps//web/tasks", masters), "Marathon", timeout)
+
+
+# ---- the superuser's service account ----
+
+
+def part(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def signed(key, uid, seconds=120):
+    text = part(b'{"alg":"RS256","typ":"JWT"}') + "." + part(json.dumps({"uid": uid, "exp": int(time.time()) + seconds}).encode())
+    signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", key], input=text.encode(), check=True,
+                               capture_output=True).stdout
+    return f"{text}.{part(signature)}"
+
+
+def test_superuser_service_account_login(door, keys, tmp_path):
+    """The account whose public key config.yaml has logs in with the key, on every master, and is a superuser."""
+    other, _ = key_pair(str(tmp_path), "other")
+    for master in door.masters:
+        status, text = door.request("POST", "/acs/api/v1/auth/login", {"uid": SERVICE_ACCOUNT, "token": signed(keys[0], SERVICE_ACCOUNT)},
+                                    master=master, token=None)
+        assert status == 200, (master, text)
+        token = json.loads(text)["token"]
+        for path in ("/acs/api/v1/users", "/mesos/slaves", "/service/marathon/v2/info"):
+            assert door.request("GET", path, master=master, token=token)[0] == 200, (master, path)
+        status, _ = door.request("POST", "/acs/api/v1/auth/login", {"uid": SERVICE_ACCOUNT, "token": signed(other, SERVICE_ACCOUNT)},
+                                 master=master, token=None)
+        assert status == 401, master
+
+
+# ---- masters that go ----
+
+
+def test_the_leaders_loss(three, door, web):
+    """It costs no task, and less than ten seconds."""
+    lost = leader_of(three, door, door.masters[0])
+    rest = [ip for ip in door.masters if ip != lost]
+    start = time.monotonic()
+    three("kill", "-c", NAME, "--node", name_of(door, lost))
+    wait_until(lambda: answers(door, "/mesos/slaves", rest, has_the_agent), "another leader with the agent", 60)
+    took = time.monotonic() - start
+    print(f"another leader with the agent after {took:.1f} s")
+    assert took < 10
+    wait_until(lambda: answers(door, "/service/marathon/v2/apps//web/tasks", rest), "Marathon", 60)
+    print(f"Marathon after {time.monotonic() - start:.1f} s")
+    all_masters, door.masters = door.masters, rest
+    try:
+        web.untouched()
+    finally:
+        door.masters = all_masters
+    three("start", "-c", NAME, "--node", name_of(door, lost))
+    three("wait", "-c", NAME, "--timeout=300")
+    web.untouched()
+
+
+def told_the_id(three, node):
+    """The cluster's id as ZooKeeper tells a node that has lost it, or None when nobody tells it."""
+    done = three.run("run", "-c", NAME, "--node", node,
+                     "rm -f /var/lib/dcos/cluster-id; set -a; . /opt/mesosphere/etc/mesos-master; "
+                     "timeout 30 /opt/mesosphere/bin/dcos-shell dcos-bootstrap dcos-cluster-id >&2 && "
+                     "cat /var/lib/dcos/cluster-id")
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def test_zookeeper_quorum(three, door, web):
+    """Two of three masters work, one does not and says so, and all is well when the others are back."""
+    stays, second, first = "master_0", "master_1", "master_2"
+    own = door.nodes[stays]
+    cluster_id = three.on(stays, "cat /var/lib/dcos/cluster-id", NAME).strip()
+    three("kill", "-c", NAME, "--node", first)
+    two = [door.nodes[stays], door.nodes[second]]
+    wait_for(door, two, 60)
+    assert told_the_id(three, stays) == cluster_id
+    all_masters, door.masters = door.masters, two
+    try:
+        # It is not only read: an app is started and goes.
+        deploy(door, {"id": "/with-two", "cmd": "sleep 1000", "cpus": 0.05, "mem": 32, "instances": 1})
+        assert door.request("DELETE", "/service/marathon/v2/apps//with-two?force=true")[0] == 200
+        wait_until(lambda: not door.tasks_or_none("/with-two"), "the app to go", 60)
+    finally:
+        door.masters = all_masters
+
+    three("kill", "-c", NAME, "--node", second)
+    wait_until(lambda: told_the_id(three, stays) is None, "the quorum to be gone", 60)
+    wait_until(lambda: not answers(door, "/mesos/slaves", [own]), "the master not to lead", 60)
+    assert door.request("GET", "/dcos-metadata/dcos-version.json", master=own, token=None)[0] == 200, "its router is there"
+    # Who runs goes on, and is found by name and address.
+    page = three.on("agent_0", "getent ahostsv4 web.marathon.mesos >&2 && "
+                               "curl -sS -m 10 http://web.marathon.l4lb.thisdcos.directory/", NAME)
+    assert page.startswith("hello from web."), page
+
+    three("start", "-c", NAME, "--node", second)
+    wait_for(door, two, 120)
+    assert told_the_id(three, stays) == cluster_id
+    three("start", "-c", NAME, "--node", first)
+    three("wait", "-c", NAME, "--timeout=300")
+    web.untouched()
+
+
+def test_replace_all_masters(three, door, web):
+    """Each master in turn is replaced by a machine with an empty disk and the same address, and installed anew."""
+    genconf = os.path.join(three.folder(NAME), "install", "genconf")
+    cluster_id = three.on("master_0", "cat /var/lib/dcos/cluster-id", NAME).strip()
+    for node in ("master_0", "master_1", "master_2"):
+        start = time.monotonic()
+        three("kill", "-c", NAME, "--node", node)
+        three("start", "-c", NAME, "--blank", "--node", node)
+        assert three.on(node, "ls -d /opt/mesosphere /var/lib/dcos 2>/dev/null; true", NAME) == ""
+        # What an operator does who installs by hand: the secrets that masters share, then the script.
+        three.on(node, "mkdir -p -m 700 /etc/mesosphere", NAME)
+        three("send-file", "-c", NAME, "--node", node, os.path.join(genconf, "secrets"), "/etc/mesosphere/secrets")
+        three.on(node, "chmod 755 /etc/mesosphere; chmod 700 /etc/mesosphere/secrets; chmod 600 /etc/mesosphere/secrets/*", NAME)
+        three("send-file", "-c", NAME, "--node", node, os.path.join(genconf, "serve"), "/opt/dcos_install_tmp")
+        three.on(node, "cd /opt/dcos_install_tmp && bash dcos_install.sh master", NAME, timeout=600)
+        three("wait", "-c", NAME, "--timeout=300")
+        print(f"{node} replaced in {time.monotonic() - start:.1f} s")
+        assert three.on(node, "cat /var/lib/dcos/cluster-id", NAME).strip() == cluster_id
+        wait_for(door, door.masters, 60)
+        web.untouched()
+        # Who trusted the cluster before still does, and who had logged in still is.
+        assert door.request("GET", "/mesos/slaves", master=door.nodes[node])[0] == 200, node
+        # All three are in the ensemble again, which the next one's loss asks for.
+        for other in ("master_0", "master_1", "master_2"):
+            wait_until(lambda: told_the_id(three, other) == cluster_id, f"ZooKeeper on {other}", 60)
