@@ -22,33 +22,64 @@ static const char *embedded(const struct embedded *files, const char *name)
     return NULL;
 }
 
-int cloud_gen(enum cloud_kind kind, unsigned masters, const struct gen_input *in, struct gen **ret,
-    struct error *err)
+/* Puts settings of the cloud before those of the caller. */
+static int gen_with(const struct gen_setting *own, size_t n, const struct gen_input *in,
+    struct gen **ret, struct error *err)
+{
+    struct gen_input all = *in;
+    _cleanup_free_ struct gen_setting *settings = xnew_array(
+        struct gen_setting, n + in->n_settings);
+    memcpy(settings, own, n * sizeof(*own));
+    if (in->n_settings)
+        memcpy(settings + n, in->settings, in->n_settings * sizeof(*settings));
+    all.settings = settings;
+    all.n_settings = n + in->n_settings;
+    return gen_new(&all, ret, err);
+}
+
+static int gen_masters(enum cloud_kind kind, unsigned masters, bool has_masters, bool has_name,
+    const struct gen_input *in, struct gen **ret, struct error *err)
 {
     _cleanup_buf_ struct buf list = BUF_INIT;
-    struct gen_input all = *in;
     const char *provider = kind == CLOUD_AWS ? "aws" : "azure";
+    struct gen_setting own[8];
+    size_t n = 0;
     if (masters < 1 || masters > CLOUD_MASTERS_MAX)
         return error_set(err, -EINVAL, "from 1 to %d masters", (int)CLOUD_MASTERS_MAX);
     for (unsigned i = 1; i <= masters; i++)
         buf_printf(&list, "%s\"10.0.4.1%u\"", i > 1 ? ", " : "[", i);
     buf_putc(&list, ']');
-    const struct gen_setting own[] = {{"provider", provider, .fixed = true},
-        {"platform", provider, .fixed = true}, {"master_discovery", "static", .fixed = true},
-        {"exhibitor_storage_backend", "static", .fixed = true},
-        {"master_list", buf_cstr(&list), .fixed = true},
-        {"cluster_name", MARK_CLUSTER, .late = true},
-        {"ip_detect_contents",
-            embedded(gen_detect, kind == CLOUD_AWS ? "ip-detect.aws" : "ip-detect.azure")},
-        {"fault_domain_detect_contents", embedded(gen_detect, "fault-domain-detect")}};
-    _cleanup_free_ struct gen_setting *settings = xnew_array(
-        struct gen_setting, ARRAY_SIZE(own) + in->n_settings);
-    memcpy(settings, own, sizeof(own));
-    if (in->n_settings)
-        memcpy(settings + ARRAY_SIZE(own), in->settings, in->n_settings * sizeof(*settings));
-    all.settings = settings;
-    all.n_settings = ARRAY_SIZE(own) + in->n_settings;
-    return gen_new(&all, ret, err);
+    own[n++] = (struct gen_setting){"provider", provider, .fixed = true};
+    own[n++] = (struct gen_setting){"platform", provider, .fixed = true};
+    own[n++] = (struct gen_setting){"master_discovery", "static", .fixed = true};
+    own[n++] = (struct gen_setting){"exhibitor_storage_backend", "static", .fixed = true};
+    own[n++] = (struct gen_setting){"ip_detect_contents",
+        embedded(gen_detect, kind == CLOUD_AWS ? "ip-detect.aws" : "ip-detect.azure")};
+    own[n++] = (struct gen_setting){
+        "fault_domain_detect_contents", embedded(gen_detect, "fault-domain-detect")};
+    if (!has_masters)
+        own[n++] = (struct gen_setting){"master_list", buf_cstr(&list), .fixed = true};
+    if (!has_name)
+        own[n++] = (struct gen_setting){"cluster_name", MARK_CLUSTER, .late = true};
+    return gen_with(own, n, in, ret, err);
+}
+
+int cloud_gen(enum cloud_kind kind, unsigned masters, const struct gen_input *in, struct gen **ret,
+    struct error *err)
+{
+    return gen_masters(kind, masters, false, false, in, ret, err);
+}
+
+int cloud_gen_own(unsigned masters, const struct gen_input *in, struct gen **ret, struct error *err)
+{
+    struct config config;
+    int r = config_read(in->config, in->config_n, &config, err);
+    if (r < 0)
+        return r;
+    bool has_masters = config_get(&config, "master_list") != NULL;
+    bool has_name = config_get(&config, "cluster_name") != NULL;
+    config_done(&config);
+    return gen_masters(CLOUD_AWS, masters ? masters : 1, has_masters, has_name, in, ret, err);
 }
 
 char *cloud_file_name(enum cloud_kind kind, const char *variant, unsigned masters)

@@ -22,6 +22,10 @@ enum { CLOUD_MASTERS_MAX = 9, CLOUD_USER_DATA_MAX = 16384 /* bytes that EC2 take
  */
 int cloud_gen(enum cloud_kind kind, unsigned masters, const struct gen_input *in, struct gen **ret,
     struct error *err);
+/* The same for AWS with a config.yaml of one cluster, which may have cluster_name and master_list
+ * (addresses in a network of one's own). masters: 0 = as many as master_list has, else 1. */
+int cloud_gen_own(
+    unsigned masters, const struct gen_input *in, struct gen **ret, struct error *err);
 /* The template, JSON. g is of cloud_gen() and without errors. */
 int cloud_template(enum cloud_kind kind, const struct gen *g, struct buf *out, struct error *err);
 /* "cloudformation/multi-master.cloudformation.json" and the like, with "<variant>." before the
@@ -56,6 +60,9 @@ struct cloud_release {
      * NULL: download_url. */
     const char *fixed_url;
     const char *folder; /* where files are written that are not text; made when missing */
+    /* For one cluster, of whose config.yaml cloud_gen_own() tells: nested stacks only, and when it
+     * has master_list only those for so many masters. */
+    bool own;
 };
 
 /*

@@ -115,7 +115,8 @@ static int configure(struct making *m, const struct cloud_variant *v, unsigned m
     in.settings = settings;
     in.n_settings += n;
     struct gen *g = NULL;
-    int r = cloud_gen(m->kind, masters, &in, &g, err);
+    int r = release->own ? cloud_gen_own(masters, &in, &g, err)
+                         : cloud_gen(m->kind, masters, &in, &g, err);
     if (r == 0)
         r = first_problem(g, err);
     if (r < 0) {
@@ -162,12 +163,18 @@ static int add_advanced(struct making *m, const struct cloud_variant *v, struct 
     struct gen *all[ARRAY_SIZE(counts)] = {0};
     _cleanup_json_ json_t *made = json_array();
     const char *url = m->release->fixed_url ? m->release->fixed_url : m->release->download_url;
+    size_t n = ARRAY_SIZE(counts);
     int r = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(counts) && r == 0; i++)
+    for (size_t i = 0; i < n && r == 0; i++) {
         r = configure(m, v, counts[i], &all[i], err);
+        /* Masters that config.yaml names are as many as they are. */
+        if (r == 0 && i == 1 &&
+            streq(gen_value(all[1], "master_list"), gen_value(all[0], "master_list")))
+            n = 1;
+    }
     if (r == 0)
-        r = cloud_aws_advanced(all, ARRAY_SIZE(counts), v->name, url, made, err);
-    for (size_t i = 0; i < ARRAY_SIZE(counts) && r == 0; i++)
+        r = cloud_aws_advanced(all, n, v->name, url, made, err);
+    for (size_t i = 0; i < n && r == 0; i++)
         r = add_generated(m, all[i], err);
     for (size_t i = 0; i < json_array_size(made) && r == 0; i++)
         add_template(m, json_array_get(made, i));
@@ -183,7 +190,7 @@ static int make_all(struct making *m, struct error *err)
     const unsigned *counts = is_aws ? aws : azure;
     size_t n_counts = is_aws ? ARRAY_SIZE(aws) : ARRAY_SIZE(azure);
     for (size_t v = 0; v < m->release->n_variants; v++) {
-        for (size_t i = 0; i < n_counts; i++) {
+        for (size_t i = 0; i < n_counts && !m->release->own; i++) {
             int r = add_simple(m, &m->release->variants[v], counts[i], err);
             if (r < 0)
                 return r;
@@ -205,10 +212,12 @@ int cloud_artifacts(
         .seen = json_object()};
     _cleanup_buf_ struct buf page = BUF_INIT;
     int r = make_all(&m, err);
-    if (r == 0) {
+    if (r == 0 && !release->own) {
         cloud_page(
             kind, release->version, release->download_url, m.buttons.items, m.buttons.n, &page);
         add_text(m.templates, kind == CLOUD_AWS ? "aws.html" : "azure.html", HTML_TYPE, &page);
+    }
+    if (r == 0) {
         json_array_extend(m.files, m.templates);
         *ret = json_incref(m.files);
     }

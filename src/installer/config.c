@@ -70,7 +70,7 @@ static bool has_secret(const struct installer *in, const char *name)
 }
 
 /* Once for a folder: the hash tells configurations apart, and has a salt. */
-static int draw_password(const struct installer *in, struct error *err)
+int config_draw_password(const struct installer *in, struct error *err)
 {
     _cleanup_buf_ struct buf password = BUF_INIT;
     _cleanup_free_ char *hash = NULL;
@@ -103,8 +103,8 @@ bool config_drew_password(const struct installer *in, const struct gen *g)
 
 /* ---- arguments ---- */
 
-int config_load_text(
-    const struct installer *in, const char *text, size_t n, struct gen **ret, struct error *err)
+static int use_text(const struct installer *in, const char *text, size_t n, config_use_fn *use,
+    void *userdata, struct error *err)
 {
     _cleanup_buf_ struct buf packages = BUF_INIT, hash = BUF_INIT;
     int r = read_package_ids(in, &packages, err);
@@ -132,10 +132,21 @@ int config_load_text(
         .settings = settings,
         .n_settings = ARRAY_SIZE(settings) - (hash.n == 0),
         .extra = path_exists(extra) ? extra : NULL};
-    return gen_new(&input, ret, err);
+    return use(&input, userdata, err);
 }
 
-int config_load(const struct installer *in, struct gen **ret, struct error *err)
+static int make_gen(const struct gen_input *input, void *ret, struct error *err)
+{
+    return gen_new(input, ret, err);
+}
+
+int config_load_text(
+    const struct installer *in, const char *text, size_t n, struct gen **ret, struct error *err)
+{
+    return use_text(in, text, n, make_gen, ret, err);
+}
+
+int config_use(const struct installer *in, config_use_fn *use, void *userdata, struct error *err)
 {
     _cleanup_free_ char *path = installer_path(in, "config.yaml");
     _cleanup_buf_ struct buf text = BUF_INIT;
@@ -147,8 +158,13 @@ int config_load(const struct installer *in, struct gen **ret, struct error *err)
     int r = file_read(path, CONFIG_MAX, &text, err);
     if (r < 0)
         return error_prefix(err, r, "Failed to open config file");
-    r = config_load_text(in, buf_cstr(&text), text.n, ret, err);
+    r = use_text(in, buf_cstr(&text), text.n, use, userdata, err);
     return r == -EBADMSG ? error_prefix(err, r, "%s", path) : r;
+}
+
+int config_load(const struct installer *in, struct gen **ret, struct error *err)
+{
+    return config_use(in, make_gen, ret, err);
 }
 
 int config_load_whole(const struct installer *in, struct gen **ret, struct error *err)
@@ -160,7 +176,7 @@ int config_load_whole(const struct installer *in, struct gen **ret, struct error
     if (gen_ok(g) && !config_value(g, "superuser_password_hash", "")[0] &&
         !config_value(g, "superuser_service_account_uid", "")[0]) {
         gen_free(g);
-        r = draw_password(in, err);
+        r = config_draw_password(in, err);
         return r < 0 ? r : config_load(in, ret, err);
     }
     *ret = g;

@@ -187,6 +187,32 @@ static int publish_packages(struct publish *p, struct error *err)
     return r;
 }
 
+static void take_name(struct strings *list, char *name)
+{
+    strings_add(list, name);
+    free(name);
+}
+
+int genconf_copy(const struct installer *in, const json_t *ids, const char *folder,
+    struct strings *paths, struct error *err)
+{
+    struct publish p = {.in = in, .serve = (char *)(uintptr_t)folder};
+    _cleanup_strings_ struct strings own = {0};
+    take_name(&own, xasprintf("bootstrap/%s.bootstrap.tar.xz", in->bootstrap_id));
+    take_name(&own, xasprintf("bootstrap/%s.active.json", in->bootstrap_id));
+    for (size_t i = 0; i < json_array_size(ids); i++)
+        take_name(&own, package_file(json_string_value(json_array_get(ids, i))));
+    int r = 0;
+    for (size_t i = 0; i < own.n && r == 0; i++) {
+        r = publish_artifact(&p, own.items[i], err);
+        strings_add(paths, own.items[i]);
+        take_name(paths, xasprintf("%s.sha256", own.items[i]));
+    }
+    strings_done(&p.made);
+    buf_done(&p.digests);
+    return r;
+}
+
 /* ---- small files ---- */
 
 static int write_text(const char *folder, const char *name, const char *text, size_t n, mode_t mode,

@@ -18,6 +18,7 @@
  */
 
 #include "gen/gen.h"
+#include "pkgpanda/names.h"
 #include "ssh/chain.h"
 
 enum { CONFIG_MAX = GEN_CONFIG_MAX, SCRIPT_MAX = 8 * 1024 * 1024 };
@@ -41,6 +42,12 @@ int config_load(const struct installer *in, struct gen **ret, struct error *err)
  * one, in genconf/superuser.password (mode 0600); nodes get its hash, as all masters must have the
  * same. */
 int config_load_whole(const struct installer *in, struct gen **ret, struct error *err);
+/* Draws the password and its hash, once for a folder. */
+int config_draw_password(const struct installer *in, struct error *err);
+/* Calls `use` with genconf/config.yaml and what the installer knows, for who makes something else
+ * of it than a cluster of one's own machines. What `input` points to lasts as long as the call. */
+typedef int config_use_fn(const struct gen_input *input, void *userdata, struct error *err);
+int config_use(const struct installer *in, config_use_fn *use, void *userdata, struct error *err);
 /* Whether the password is the one in genconf/superuser.password. */
 bool config_drew_password(const struct installer *in, const struct gen *g);
 /* The same for a text that is not in the file yet. */
@@ -62,6 +69,19 @@ int secrets_draw(const struct installer *in, const struct gen *g, struct error *
  * that this call made are removed. Artifacts are checked against the digests that came with them:
  * -EBADMSG names the damaged one. */
 int genconf_make(const struct installer *in, const struct gen *g, struct error *err);
+
+/* Copies files of the installer (names below its artifacts, added to what `paths` has) that the ids
+ * and the bootstrap tarball need to another folder, checked as genconf_make() does. */
+int genconf_copy(const struct installer *in, const json_t *ids, const char *folder,
+    struct strings *paths, struct error *err);
+
+/*
+ * Templates of nested stacks for AWS, for the cluster of config.yaml: everything that machines and
+ * CloudFormation fetch goes to genconf/cloudformation/config_id/<id>, and unless
+ * aws_template_upload is off to the bucket, what others name first. Prints what to do next. 0; 1
+ * when config.yaml is wrong, which is told on stderr.
+ */
+int cloudformation_make(const struct installer *in, struct error *err);
 
 /* Ids of all packages of the cluster, sorted, from the list that genconf wrote. -ENOENT when it did
  * not. */

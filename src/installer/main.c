@@ -38,6 +38,9 @@ static const char usage[] =
     "  --rollback                take all hosts back to before the last upgrade\n"
     "  --generate-node-upgrade-script VERSION\n"
     "                            --genconf, and a script that upgrades a node of that version\n"
+    "  --aws-cloudformation      make templates of this cluster for AWS, in "
+    "genconf/cloudformation, and\n"
+    "                            upload them to aws_template_storage_bucket\n"
     "  --hash-password [PW]      print a hash for config.yaml\n"
     "  --set-superuser-password [PW]\n"
     "                            put the hash into config.yaml\n"
@@ -365,6 +368,8 @@ static int run(const struct installer *in, const struct options *o, struct error
     int r = lock_folder(in, err);
     if (r == 0 && o->mode == MODE_WEB)
         return do_web(in, o, err);
+    if (r == 0 && o->mode == MODE_CLOUDFORMATION)
+        return cloudformation_make(in, err);
     if (r == 0 && o->mode == MODE_SET_PASSWORD)
         return do_set_password(in, o->argument, err);
     if (r == 0)
@@ -433,8 +438,6 @@ static int answer(const struct options *o, struct error *err)
     case MODE_PREREQUISITES:
         puts("Nothing is to be installed before DC/OS: --preflight names what a host lacks");
         return 0;
-    case MODE_CLOUDFORMATION:
-        return error_set(err, -ENOTSUP, "templates for AWS are not made by this installer");
     default:
         return -ENOENT;
     }
