@@ -5,6 +5,7 @@ import http.server
 import os
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -24,6 +25,8 @@ class Server(http.server.ThreadingHTTPServer):
         self.body, self.etag = BODY, '"1"'
         self.ranges = True      # known to the server
         self.cut_after = None   # bytes of an answer, then the connection ends
+        self.hold_after = None  # bytes of an answer, then nothing until `released`
+        self.released = threading.Event()
         self.announced = None   # instead of the length
         self.digest = None      # text of the .sha256
         self.seen = []          # (method, path, Range)
@@ -75,7 +78,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if server.etag:
             self.send_header("ETag", server.etag)
         self.end_headers()
-        if with_body:
+        if with_body and server.hold_after:
+            self.wfile.write(body[:server.hold_after])
+            server.released.wait(60)
+        elif with_body:
             self.wfile.write(body[:server.cut_after])
             self.close_connection = server.cut_after is not None
 
@@ -149,6 +155,29 @@ def test_what_was_cut_off_goes_on(server, tmp_path):
     download(server, tmp_path)
     assert read(tmp_path / NAME) == BODY
     assert ("GET", f"/dcos/testing/master/{NAME}", "bytes=900000-") in server.seen
+    assert os.listdir(tmp_path) == [NAME]
+
+
+def test_a_download_that_is_killed(server, tmp_path):
+    """And one that begins while another runs."""
+    server.hold_after = 300000
+    child = subprocess.Popen([binary("minidcos"), "nspawn", "download-installer", "--download-path", tmp_path / NAME,
+                              "--dcos-version", f"{server.url}/dcos/testing/master/{NAME}"], stderr=subprocess.PIPE)
+    part = tmp_path / f"{NAME}.part"
+    try:
+        end = time.monotonic() + 30
+        while not part.exists() or part.stat().st_size < 300000:
+            assert time.monotonic() < end and child.poll() is None
+            time.sleep(0.01)
+        assert "another command" in download(server, tmp_path, channel=f"{server.url}/dcos/testing/master/", code=1)
+    finally:
+        child.kill()
+        child.communicate()
+        server.released.set()
+    assert part.stat().st_size == 300000
+    server.hold_after = None
+    assert "going on after 300000" in download(server, tmp_path, channel=f"{server.url}/dcos/testing/master/")
+    assert read(tmp_path / NAME) == BODY
     assert os.listdir(tmp_path) == [NAME]
 
 

@@ -167,6 +167,11 @@ int child_foreground(const char *const *argv, struct error *err)
     return status < 0 ? error_errno(err, status, "cannot wait for %s", argv[0]) : status;
 }
 
+int child_loud(const char *const *argv, const char *cwd, struct error *err)
+{
+    return run_to(argv, cwd, STDERR_FILENO, err);
+}
+
 int child_log(const char *const *argv, const char *cwd, const char *log, struct error *err)
 {
     _cleanup_close_ int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);

@@ -205,7 +205,7 @@ static int call(const struct machines *m, const struct install_options *o, const
     fflush(stderr);
     struct stat st;
     off_t before = stat(log, &st) == 0 ? st.st_size : 0;
-    int r = o->verbose ? child_run(argv, work, NULL, err) : child_log(argv, work, log, err);
+    int r = o->verbose ? child_loud(argv, work, err) : child_log(argv, work, log, err);
     fprintf(stderr, " %.1f s\n", (double)(clock_monotonic_us() - start) / 1e6);
     if (r < 0)
         return r;

@@ -118,6 +118,8 @@ void children_done(struct child *children, size_t n);
 int child_run(const char *const *argv, const char *cwd, struct buf *output, struct error *err);
 /* With our own terminal: for what people or pipes talk to. */
 int child_foreground(const char *const *argv, struct error *err);
+/* Both streams to our stderr: stdout is for what a command answers. */
+int child_loud(const char *const *argv, const char *cwd, struct error *err);
 /* Both streams to a file, which is appended to. */
 int child_log(const char *const *argv, const char *cwd, const char *log, struct error *err);
 /* The same; anything but exit status 0 is an error that has the last lines of the output. */

@@ -21,19 +21,34 @@ enum {
     REQUEST_TIMEOUT_S = 10,
     SECRET_MAX = 4096,
     MESSAGE_LINES = 8,
+    NEWS_S = 5, /* between lines that say what is waited for */
 };
 
 static const char CHECKS[] =
     "/opt/mesosphere/bin/dcos-shell dcos-check-runner check node-poststart";
 
-static void say(const struct ready_options *o, int64_t start, const char *what)
+struct waiting {
+    const struct ready_options *o;
+    int64_t start, end, told;
+};
+
+static void say(const struct waiting *w, const char *what)
 {
-    if (o->progress)
-        fprintf(stderr, "  %5.1f s  %s\n", (double)(clock_monotonic_us() - start) / 1e6, what);
+    if (w->o->progress)
+        fprintf(stderr, "  %5.1f s  %s\n", (double)(clock_monotonic_us() - w->start) / 1e6, what);
 }
 
-static int wait_checks(
-    const struct machines *m, const struct ready_options *o, int64_t end, struct error *err)
+static void say_missing(struct waiting *w, const char *node, const char *what)
+{
+    int64_t now = clock_monotonic_us();
+    if (now - w->told < NEWS_S * USEC_PER_SEC)
+        return;
+    w->told = now;
+    _cleanup_free_ char *text = xasprintf("waiting for %s: %s", node, what);
+    say(w, text);
+}
+
+static int wait_checks(const struct machines *m, struct waiting *w, struct error *err)
 {
     for (;;) {
         struct child *children = xnew_array(struct child, m->nodes.n + 1);
@@ -47,11 +62,14 @@ static int wait_checks(
             }
         }
         int r = 0;
-        if (bad && clock_monotonic_us() > end) {
-            _cleanup_buf_ struct buf said = BUF_INIT;
+        _cleanup_buf_ struct buf said = BUF_INIT;
+        if (bad && clock_monotonic_us() > w->end) {
             last_lines(buf_str(&bad->output), MESSAGE_LINES, &said);
             r = error_set(err, -ETIMEDOUT, "checks of %s do not pass after %lld s: %s",
-                m->nodes.items[which].name, (long long)o->timeout_s, buf_cstr(&said));
+                m->nodes.items[which].name, (long long)w->o->timeout_s, buf_cstr(&said));
+        } else if (bad) {
+            last_lines(buf_str(&bad->output), 1, &said);
+            say_missing(w, m->nodes.items[which].name, buf_cstr(&said));
         }
         bool done = !bad;
         children_done(children, m->nodes.n);
@@ -167,8 +185,8 @@ static bool look(struct visit *v)
     return true;
 }
 
-static int wait_door(const struct machines *m, const struct node *master,
-    const struct ready_options *o, int64_t end, struct error *err)
+static int wait_door(
+    const struct machines *m, const struct node *master, struct waiting *w, struct error *err)
 {
     _cleanup_free_ char *file = xasprintf("%s/ssh/%s-ca.crt", m->dir, master->name);
     _cleanup_buf_ struct buf ca = BUF_INIT;
@@ -181,15 +199,16 @@ static int wait_door(const struct machines *m, const struct node *master,
         r = tls_context_new_client(file, true, &tls, err);
     if (r < 0)
         return r;
-    struct visit v = {.m = m, .o = o, .master = master};
+    struct visit v = {.m = m, .o = w->o, .master = master};
     v.http = requester_new(
         &(struct requester_options){.tls = tls, .timeout_us = REQUEST_TIMEOUT_S * USEC_PER_SEC});
     while (!look(&v)) {
-        if (clock_monotonic_us() > end) {
+        if (clock_monotonic_us() > w->end) {
             r = error_set(err, -ETIMEDOUT, "%s does not serve after %lld s: %s", master->name,
-                (long long)o->timeout_s, buf_cstr(&v.problem));
+                (long long)w->o->timeout_s, buf_cstr(&v.problem));
             break;
         }
+        say_missing(w, master->name, buf_cstr(&v.problem));
         requester_pause(v.http, HTTP_PAUSE_MS * USEC_PER_MSEC);
     }
     requester_free(v.http);
@@ -201,16 +220,18 @@ static int wait_door(const struct machines *m, const struct node *master,
 
 int machines_wait(const struct machines *m, const struct ready_options *o, struct error *err)
 {
-    int64_t start = clock_monotonic_us(), end = start + o->timeout_s * USEC_PER_SEC;
-    int r = wait_checks(m, o, end, err);
+    int64_t now = clock_monotonic_us();
+    struct waiting w = {
+        .o = o, .start = now, .end = now + o->timeout_s * USEC_PER_SEC, .told = now};
+    int r = wait_checks(m, &w, err);
     if (r < 0)
         return r;
-    say(o, start, "the checks of all nodes pass");
+    say(&w, "the checks of all nodes pass");
     for (size_t i = 0; !o->skip_http && r >= 0 && i < m->nodes.n; i++) {
         if (m->nodes.items[i].role == NODE_MASTER)
-            r = wait_door(m, &m->nodes.items[i], o, end, err);
+            r = wait_door(m, &m->nodes.items[i], &w, err);
     }
     if (r >= 0 && !o->skip_http)
-        say(o, start, "every master serves, all agents are registered");
+        say(&w, "every master serves, all agents are registered");
     return r;
 }

@@ -155,6 +155,10 @@ static int send_to(const struct invocation *inv, const struct machines *m, const
 
 static int run_send_file(const struct invocation *inv, struct error *err)
 {
+    if (access(inv->args[0], R_OK) < 0) {
+        error_set(err, -EINVAL, "cannot read %s: %s", inv->args[0], errno_text(errno));
+        return usage_error(err);
+    }
     return for_nodes(inv, err, send_to);
 }
 

@@ -105,7 +105,8 @@ def test_command_lines_that_are_wrong(odd, tmp_path):
             (["provision", "--no-mount-sys-fs-cgroup"], "no meaning"),
             (["provision", "--transport=docker-exec"], "ssh"),
             (["bogus"], "unknown command"), (["run"], "at least 1"), (["destroy-list"], "at least 1"),
-            (["send-file", "a"], "accepts 2"), (["sync", "/etc"], "is not a checkout")):
+            (["send-file", "a"], "accepts 2"),
+            (["send-file", "/absent", "/x"], "cannot read /absent"), (["sync", "/etc"], "is not a checkout")):
         cluster = [] if "-c" in words or words[0] in ("bogus", "destroy-list", "sync") else ["-c", "new"]
         done = odd.run(words[0], *cluster, *words[1:])
         if words[0] in ("run", "send-file"):
@@ -128,6 +129,10 @@ def test_an_installer_that_fails(mini, tmp_path):
     bad.write_text("echo out of luck >&2; exit 7\n")
     done = mini.run("create", "-c", "a", str(bad), "--agents=0", "--public-agents=0")
     assert done.returncode == 7 and "out of luck" in done.stderr, done
+    # What the installer says never mixes with the answer.
+    bad.write_text("echo out of luck; exit 7\n")
+    done = mini.run("create", "-v", "-c", "a", str(bad), "--agents=0", "--public-agents=0")
+    assert (done.returncode, done.stdout) == (7, "") and "out of luck" in done.stderr, done
     assert mini.traces() == []
 
 
@@ -149,6 +154,13 @@ def test_block_devices(odd):
     assert odd("list-loopback-sidecars") == ""
     assert "no loopback sidecar" in odd("destroy-loopback-sidecar", "disk.1", code=2)
     assert "megabytes" in odd("create-loopback-sidecar", "x", "--size=0", code=2)
+
+
+def test_waiting_tells_for_what(odd):
+    """Nothing is installed: that is said while it is waited, and at the end."""
+    done = odd.run("wait", "--timeout=8")
+    assert done.returncode == 1 and "waiting for" in done.stderr, done.stderr
+    assert re.search(r"Error: checks of \w+ do not pass after 8 s", done.stderr), done.stderr
 
 
 def test_clean_takes_block_devices_too(mini):
