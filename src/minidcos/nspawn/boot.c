@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -233,6 +234,9 @@ static _noreturn_ void become_machine(const struct boot *b, int console, int rep
     int r = enter(b);
     if (r == 0 && (dup2(null, STDIN_FILENO) < 0 || dup2(console, STDOUT_FILENO) < 0 ||
                       dup2(console, STDERR_FILENO) < 0))
+        r = -errno;
+    /* A machine outlives whoever made it, and must not hold his pipes and locks. */
+    if (r == 0 && close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
         r = -errno;
     if (r == 0) {
         execvp(b->argv[0], (char *const *)(uintptr_t)b->argv);

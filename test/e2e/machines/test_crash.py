@@ -3,6 +3,7 @@
 import glob
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -173,6 +174,18 @@ def test_a_supervisor_that_is_killed(mini):
         os.kill(pid, signal.SIGKILL)
     mini("destroy", "-c", "a")
     assert mini.traces() == []
+
+
+def test_machines_hold_nothing_of_who_made_them(mini):
+    """Neither pipes nor locks."""
+    ours, theirs = os.pipe()
+    child = mini.start(*SMALL, pass_fds=[theirs])
+    os.close(theirs)
+    assert child.wait(timeout=100) == 0
+    child.communicate()
+    with os.fdopen(ours) as f:
+        assert select.select([f], [], [], 30)[0] and f.read() == ""
+    mini("destroy")
 
 
 def test_killed_at_any_moment(mini):
