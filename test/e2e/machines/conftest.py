@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+# As the original's end-to-end tests call it.
+if os.environ.get("DCOS_E2E_GENCONF_PATH"):
+    os.environ.setdefault("DCOS_INSTALLER", os.environ["DCOS_E2E_GENCONF_PATH"])
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from mini import DIST, NEXT, ROOT, Mini, why_not  # noqa: E402

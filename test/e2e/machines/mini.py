@@ -44,7 +44,7 @@ def wait_until(condition, what, timeout=30, pause=0.05):
 
 class Mini:
     def __init__(self):
-        self.home = tempfile.mkdtemp(prefix="dcos-e2e-")
+        self.home = tempfile.mkdtemp(prefix="dcos-e2e-", dir=os.environ.get("DCOS_E2E_TMP_DIR_PATH"))
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("DCOS_", "MESOS_", "MARATHON_"))}
         self.env["MINIDCOS_HOME"] = self.home
         self.env["MINIDCOS_CACHE"] = CACHE
@@ -121,7 +121,15 @@ class Mini:
             result.append(f"{name}-{value:08x}")
         return result
 
+    def keep_logs(self):
+        """Of clusters that a test left, which are those that went wrong."""
+        folder = os.environ.get("DCOS_E2E_LOG_DIR")
+        for logs in glob.glob(os.path.join(self.home, "nspawn", "*", "logs")) if folder else []:
+            cluster = os.path.basename(os.path.dirname(logs))
+            shutil.copytree(logs, os.path.join(folder, f"{os.path.basename(self.home)}-{cluster}"), dirs_exist_ok=True)
+
     def close(self):
+        self.keep_logs()
         self.run("clean")
         shutil.rmtree(self.home, ignore_errors=True)
 
