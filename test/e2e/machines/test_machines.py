@@ -130,7 +130,7 @@ def test_another_machine_in_its_place(pair):
 def test_refusals(pair):
     assert "already" in pair("provision", code=2)
     assert "there is no cluster 'absent'" in pair("inspect", "-c", "absent", code=2)
-    assert "there is no Docker" in pair("provision", "-c", "b", "--docker-version=1.13.1", code=1)
+    assert "there is no Docker" in pair("provision", "-c", "b", "--docker-version=1.13.1", code=2)
     assert "1, 3, 5, 7 or 9" in pair("provision", "-c", "b", "--masters=2", code=2)
     assert pair("list").split() == ["default"], "a refused command makes nothing"
     done = pair.run("destroy-list", "absent")
