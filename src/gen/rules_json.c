@@ -489,6 +489,15 @@ static int check_exhibitor_tls(struct graph_call *c, struct error *err)
     return 0;
 }
 
+static int check_fault_domain(struct graph_call *c, struct error *err)
+{
+    if (streq(c->in[0], "true") && !*c->in[1])
+        return error_set(err, -EINVAL,
+            "fault_domain_enabled needs a script: fault_domain_detect_filename names none that is "
+            "there");
+    return 0;
+}
+
 const struct graph_check gen_checks[] = {
     {"exhibitor_storage_backend master_discovery", check_backend},
     {"master_list agent_list", check_masters_agents},
@@ -502,5 +511,6 @@ const struct graph_check gen_checks[] = {
         check_calico_overlay},
     {"superuser_service_account_uid superuser_service_account_public_key", check_service_account},
     {"exhibitor_tls_enabled exhibitor_tls_required", check_exhibitor_tls},
+    {"fault_domain_enabled fault_domain_detect_contents", check_fault_domain},
 };
 const size_t gen_n_checks = ARRAY_SIZE(gen_checks);

@@ -466,8 +466,9 @@ def test_fault_domain_that_is_not_known(tmp_path, args, answers):
 
 
 def test_ip_detect(tmp_path):
-    env = with_curl(tmp_path, {"meta-data/local-ipv4": "10.0.0.7", "meta-data/public-ipv4": "192.0.2.7"})
-    for script, address in (("ip-detect.aws", "10.0.0.7"), ("ip-detect-public.aws", "192.0.2.7")):
+    env = with_curl(tmp_path, {"meta-data/local-ipv4": "10.0.0.7", "meta-data/public-ipv4": "192.0.2.7", "meta-data/mac": "0a:b",
+                               "interfaces/macs/0a:b/ipv6s": "2001:db8::7\n2001:db8::8"})
+    for script, address in (("ip-detect.aws", "10.0.0.7"), ("ip-detect-public.aws", "192.0.2.7"), ("ip6-detect.aws", "2001:db8::7")):
         done = subprocess.run([os.path.join(DETECT, script)], capture_output=True, text=True, env=env, timeout=30)
         assert (done.returncode, done.stdout.strip()) == (0, address), done.stderr
     ip = tmp_path / "bin" / "ip"

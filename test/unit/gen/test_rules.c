@@ -167,6 +167,20 @@ static void test_check_config(void **state)
     assert_non_null(strstr(gen_value(g, "check_config"), "\"clock_sync\""));
 }
 
+static void test_fault_domain_needs_a_script(void **state)
+{
+    _cleanup_(gen_freep)
+    struct gen *g = world_gen(WORLD_ONE "fault_domain_enabled: true\n");
+    const struct gen_problem *p = world_error(g, "fault_domain_enabled");
+    assert_non_null(p);
+    assert_string_equal(p->message, "fault_domain_enabled needs a script: "
+                                    "fault_domain_detect_filename names none that is there");
+    gen_free(g);
+    g = world_gen(
+        WORLD_ONE "fault_domain_enabled: true\nfault_domain_detect_filename: genconf/public\n");
+    world_must_be_ok(g, "a script");
+}
+
 static void test_calculators(void **state)
 {
     _cleanup_(gen_freep)
@@ -192,6 +206,7 @@ int main(void)
         cmocka_unit_test(test_overlay),
         cmocka_unit_test(test_checks),
         cmocka_unit_test(test_check_config),
+        cmocka_unit_test(test_fault_domain_needs_a_script),
         cmocka_unit_test(test_calculators),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
