@@ -26,7 +26,7 @@ LIBRARIES = {
     "gen": ["base", "json", "transfer", "pkgpanda"],
     "storage": ["base", "json", "transfer", "pkgpanda"],
 }
-COMPONENTS = ["master", "agent", "executor", "fetcher", "marathon", "cli", "minidcos", "iam", "router", "net", "mkpanda", "checks", "installer", "bootstrap", "release", "cfn"]
+COMPONENTS = ["master", "agent", "executor", "fetcher", "marathon", "cli", "minidcos", "iam", "router", "net", "mkpanda", "checks", "installer", "bootstrap", "release", "cfn", "exhibitor"]
 LAYERS = dict(LIBRARIES)
 for component in COMPONENTS:
     LAYERS[component] = list(LIBRARIES)
