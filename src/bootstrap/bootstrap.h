@@ -147,7 +147,10 @@ int zookeeper_config(const char *ensemble, const char *self, const char *data, u
 /* Lines of zoo.cfg about time. ZOOKEEPER_TICK_TIME (500 ms) and ZOOKEEPER_SYNC_LIMIT (4 ticks) may
  * be set for slow machines. */
 int zookeeper_timing(struct buf *ret, struct error *err);
+/* -EAGAIN while there is no ensemble that this machine is in. */
 int zookeeper_prepare(const struct node *n, struct error *err);
+/* Folders of dcos-exhibitor, and a master's address. */
+int ensemble_prepare(struct node *n, struct error *err);
 
 /* ---- services.c ---- */
 

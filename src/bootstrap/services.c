@@ -198,6 +198,11 @@ static int prepare_zookeeper(struct node *n, struct error *err)
     return zookeeper_prepare(n, err);
 }
 
+static int prepare_ensemble(struct node *n, struct error *err)
+{
+    return ensemble_prepare(n, err);
+}
+
 static int prepare_nothing(struct node *n, struct error *err)
 {
     return 0;
@@ -227,6 +232,7 @@ static const struct service {
     {"dcos-bouncer", prepare_bouncer},
     {"dcos-cluster-id", prepare_cluster_id, true},
     {"dcos-exhibitor", prepare_zookeeper},
+    {"dcos-exhibitor-ensemble", prepare_ensemble},
     {"dcos-marathon", prepare_marathon},
     {"dcos-mesos-master", prepare_master},
     {"dcos-mesos-slave", prepare_agent},

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/parse.h"
 #include "bootstrap/bootstrap.h"
 
@@ -38,8 +39,8 @@ int zookeeper_config(const char *ensemble, const char *self, const char *data, u
             own = id;
     }
     if (!own)
-        return error_set(err, -EINVAL,
-            "detect_ip says %s, which is not in master_list of config.yaml (%s)", self, ensemble);
+        return error_set(
+            err, -EINVAL, "detect_ip says %s, which is none of the masters (%s)", self, ensemble);
     buf_printf(ret,
         "# Written by dcos-bootstrap at each start; changes are lost.\n"
         "dataDir=%s\nclientPort=%u\nmaxClientCnxns=0\n"
@@ -80,6 +81,27 @@ int zookeeper_timing(struct buf *ret, struct error *err)
     return 0;
 }
 
+/* The servers: those that config.yaml names, or what dcos-exhibitor found out with a shared backend
+ * and keeps in the user's folder, as which this runs. Caller frees. */
+static int find_ensemble(const struct node *n, char **ret, struct error *err)
+{
+    const char *backend = node_setting("EXHIBITOR_BACKEND");
+    const char *fixed = node_setting("EXHIBITOR_STATICENSEMBLE");
+    *ret = NULL;
+    if (!backend || streq(backend, "STATIC")) {
+        if (!fixed)
+            return error_set(err, -EINVAL, "etc/exhibitor has no EXHIBITOR_STATICENSEMBLE");
+        *ret = xstrdup(fixed);
+        return 0;
+    }
+    _cleanup_free_ char *file = xasprintf("%s/ensemble", FOLDER);
+    *ret = node_text(n, file);
+    return *ret ? 0
+                : error_set(err, -EAGAIN,
+                      "the masters are no ensemble yet, or have no place "
+                      "for this one; dcos-exhibitor-ensemble tells");
+}
+
 /* In the user's own folder, as the user. */
 static int write_own(const struct node *n, const char *data, uint32_t id, const struct buf *config,
     struct error *err)
@@ -95,30 +117,51 @@ static int write_own(const struct node *n, const char *data, uint32_t id, const 
 
 int zookeeper_prepare(const struct node *n, struct error *err)
 {
-    const char *ensemble = node_setting("EXHIBITOR_STATICENSEMBLE");
     const char *port_text = node_setting("ZOOKEEPER_CLIENT_PORT");
-    _cleanup_free_ char *ip = NULL;
+    _cleanup_free_ char *ip = NULL, *ensemble = NULL;
     _cleanup_buf_ struct buf config = BUF_INIT;
     uint16_t port = 2181;
     uint32_t id;
-    if (!ensemble)
-        return error_set(err, -EINVAL, "etc/exhibitor has no EXHIBITOR_STATICENSEMBLE");
     if (port_text && (parse_port(str_of(port_text), &port) < 0 || port == 0))
         return error_set(err, -EINVAL, "ZOOKEEPER_CLIENT_PORT is no port: %.50s", port_text);
     _cleanup_free_ char *data = xasprintf("%s/data", FOLDER);
     struct error why = ERROR_INIT;
     int r = node_detect_ip(n, &ip, err);
     if (r == 0)
-        r = zookeeper_config(ensemble, ip, data, port, &config, &id, err);
-    if (r == 0)
-        r = zookeeper_timing(&config, err);
-    if (r == 0)
         r = node_folder(n, FOLDER, USER, 0750, err);
     if (r == 0)
         r = node_become(USER, err);
     if (r < 0)
         return r;
-    r = write_own(n, data, id, &config, err);
+    r = find_ensemble(n, &ensemble, err);
+    if (r == 0)
+        r = zookeeper_config(ensemble, ip, data, port, &config, &id, err);
+    if (r == 0)
+        r = zookeeper_timing(&config, err);
+    if (r == 0)
+        r = write_own(n, data, id, &config, err);
     int back = node_root(&why);
     return r == 0 && back < 0 ? error_set(err, back, "%s", why.msg) : r;
+}
+
+int ensemble_prepare(struct node *n, struct error *err)
+{
+    static const char RUN[] = "/run/dcos/zookeeper";
+    const char *shared = node_setting("EXHIBITOR_FSCONFIGDIR");
+    _cleanup_free_ char *ip = NULL;
+    int r = node_folder(n, "/run/dcos", NULL, 0755, err);
+    if (r == 0)
+        r = node_folder(n, RUN, USER, 0755, err);
+    if (r < 0 || !node_is_master(n))
+        return r;
+    r = node_folder(n, FOLDER, USER, 0750, err);
+    if (r == 0)
+        r = node_detect_ip(n, &ip, err);
+    if (r == 0)
+        r = node_tell(n, "EXHIBITOR_IP", ip, err);
+    _cleanup_free_ char *full = shared ? node_path(n, shared) : NULL;
+    /* One that is there is the operator's, who says who may write in it. */
+    if (r == 0 && full && !path_exists(full))
+        r = node_folder(n, shared, USER, 0750, err);
+    return r;
 }

@@ -77,14 +77,41 @@ int calc_uses_zookeeper(struct graph_call *c, const char **ret, struct error *er
     return give_bool(ret, several(c->in[0]));
 }
 
+/* Inputs: num_masters master_list. */
+int calc_follows_zookeeper(struct graph_call *c, const char **ret, struct error *err)
+{
+    return give_bool(ret, several(c->in[0]) && !c->in[1]);
+}
+
+/* Input: exhibitor_address. */
+int calc_exhibitor_url(struct graph_call *c, const char **ret, struct error *err)
+{
+    *ret = c->in[0] ? arena_printf(c->arena, "http://%s:8181", c->in[0]) : "";
+    return 0;
+}
+
 int calc_master_ips(struct graph_call *c, const char **ret, struct error *err)
 {
     *ret = c->in[0] ? c->in[0] : "[]";
     return 0;
 }
 
+enum { ZK_NAMES = 5 /* zk-1.zk and so on, that dcos-net gives */ };
+
+static void add_server_names(json_t *list, const char *num_masters)
+{
+    uint64_t n;
+    if (parse_u64(str_of(num_masters), &n) < 0)
+        n = ZK_NAMES;
+    for (uint64_t i = 1; i <= MIN(n, (uint64_t)ZK_NAMES); i++) {
+        _cleanup_free_ char *name = xasprintf("zk-%llu.zk", (unsigned long long)i);
+        json_array_append_new(list, json_string(name));
+    }
+}
+
 /* Inputs: num_masters master_list exhibitor_address zk_client_port. With one master "address:5050",
- * else zk://... of all. Behind a load balancer its address stands for the masters. */
+ * else zk://... of all. Behind a load balancer its address stands for the one master; several have
+ * the names that dcos-net gives to ZooKeeper's servers. */
 static int zk_or_address(
     struct graph_call *c, const char *path, const char **ret, struct error *err)
 {
@@ -98,7 +125,10 @@ static int zk_or_address(
             return r;
     } else {
         list = json_array();
-        json_array_append_new(list, json_string(c->in[2]));
+        if (!several(c->in[0]))
+            json_array_append_new(list, json_string(c->in[2]));
+        else
+            add_server_names(list, c->in[0]);
     }
     if (several(c->in[0]))
         buf_puts(&b, "zk://");

@@ -137,10 +137,10 @@ static void collect_warnings(struct gen *g)
     }
     const char *zookeeper = gen_value(g, "uses_zookeeper"),
                *backend = gen_value(g, "exhibitor_storage_backend");
-    if (streq(zookeeper, "true") && backend && !streq(backend, "static"))
+    if (streq(zookeeper, "true") && (streq(backend, "aws_s3") || streq(backend, "azure")))
         problem(g, true, "exhibitor_storage_backend",
-            "ZooKeeper servers find each other by master_list only: with another backend they have "
-            "to be set up by hand.",
+            "ZooKeeper servers do not find each other by this backend: they have to be set up by "
+            "hand.",
             graph_get(g->graph, "exhibitor_storage_backend")->line);
 }
 

@@ -141,6 +141,11 @@ const struct param_table params_enterprise = {AREA_ENTERPRISE, enterprise, ARRAY
 static const struct param derived[] = {
     PARAM("uses_zookeeper", &type_bool, MUST_CALC(calc_uses_zookeeper, "num_masters"),
         HELP("several masters agree by ZooKeeper; one keeps its state in a file")),
+    PARAM("follows_zookeeper", &type_bool,
+        MUST_CALC(calc_follows_zookeeper, "num_masters master_list"),
+        HELP("nodes ask at exhibitor_address where ZooKeeper's servers are")),
+    PARAM("exhibitor_url", &type_line, MUST_CALC(calc_exhibitor_url, "exhibitor_address"),
+        HELP("where they ask")),
     PARAM("mesos_masters", &type_not_empty,
         MUST_CALC(calc_masters, "num_masters master_list exhibitor_address zk_client_port"),
         HELP("how daemons find the masters")),

@@ -130,6 +130,19 @@ void net_core_masters(struct net_core *c, const struct address *masters, size_t 
         master_names(c);
 }
 
+void net_core_zk(struct net_core *c, const struct address *servers, size_t n)
+{
+    bool same = c->config.zk.n == n;
+    for (size_t i = 0; same && i < n; i++)
+        same = address_eq(&servers[i], &c->config.zk.items[i]);
+    if (same)
+        return;
+    vec_clear(&c->config.zk);
+    for (size_t i = 0; i < n; i++)
+        vec_push(&c->config.zk, servers[i]);
+    master_names(c);
+}
+
 int net_core_alias(struct net_core *c, const char *name, const char *target, struct error *err)
 {
     static const char *const ours[] = {"l4lb", "mesos", "dcos", "thisnode", "dclb"};

@@ -104,6 +104,8 @@ void net_core_leader(struct net_core *c, const struct address *ip, uint16_t port
 /* All masters, in place of those of the configuration; in order of their addresses, so that who
  * leads does not change master0.mesos and so on. */
 void net_core_masters(struct net_core *c, const struct address *masters, size_t n);
+/* Servers of ZooKeeper for zk-N.zk; none: the masters. */
+void net_core_zk(struct net_core *c, const struct address *servers, size_t n);
 /* Answer to a host name that net_core_unresolved() gave. */
 void net_core_resolved(struct net_core *c, const char *host, const struct address *ip);
 /* Host of a scheduler that is a name whose address is not known, or NULL. */

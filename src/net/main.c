@@ -162,6 +162,7 @@ static int start(struct running *r, struct net_options *o, struct error *err)
         status = events_new(n->loop, &events, &handlers, r, &n->events, err);
     if (status == 0)
         status = net_masters_start(n, o, err);
+    net_servers_start(n);
     n->http = http_server_new(n->loop, NULL, net_http_handle, n);
     n->mesos_http = http_server_new(n->loop, NULL, mesos_http_handle, n);
     if (status == 0)
@@ -180,6 +181,8 @@ static void stop(struct running *r)
     struct error err = ERROR_INIT;
     events_free(n->events);
     zk_detector_free(n->masters);
+    if (n->zk_file)
+        timer_stop(&n->zk_timer);
     if (n->http)
         http_server_free(n->http);
     if (n->mesos_http)

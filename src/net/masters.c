@@ -1,9 +1,14 @@
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "json/json.h"
 #include "net/shell.h"
+#include "zk/session.h"
+
+#define SERVERS_LOOK_US (2 * USEC_PER_SEC)
 
 /* Who the masters are: given, or as ZooKeeper has them. */
 
@@ -46,13 +51,16 @@ static int read_list(const char *text, struct net_config *c, struct error *err)
     return 0;
 }
 
+struct addresses {
+    struct address *items;
+    size_t n, cap;
+};
+
 /* Servers of ZooKeeper that are given by address; one by name may be a zk-N.zk of ours. */
-static int read_servers(const char *text, struct net_config *c, struct error *err)
+static void read_addresses(const char *servers, struct addresses *ret)
 {
-    _cleanup_zk_url_ struct zk_url url = {0};
-    int r = zk_url_parse(text, &url, err);
-    struct str rest = str_of(url.servers), part;
-    while (r == 0 && str_split(&rest, ',', &part)) {
+    struct str rest = str_of(servers), part;
+    while (str_split(&rest, ',', &part)) {
         size_t colon = part.n;
         while (colon > 0 && part.p[colon - 1] != ':')
             colon--;
@@ -64,9 +72,44 @@ static int read_servers(const char *text, struct net_config *c, struct error *er
         if (host.n < sizeof(ip))
             memcpy(ip, host.p, host.n);
         if (address_parse(ip, &a) == 0)
-            vec_push(&c->zk, a);
+            vec_push(ret, a);
     }
+}
+
+static int read_servers(const char *text, struct net_config *c, struct error *err)
+{
+    _cleanup_zk_url_ struct zk_url url = {0};
+    struct addresses list = {0};
+    int r = zk_url_parse(text, &url, err);
+    if (r == 0)
+        read_addresses(url.servers, &list);
+    VEC_FOREACH (a, &list)
+        vec_push(&c->zk, *a);
+    vec_done(&list);
     return r;
+}
+
+static void look_at_servers(struct timer *t)
+{
+    struct net *n = container_of(t, struct net, zk_timer);
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    struct addresses list = {0};
+    if (zk_servers_read(n->zk_file, &text) == 0)
+        read_addresses(buf_cstr(&text), &list);
+    if (list.n > 0)
+        net_core_zk(n->core, list.items, list.n);
+    vec_done(&list);
+    timer_start(t, SERVERS_LOOK_US);
+}
+
+void net_servers_start(struct net *n)
+{
+    const char *file = getenv(ZK_SERVERS_VARIABLE);
+    timer_init(&n->zk_timer, n->loop, look_at_servers);
+    if (!file || !*file)
+        return;
+    n->zk_file = file;
+    look_at_servers(&n->zk_timer);
 }
 
 int net_masters_read(

@@ -30,6 +30,8 @@ struct net {
     struct http_server *http, *mesos_http; /* 62080, 8123 */
     struct zk_detector *masters;           /* of a ZooKeeper of its own, or NULL */
     bool masters_of_events;                /* they are told by the one that finds the leader */
+    const char *zk_file;                   /* names the servers of ZooKeeper, or NULL */
+    struct timer zk_timer;                 /* looks at it */
     struct spartan spartan;
     struct vips *vips;
     struct nft *nft;        /* or NULL: --no-vips */
@@ -56,6 +58,8 @@ int net_masters_read(
     struct net *n, const struct net_options *o, struct net_config *c, struct error *err);
 /* Begins to follow a ZooKeeper of its own. */
 int net_masters_start(struct net *n, const struct net_options *o, struct error *err);
+/* Begins to follow the file that names the servers of ZooKeeper, where there is one. */
+void net_servers_start(struct net *n);
 /* As the detector tells them; userdata is struct net. */
 void net_masters_found(const struct zk_master *masters, size_t n, void *userdata);
 

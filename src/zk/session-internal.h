@@ -19,6 +19,7 @@ struct zk_session {
     /* The handle, against its replacement: requests hold it for reading while they are sent. */
     pthread_rwlock_t handle_lock;
     zhandle_t *zh;
+    char *opened; /* servers of the handle */
 
     pthread_mutex_t mutex; /* everything below, and the groups of calls.c */
     pthread_cond_t changed;
@@ -32,7 +33,18 @@ struct zk_session {
     atomic_bool open_folder;   /* everybody may change it, when it was last looked at */
     atomic_bool closed_folder; /* known for good that not */
     atomic_bool told_open;
+
+    struct zk_servers *servers; /* NULL: those of the URL */
 };
+
+/* servers.c: follows the file that the environment names, on a thread of its own. NULL when it
+ * names none. */
+struct zk_servers *zk_servers_start(struct zk_session *s);
+void zk_servers_stop(struct zk_servers *f);
+/* While there is no connection: goes on with other servers, when they are others by now. */
+void zk_session_move(struct zk_session *s);
+/* What the file says now, or the URL's servers when it says nothing. Caller frees. */
+char *zk_servers_now(struct zk_session *s);
 
 int zk_status(int rc);
 /* The handle for one request; NULL when there is none. Give it back with zk_release(). */

@@ -83,8 +83,25 @@ void zk_on_watch(zhandle_t *zh, int type, int state, const char *path, void *con
     pthread_mutex_unlock(&s->mutex);
 }
 
-/* A fresh handle in place of the old one. handle_lock is held for writing, or nobody else knows the
- * session yet. */
+/* handle_lock is held for writing, or nobody else knows the session yet. `id`: of a session to go
+ * on with, or NULL. */
+static int start_handle(struct zk_session *s, const clientid_t *id, struct error *err)
+{
+    free(s->opened);
+    s->opened = zk_servers_now(s);
+    s->zh = zookeeper_init2(
+        s->opened, on_state, (int)(s->asked_us / USEC_PER_MSEC), id, s, 0, on_log);
+    if (!s->zh)
+        return error_errno(err, errno ? -errno : -EIO, "ZooKeeper client for %s", s->opened);
+    if (s->url.auth &&
+        zoo_add_auth(s->zh, "digest", s->url.auth, (int)strlen(s->url.auth), NULL, NULL) != ZOK) {
+        zookeeper_close(TAKE_PTR(s->zh));
+        return error_set(err, -EIO, "ZooKeeper client does not take the password");
+    }
+    return 0;
+}
+
+/* A fresh handle and session in place of the old one; locked like the above. */
 static int open_handle(struct zk_session *s, struct error *err)
 {
     if (s->zh)
@@ -94,16 +111,24 @@ static int open_handle(struct zk_session *s, struct error *err)
     s->agreed_us = s->asked_us;
     s->silent_since_us = clock_monotonic_us();
     pthread_mutex_unlock(&s->mutex);
-    s->zh = zookeeper_init2(
-        s->url.servers, on_state, (int)(s->asked_us / USEC_PER_MSEC), NULL, s, 0, on_log);
-    if (!s->zh)
-        return error_errno(err, errno ? -errno : -EIO, "ZooKeeper client for %s", s->url.servers);
-    if (s->url.auth &&
-        zoo_add_auth(s->zh, "digest", s->url.auth, (int)strlen(s->url.auth), NULL, NULL) != ZOK) {
-        zookeeper_close(TAKE_PTR(s->zh));
-        return error_set(err, -EIO, "ZooKeeper client does not take the password");
+    return start_handle(s, NULL, err);
+}
+
+void zk_session_move(struct zk_session *s)
+{
+    pthread_rwlock_wrlock(&s->handle_lock);
+    _cleanup_free_ char *servers = zk_servers_now(s);
+    if (zk_session_state(s) == ZK_CONNECTING && (!s->zh || !streq(servers, s->opened))) {
+        clientid_t id = {0};
+        if (s->zh)
+            id = *zoo_client_id(s->zh);
+        /* Without a connection this does not end the session. */
+        if (s->zh)
+            zookeeper_close(TAKE_PTR(s->zh));
+        (void)start_handle(s, id.client_id ? &id : NULL, NULL); /* else with the next look */
+        log_debug("zookeeper: the servers are now %s", s->opened);
     }
-    return 0;
+    pthread_rwlock_unlock(&s->handle_lock);
 }
 
 int zk_session_new(
@@ -130,6 +155,7 @@ int zk_session_new(
         zk_session_free(s);
         return r;
     }
+    s->servers = zk_servers_start(s);
     *ret = s;
     return 0;
 }
@@ -138,12 +164,14 @@ void zk_session_free(struct zk_session *s)
 {
     if (!s)
         return;
+    zk_servers_stop(s->servers);
     if (s->zh)
         zookeeper_close(s->zh);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->mutex);
     pthread_rwlock_destroy(&s->handle_lock);
     zk_url_done(&s->url);
+    free(s->opened);
     free(s);
 }
 

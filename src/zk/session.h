@@ -13,6 +13,10 @@
  * that did not match; -ENOTCONN when the connection broke, which leaves open whether a write took
  * effect; -ESTALE when the session is over; -EIO for the rest.
  *
+ * Where servers come and go, the environment variable DCOS_ZOOKEEPER_SERVERS names a file with
+ * "host:port,host:port". While it can be read, its servers count in place of the URL's. A session
+ * without a connection takes changes up within seconds, and goes on.
+ *
  * A session that ended is replaced by the next zk_session_connect(), unless it was pinned: who
  * leads by an ephemeral node must not go on with another session.
  */
@@ -24,6 +28,8 @@
 #include "base/vec.h"
 #include "zk/url.h"
 
+#define ZK_SERVERS_VARIABLE "DCOS_ZOOKEEPER_SERVERS"
+enum { ZK_SERVERS_MAX = 4096 /* bytes of that file */ };
 #define ZK_SESSION_TIMEOUT_US INT64_C(10000000) /* what Mesos asks for */
 
 struct zk_session;
@@ -48,6 +54,9 @@ bool zk_session_cancelled(struct zk_session *s);
 bool zk_session_pin(struct zk_session *s, int64_t id);
 /* Counts as over from now on, whatever the servers think. Only for a pinned one. */
 void zk_session_give_up(struct zk_session *s);
+
+/* Appends what the file says. -ENOENT when there is none, -EBADMSG when it is no list. */
+int zk_servers_read(const char *path, struct buf *ret);
 
 enum zk_state zk_session_state(struct zk_session *s);
 int64_t zk_session_id(struct zk_session *s);

@@ -216,6 +216,22 @@ def test_masters_of_a_file(own_cluster, tmp_path):
     assert net.ips("master.dcos.thisdcos.directory") == ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
 
 
+def test_zookeeper_servers_of_a_file(own_cluster, tmp_path):
+    """Where servers come and go, a file names them, and names follow it."""
+    path = tmp_path / "servers"
+    net = Net.start_in(own_cluster, "127.0.0.1:1", masters="192.0.2.1", start=False)
+    net.env = {"DCOS_ZOOKEEPER_SERVERS": str(path)}
+    net.start()
+    assert net.ips("zk-1.zk") == ["192.0.2.1"]
+    path.write_text("192.0.2.7:2181,192.0.2.8:2181")
+    wait_until(lambda: [net.ips(f"zk-{i}.zk") for i in (1, 2, 3)] == [["192.0.2.7"], ["192.0.2.8"], ["192.0.2.7"]], "the file to count")
+    path.write_text("192.0.2.9:2181")
+    wait_until(lambda: net.ips("zk-2.zk") == ["192.0.2.9"], "the change to count")
+    path.unlink()
+    assert net.ips("master.dcos.thisdcos.directory") == ["192.0.2.1"]
+    assert net.ips("zk-1.zk") == ["192.0.2.9"]
+
+
 # ---- resolv.conf ----
 
 

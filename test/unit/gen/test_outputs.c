@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/file.h"
 #include "gen/gen-internal.h"
 #include "gen/render.h"
@@ -63,22 +64,76 @@ static void test_three_masters(void **state)
         gen_value(g, "wanted_package_ids"), "[\"mesos--1\", \"java--2\", \"zookeeper--3\"]");
 }
 
+#define BEHIND_LB                                                                                  \
+    "bootstrap_url: http://x\ncluster_name: demo\nmaster_discovery: master_http_loadbalancer\n"    \
+    "exhibitor_address: lb.example\nnum_masters: 3\n"
+
 static void test_load_balancer(void **state)
 {
     _cleanup_(gen_freep)
     struct gen *g = world_gen(
-        "bootstrap_url: http://x\ncluster_name: demo\nmaster_discovery: master_http_loadbalancer\n"
-        "exhibitor_storage_backend: shared_filesystem\nexhibitor_fs_config_dir: "
-        "/x\nexhibitor_address: lb.example\n"
-        "num_masters: 3\n");
+        BEHIND_LB "exhibitor_storage_backend: shared_filesystem\nexhibitor_fs_config_dir: /x\n");
     size_t n;
     world_must_be_ok(g, "load balancer");
-    assert_string_equal(gen_value(g, "mesos_masters"), "zk://lb.example:2181/mesos");
+    assert_string_equal(
+        gen_value(g, "mesos_masters"), "zk://zk-1.zk:2181,zk-2.zk:2181,zk-3.zk:2181/mesos");
     assert_string_equal(content(g->config_files, "/etc/master_list"), "[]");
-    const struct gen_problem *w = gen_warnings(g, &n);
-    assert_int_equal(n, 2);
-    assert_string_equal(w[0].name, "exhibitor_storage_backend");
-    assert_int_equal(w[0].line, 4);
+    assert_string_equal(content(g->config_files, "/etc/exhibitor-client"),
+        "EXHIBITOR_FOLLOW=http://lb.example:8181\n");
+    assert_non_null(strstr(content(g->config_files, "/pkginfo.json"),
+        "\"DCOS_ZOOKEEPER_SERVERS\":\"/run/dcos/zookeeper/servers\"}}"));
+    gen_warnings(g, &n);
+    assert_int_equal(n, 0);
+    gen_free(g);
+    g = world_gen(
+        "bootstrap_url: http://x\ncluster_name: demo\nmaster_discovery: master_http_loadbalancer\n"
+        "exhibitor_address: lb.example\nnum_masters: 1\nexhibitor_storage_backend: "
+        "shared_filesystem\nexhibitor_fs_config_dir: /x\n");
+    world_must_be_ok(g, "one master");
+    assert_string_equal(gen_value(g, "mesos_masters"), "lb.example:5050");
+    assert_null(content(g->config_files, "/etc_master/exhibitor"));
+    assert_null(content(g->config_files, "/etc/exhibitor-client"));
+}
+
+static void test_backends(void **state)
+{
+    static const struct {
+        const char *config, *settings, *credentials;
+    } rows[] = {
+        {"exhibitor_storage_backend: shared_filesystem\nexhibitor_fs_config_dir: /x y\n",
+            "EXHIBITOR_BACKEND=SHARED_FS\nEXHIBITOR_FSCONFIGDIR='/x y'\n", NULL},
+        {"exhibitor_storage_backend: zookeeper\nexhibitor_zk_hosts: a:1,b:2\nexhibitor_zk_path: "
+         "/z\n",
+            "EXHIBITOR_BACKEND=ZK\nEXHIBITOR_ZK_CONNECT=a:1,b:2\nEXHIBITOR_ZK_PATH=/z\n", NULL},
+        {"exhibitor_storage_backend: aws_s3\naws_region: r\ns3_bucket: b\ns3_prefix: p/q\n"
+         "exhibitor_explicit_keys: true\naws_access_key_id: AK\naws_secret_access_key: SK\n",
+            "EXHIBITOR_BACKEND=AWS_S3\nEXHIBITOR_AWS_REGION=r\nEXHIBITOR_S3_BUCKET=b\n"
+            "EXHIBITOR_S3_PREFIX=p/q\n",
+            "AWS_ACCESS_KEY_ID=AK\nAWS_SECRET_ACCESS_KEY=SK\n"},
+        {"exhibitor_storage_backend: aws_s3\naws_region: r\ns3_bucket: b\ns3_prefix: p\n"
+         "exhibitor_explicit_keys: false\n",
+            "EXHIBITOR_BACKEND=AWS_S3\nEXHIBITOR_AWS_REGION=r\nEXHIBITOR_S3_BUCKET=b\n"
+            "EXHIBITOR_S3_PREFIX=p\n",
+            NULL},
+        {"exhibitor_storage_backend: azure\nexhibitor_azure_account_name: a\n"
+         "exhibitor_azure_account_key: SK==\nexhibitor_azure_prefix: p\n",
+            "EXHIBITOR_BACKEND=AZURE\nEXHIBITOR_AZURE_ACCOUNT_NAME=a\nEXHIBITOR_AZURE_PREFIX=p\n",
+            "EXHIBITOR_AZURE_ACCOUNT_KEY=SK==\n"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_free_ char *config = xasprintf("%s%s", BEHIND_LB, rows[i].config);
+        _cleanup_free_ char *wanted = xasprintf(
+            "%sEXHIBITOR_MASTERS=3\nZOOKEEPER_CLIENT_PORT=2181\n", rows[i].settings);
+        _cleanup_(gen_freep)
+        struct gen *g = world_gen(config);
+        world_must_be_ok(g, rows[i].config);
+        assert_string_equal(content(g->config_files, "/etc_master/exhibitor"), wanted);
+        const char *credentials = content(g->config_files, "/etc_master/exhibitor-credentials");
+        if (rows[i].credentials)
+            assert_string_equal(credentials, rows[i].credentials);
+        else
+            assert_null(credentials);
+    }
 }
 
 static void test_optional_files(void **state)
@@ -327,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_one_master),
         cmocka_unit_test(test_three_masters),
         cmocka_unit_test(test_load_balancer),
+        cmocka_unit_test(test_backends),
         cmocka_unit_test(test_optional_files),
         cmocka_unit_test(test_secrets),
         cmocka_unit_test(test_built_ins),

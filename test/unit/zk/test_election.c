@@ -335,6 +335,36 @@ static int start_server(void **state)
     return 0;
 }
 
+/* The URL names nobody; who serves is told by a file that comes later. */
+static void test_servers_of_a_file(void **state)
+{
+    _cleanup_free_ char *path = path_join(g_zk.folder, "servers");
+    _cleanup_free_ char *right = xasprintf("127.0.0.1:1,127.0.0.1:%u", g_zk.port);
+    _cleanup_zk_url_ struct zk_url u = {0};
+    struct zk_session *s = NULL;
+    struct error err = ERROR_INIT;
+    int64_t id, again;
+    setenv(ZK_SERVERS_VARIABLE, path, 1);
+    assert_int_equal(zk_url_parse("zk://127.0.0.1:1/x", &u, &err), 0);
+    assert_int_equal(zk_session_new(&u, LONG_US, &s, &err), 0);
+    assert_int_equal(zk_session_connect(s, 50 * USEC_PER_MSEC, &id, &err), -ETIMEDOUT);
+    assert_int_equal(file_write_atomic(path, right, strlen(right), 0600, &err), 0);
+    assert_int_equal(zk_session_connect(s, PATIENCE_US, &id, &err), 0);
+    /* The session outlives a change, and the servers that the file names no more. */
+    _cleanup_free_ char *other = xasprintf("127.0.0.1:%u", g_zk.port);
+    assert_int_equal(file_write_atomic(path, other, strlen(other), 0600, &err), 0);
+    for (int i = 0; i < 30; i++) { /* longer than it takes to be seen */
+        struct zk_info info;
+        assert_int_equal(zk_exists(s, "/zookeeper", false, &info), 0);
+        const struct timespec t = {.tv_nsec = 100 * 1000000};
+        nanosleep(&t, NULL);
+    }
+    assert_int_equal(zk_session_connect(s, PATIENCE_US, &again, &err), 0);
+    assert_int_equal(id, again);
+    zk_session_free(s);
+    unsetenv(ZK_SERVERS_VARIABLE);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -344,6 +374,7 @@ int main(void)
         cmocka_unit_test(test_lease_without_the_server),
         cmocka_unit_test(test_sessions_that_end),
         cmocka_unit_test(test_detector),
+        cmocka_unit_test(test_servers_of_a_file),
     };
     if (!zk_server_installed())
         return 77; /* skipped */

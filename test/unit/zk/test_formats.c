@@ -10,6 +10,7 @@
 #include "unit.h"
 #include "zk/master_info.h"
 #include "zk/member.h"
+#include "zk/session.h"
 
 static void test_urls(void **state)
 {
@@ -214,6 +215,32 @@ static void test_master_info_forms(void **state)
     }
 }
 
+static void test_servers_file(void **state)
+{
+    static const struct {
+        const char *text, *servers;
+    } rows[] = {{"10.0.0.1:2181,10.0.0.2:2181\n", "10.0.0.1:2181,10.0.0.2:2181"},
+        {"zk.example:1", "zk.example:1"}, {"", NULL}, {"\n", NULL}, {"10.0.0.1", NULL},
+        {"10.0.0.1:0", NULL}, {"10.0.0.1:2181,", NULL}, {"10.0.0.1:2181/x", NULL},
+        {"10.0.0.1 :2181", NULL}, {"a/b:2181", NULL}};
+    char path[] = "/tmp/dcos-test-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    fd_close(fd);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_buf_ struct buf text = BUF_INIT;
+        assert_int_equal(
+            file_write_atomic(path, rows[i].text, strlen(rows[i].text), 0600, NULL), 0);
+        int r = zk_servers_read(path, &text);
+        if (rows[i].servers)
+            assert_string_equal(buf_cstr(&text), rows[i].servers);
+        assert_int_equal(r, rows[i].servers ? 0 : -EBADMSG);
+    }
+    unlink(path);
+    _cleanup_buf_ struct buf none = BUF_INIT;
+    assert_int_equal(zk_servers_read(path, &none), -ENOENT);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -224,6 +251,7 @@ int main(void)
         cmocka_unit_test(test_leader_among_members),
         cmocka_unit_test(test_master_info),
         cmocka_unit_test(test_master_info_forms),
+        cmocka_unit_test(test_servers_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
