@@ -123,6 +123,35 @@ int file_write_atomic(const char *path, const void *p, size_t n, mode_t mode, st
     return 0;
 }
 
+static bool is_unfinished(const char *name)
+{
+    const char *last = strrchr(name, '.');
+    return last && last - name > 4 && strncmp(last - 4, ".tmp", 4) == 0 && last[1] &&
+           last[1 + strspn(last + 1, "0123456789")] == '\0';
+}
+
+int file_clear_unfinished(const char *folder, unsigned depth, struct error *err)
+{
+    int r = 0;
+    DIR *dir = opendir(folder);
+    if (!dir)
+        return errno == ENOENT ? 0 : error_errno(err, -errno, "cannot open %s", folder);
+    for (const struct dirent *e; r == 0 && (e = readdir(dir));) {
+        struct stat st;
+        if (streq(e->d_name, ".") || streq(e->d_name, "..") ||
+            fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        _cleanup_free_ char *path = path_join(folder, e->d_name);
+        if (S_ISDIR(st.st_mode) && depth > 0)
+            r = file_clear_unfinished(path, depth - 1, err);
+        else if (S_ISREG(st.st_mode) && is_unfinished(e->d_name) && unlink(path) < 0 &&
+                 errno != ENOENT)
+            r = error_errno(err, -errno, "cannot remove %s", path);
+    }
+    closedir(dir);
+    return r;
+}
+
 int file_write_string(const char *path, const char *text, struct error *err)
 {
     _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);

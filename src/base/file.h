@@ -25,6 +25,9 @@ char *path_join_many(const char *first, ...) __attribute__((sentinel));
 int file_read(const char *path, size_t max, struct buf *out, struct error *err);
 /* Writes a temporary file beside it, syncs, renames over `path`, syncs the directory. */
 int file_write_atomic(const char *path, const void *p, size_t n, mode_t mode, struct error *err);
+/* Removes what file_write_atomic left in a folder when it was cut off, NAME.tmp.PID, and in folders
+ * below it up to `depth`. Nobody may be writing there. */
+int file_clear_unfinished(const char *folder, unsigned depth, struct error *err);
 /* Writes without durability (cgroup files, procfs): open, one write, close. */
 int file_write_string(const char *path, const char *text, struct error *err);
 /* Creates missing parents too. 0 when it exists already. */

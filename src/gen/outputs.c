@@ -359,7 +359,8 @@ static int write_text(
 /* Packs a folder of files to packages/<name>/<id>.tar.xz. */
 static int pack_folder(const char *folder, const char *work, const char *path, struct error *err)
 {
-    _cleanup_free_ char *temporary = xasprintf("%s.tmp", path), *above = xstrdup(path);
+    _cleanup_free_ char *temporary = xasprintf("%s.tmp.%d", path, (int)getpid()),
+                        *above = xstrdup(path);
     *strrchr(above, '/') = '\0';
     int r = mkdir_all(above, 0755, err);
     if (r < 0)
@@ -484,7 +485,7 @@ static int clear_away(const char *folder, struct error *err)
         r = remove_tree(path, err);
     }
     closedir(d);
-    return r;
+    return r < 0 ? r : file_clear_unfinished(folder, 2 /* packages/NAME */, err);
 }
 
 int gen_generate(const struct gen *g, const char *folder, struct error *err)

@@ -87,7 +87,8 @@ static int note_file(struct publish *p, const char *path, struct error *err)
 static int publish_artifact(struct publish *p, const char *path, struct error *err)
 {
     _cleanup_free_ char *from = path_join(p->in->artifacts, path), *to = path_join(p->serve, path);
-    _cleanup_free_ char *part = xasprintf("%s.part", to), *digest = xasprintf("%s.sha256", to);
+    _cleanup_free_ char *part = xasprintf("%s.tmp.%d", to, (int)getpid()),
+                        *digest = xasprintf("%s.sha256", to);
     _cleanup_buf_ struct buf line = BUF_INIT;
     int r = read_digest(from, &line, err);
     if (r < 0)
@@ -105,10 +106,9 @@ static int publish_artifact(struct publish *p, const char *path, struct error *e
         r = link_or_copy(from, part, err);
     if (r == 0 && rename(part, to) < 0)
         r = error_errno(err, -errno, "%s", to);
-    if (r < 0) {
-        (void)unlink(part);
+    (void)unlink(part); /* also when both were the same file: then rename does nothing */
+    if (r < 0)
         return r;
-    }
     if (is_new) {
         strings_add(&p->made, to);
         strings_add(&p->made, digest);
@@ -296,6 +296,8 @@ int genconf_make(const struct installer *in, const struct gen *g, struct error *
 {
     struct publish p = {.in = in, .g = g, .serve = installer_path(in, "serve")};
     int r = mkdir_all(p.serve, 0755, err);
+    if (r == 0)
+        r = file_clear_unfinished(in->genconf, 0, err); /* below serve gen does it */
     if (r == 0)
         r = clear_leftovers(p.serve, err);
     if (r == 0)

@@ -65,6 +65,30 @@ static void atomic_write_makes_a_file_of_its_own(void **state)
     assert_int_equal(st.st_size, 7);
 }
 
+static void clears_what_was_cut_off(void **state)
+{
+    static const char *const names[] = {"c/x.tmp.123", "c/d/y.json.tmp.7", "c/x.tmp.", "c/.tmp.1",
+        "c/x.tmp.1a", "c/x.123", "c/d/e/z.tmp.1"};
+    struct error err = ERROR_INIT;
+    _cleanup_free_ char *folder = path_join((char *)*state, "c");
+    _cleanup_free_ char *deep = path_join(folder, "d/e");
+    _cleanup_free_ char *link = path_join(folder, "link.tmp.3");
+    assert_int_equal(mkdir_all(deep, 0755, &err), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        _cleanup_free_ char *path = path_join((char *)*state, names[i]);
+        assert_int_equal(file_write_atomic(path, "x", 1, 0644, &err), 0);
+    }
+    assert_int_equal(symlink(deep, link), 0);
+    assert_int_equal(file_clear_unfinished(folder, 1, &err), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        _cleanup_free_ char *path = path_join((char *)*state, names[i]);
+        assert_int_equal(path_exists(path), i >= 2);
+    }
+    assert_true(path_exists(link));
+    assert_int_equal(remove_tree(folder, &err), 0);
+    assert_int_equal(file_clear_unfinished(folder, 1, &err), 0);
+}
+
 static void trees(void **state)
 {
     _cleanup_free_ char *deep = path_join((char *)*state, "a", "b/c");
@@ -200,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(atomic_write_and_read, make_dir, drop_dir),
         cmocka_unit_test_setup_teardown(atomic_write_makes_a_file_of_its_own, make_dir, drop_dir),
+        cmocka_unit_test_setup_teardown(clears_what_was_cut_off, make_dir, drop_dir),
         cmocka_unit_test_setup_teardown(trees, make_dir, drop_dir), cmocka_unit_test(joins),
         cmocka_unit_test(mkdir_needs_a_name),
         cmocka_unit_test_setup_teardown(read_respects_the_buffer, make_dir, drop_dir),
