@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "bootstrap/bootstrap.h"
+#include "pkgpanda/run.h"
 
 /* ---- what several need ---- */
 
@@ -158,24 +159,46 @@ static bool listed(const char *list, const char *item)
     return false;
 }
 
-/* Tells networkd to leave the interfaces of the cluster alone, where there is a networkd. */
-static int unmanaged(const struct node *n, struct error *err)
+/* One of the files that tell managers of networks to leave the cluster's interfaces alone; where
+ * the manager is, and already runs, it is told to read it. */
+static int unmanaged(const struct node *n, const char *from, const char *folder,
+    const char *const *reload, struct error *err)
 {
-    static const char TARGET[] = "/etc/systemd/network/dcos.network";
-    _cleanup_free_ char *text = node_text(n, "/opt/mesosphere/etc/dcos.network");
-    _cleanup_free_ char *folder = node_path(n, "/etc/systemd/network");
-    _cleanup_free_ char *now = node_text(n, TARGET);
-    if (!text || !path_exists(folder) || (now && streq(now, text)))
+    _cleanup_free_ char *text = node_text(n, from);
+    _cleanup_free_ char *there = node_path(n, folder);
+    _cleanup_free_ char *target = path_join(folder, strrchr(from, '/') + 1);
+    _cleanup_free_ char *now = node_text(n, target);
+    if (!text || !path_exists(there) || (now && streq(now, text)))
         return 0;
     _cleanup_free_ char *whole = xasprintf("%s\n", text);
-    return node_file(n, TARGET, whole, NULL, 0644, err);
+    int r = node_file(n, target, whole, NULL, 0644, err);
+    if (r < 0 || *n->prefix)
+        return r;
+    struct error why = ERROR_INIT;
+    _cleanup_buf_ struct buf output = BUF_INIT;
+    const struct run_options options = {.output = &output};
+    int status = run_program(reload, &options, &why); /* one that does not run reads it later */
+    if (status != 0)
+        log_info("the network's manager did not read it now file=%s status=%d", target, status);
+    return 0;
+}
+
+static int leave_interfaces(const struct node *n, struct error *err)
+{
+    static const char *const networkd[] = {"networkctl", "reload", NULL};
+    static const char *const manager[] = {"nmcli", "general", "reload", "conf", NULL};
+    int r = unmanaged(n, "/opt/mesosphere/etc/dcos.network", "/etc/systemd/network", networkd, err);
+    if (r == 0)
+        r = unmanaged(n, "/opt/mesosphere/etc/dcos-unmanaged.conf", "/etc/NetworkManager/conf.d",
+            manager, err);
+    return r;
 }
 
 static int prepare_net(struct node *n, struct error *err)
 {
     _cleanup_free_ char *ip = NULL;
     _cleanup_buf_ struct buf listen = BUF_INIT, trusted = BUF_INIT;
-    int r = unmanaged(n, err);
+    int r = leave_interfaces(n, err);
     if (r == 0)
         r = tell_ip(n, "DCOS_NET_IP", &ip, err);
     if (r < 0)

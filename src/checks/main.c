@@ -33,6 +33,7 @@ static const char usage[] =
     "  --force-tls           speak TLS to daemons\n"
     "  --ca-cert=FILE        verify them with this authority instead of the system's\n"
     "  --verbose\n"
+    "  --config, --iam-config=FILE   are taken without effect\n"
     "  --version, --help\n"
     "\n"
     "Exit code: 0 fine, 1 a warning, 2 critical, 3 unknown. What is wrong is on stdout.\n";
@@ -50,6 +51,7 @@ struct options {
     const char *args[8];
     size_t n_args;
     bool verbose, help, version;
+    const char *config, *iam_config; /* of the original: there is nothing to log in to */
 };
 
 static int parse(struct options *o, int argc, char **argv, struct error *err)
@@ -61,6 +63,7 @@ static int parse(struct options *o, int argc, char **argv, struct error *err)
         {"--exclude", "-e", &p->exclude}, {"--script", "-d", &p->script},
         {"--path", NULL, &p->folder}, {"--address", "-a", &p->address},
         {"--wants", NULL, &p->wants}, {"--force-tls", NULL, NULL, &p->tls},
+        {"--config", NULL, &o->config}, {"--iam-config", NULL, &o->iam_config},
         {"--verbose", NULL, NULL, &o->verbose}, {"--help", "-h", NULL, &o->help},
         {"--version", NULL, NULL, &o->version}};
     return options_parse("dcos-checks", table, ARRAY_SIZE(table), argc, argv, o->args,
@@ -81,6 +84,8 @@ static int run(struct options *o, struct error *err)
     o->probe.args = o->args + 1;
     o->probe.n_args = o->n_args - 1;
     o->probe.out = &out;
+    if (checks[i].run == probe_journald && !o->probe.folder)
+        o->probe.folder = o->probe.port; /* its -p is the folder */
     if (!o->probe.detect_ip)
         o->probe.detect_ip = "/opt/mesosphere/bin/detect_ip";
     int status = checks[i].run(&o->probe);

@@ -297,6 +297,7 @@ def test_journald(tmp_path):
         os.chown(folder, 0, owner)
         folder.chmod(mode)
         assert checks("journald", f"--path={folder}")[0] == expected, (oct(mode), owner)
+        assert checks("--iam-config=/none", "journald", "-p", str(folder))[0] == expected
 
 
 class Daemon:

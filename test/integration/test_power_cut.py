@@ -107,7 +107,13 @@ def test_change(node, change):
             continue
         active = node.active()
         assert active in (old, new, None), run.where
-        done = active == new and not os.path.exists(os.path.join(node.root, "install_progress"))
+        # What units do before there is a whole set: nothing is downloaded then, and `setup` finds its program.
+        progress = os.path.exists(os.path.join(node.root, "install_progress"))
+        assert progress or os.path.exists(os.path.join(node.root, "active")), run.where
+        for part, name in (("bin", "a"), ("lib", "")):
+            at = os.path.join(node.root, part)
+            assert os.path.exists(os.path.join(at if os.path.exists(at) else at + ".new", name)), run.where
+        done = active == new and not progress
         if i % 2:  # as the boot after the cut does; else nothing is between the cut and the second run
             node.run("setup")
             active = node.active()

@@ -156,6 +156,30 @@ static void test_become(void **state)
     host_expect(h, "/etc/secret/file", "y");
 }
 
+/* Managers of networks leave our interfaces alone, where there are such. */
+static void test_interfaces(void **state)
+{
+    struct host *h = *state;
+    struct error err = ERROR_INIT;
+    struct stat before, after;
+    h->n.service = "dcos-net";
+    host_write(h, "/opt/mesosphere/bin/detect_ip", "#!/bin/sh\necho 192.0.2.1\n", 0755);
+    host_write(h, "/opt/mesosphere/etc/dcos.network", "[Match]\nName=spartan", 0644);
+    host_write(h, "/opt/mesosphere/etc/dcos-unmanaged.conf", "[keyfile]", 0644);
+    host_write(h, "/etc/NetworkManager/conf.d/other.conf", "", 0644);
+    assert_int_equal(service_prepare(&h->n, &err), 0);
+    _cleanup_free_ char *networkd = node_path(&h->n, "/etc/systemd/network/dcos.network");
+    assert_false(path_exists(networkd)); /* none here */
+    host_expect(h, "/etc/NetworkManager/conf.d/dcos-unmanaged.conf", "[keyfile]\n");
+    host_write(h, "/etc/systemd/network/dcos.network", "[Match]\nName=old\n", 0644);
+    assert_int_equal(service_prepare(&h->n, &err), 0);
+    host_expect(h, "/etc/systemd/network/dcos.network", "[Match]\nName=spartan\n");
+    assert_int_equal(stat(networkd, &before), 0);
+    assert_int_equal(service_prepare(&h->n, &err), 0);
+    assert_int_equal(stat(networkd, &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino);
+}
+
 static void test_unknown(void **state)
 {
     struct host *h = *state;
@@ -177,6 +201,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cluster_id, host_set_up, host_tear_down),
         cmocka_unit_test_setup_teardown(test_agent_without_masters, host_set_up, host_tear_down),
         cmocka_unit_test_setup_teardown(test_folder_of_user, host_set_up, host_tear_down),
+        cmocka_unit_test_setup_teardown(test_interfaces, host_set_up, host_tear_down),
         cmocka_unit_test_setup_teardown(test_become, host_set_up, host_tear_down),
         cmocka_unit_test_setup_teardown(test_unknown, host_set_up, host_tear_down)};
     return cmocka_run_group_tests(tests, NULL, NULL);
