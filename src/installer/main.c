@@ -203,11 +203,16 @@ static int do_genconf(const struct installer *in, const struct gen *g, struct er
     int r = genconf_make(in, g, err);
     if (r < 0)
         return error_prefix(err, r, "%s/serve cannot be made", in->genconf);
-    printf(
-        "DC/OS %s is in %s/serve. Let %s serve that folder, then run dcos_install.sh on each node, "
-        "or --preflight, --deploy and --postflight here.\n",
-        config_value(g, "dcos_version", DCOS_VERSION), in->genconf,
-        config_value(g, "bootstrap_url", "a web server"));
+    const char *version = config_value(g, "dcos_version", DCOS_VERSION),
+               *url = config_value(g, "bootstrap_url", "a web server");
+    if (has_prefix(url, "file://"))
+        printf("DC/OS %s is in %s/serve; --preflight, --deploy and --postflight bring it to the "
+               "hosts.\n",
+            version, in->genconf);
+    else
+        printf("DC/OS %s is in %s/serve. Let %s serve that folder, then run dcos_install.sh on "
+               "each node, or --preflight, --deploy and --postflight here.\n",
+            version, in->genconf, url);
     if (config_drew_password(in, g))
         printf("The first login is %s with the password in %s/superuser.password.\n",
             config_value(g, "superuser_username", "bootstrapuser"), in->genconf);

@@ -12,7 +12,7 @@
 #include "installer/installer.h"
 
 struct web_options {
-    const char *host; /* IPv4 address to listen on */
+    const char *host; /* address to listen on */
     uint16_t port;    /* 0 picks one, which is printed */
     bool record_host_keys;
 };

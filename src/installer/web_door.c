@@ -35,7 +35,9 @@ static void invite(struct web_door *d)
 int web_door_open(struct web_door *d, const struct installer *in, const char *host, uint16_t port,
     struct error *err)
 {
-    *d = (struct web_door){.address = xasprintf("http://%s:%u", host, port),
+    bool six = strchr(host, ':');
+    *d = (struct web_door){
+        .address = xasprintf("http://%s%s%s:%u", six ? "[" : "", host, six ? "]" : "", port),
         .cookie = xasprintf("dcos_installer_%u", port),
         .token_path = installer_path(in, "state/web.token")};
     draw(d->session);
@@ -50,7 +52,7 @@ int web_door_open(struct web_door *d, const struct installer *in, const char *ho
         return r;
     }
     printf("Starting DC/OS installer in web mode on %s\n", d->address);
-    if (!has_prefix(host, "127."))
+    if (!has_prefix(host, "127.") && !streq(host, "::1"))
         puts("WARNING: the way there is not encrypted: whoever is on it can read the token");
     printf(
         "Programs send the header 'Authorization: token=...' with what is in %s\n", d->token_path);

@@ -232,6 +232,33 @@ def test_host_keys(world):
     assert world.statuses("preflight") == {"11": "success", "21": "failed"}
 
 
+def test_bad_hosts_have_a_line_each(world):
+    """Refuses, says nothing, hangs in a command, changes its key, asks for a password: the good one is done all the same."""
+    last = [11, 21, 22, 23, 24, 25]
+    world.cluster(masters=(11,), agents=(21, 22, 23, 24, 25), dead=(22, 23))
+    world.act("--preflight", code=1)
+    with socket.socket() as silent:
+        silent.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        silent.bind(("127.0.0.23", world.port))
+        silent.listen(16)
+        write(f"{world.nodes[24].path}/fake/uname", "#!/bin/sh\nexec sleep 600\n", 0o755)
+        world.nodes[25].server.stop()
+        shutil.rmtree(world.nodes[25].path)
+        world.node(25)
+        world.config(**{**json_config(world), "process_timeout": 8})
+        out = world.act("--preflight", code=1)
+    assert "preflight: 2 of 6 hosts done, 4 failed" in out
+    lines = [line.split(": ", 1) for line in world.err.splitlines() if line.startswith("127.")]
+    assert sorted(address for address, _ in lines) == [f"127.0.0.{n}" for n in (22, 23, 24, 25)]
+    said = dict(lines)
+    assert "Connection refused" in said["127.0.0.22"]
+    assert "no answer within the time" in said["127.0.0.23"]
+    assert "preflight: still not done after 8 s, ended" in said["127.0.0.24"]
+    assert "the host's key is not the one in" in said["127.0.0.25"]
+    status = world.statuses("preflight")
+    assert [status[str(n)] for n in last] == ["success", "success", "failed", "failed", "terminated", "failed"]
+
+
 def test_no_key_no_hosts_no_genconf(world):
     world.cluster()
     os.rename(world.at("genconf/ssh_key"), world.at("key"))
@@ -585,6 +612,13 @@ def test_web_listens_here_unless_told(world):
     web.close()
     world.run("--web", "--address", "nonsense", code=1)
     assert "nonsense" in world.err and len(world.err.strip().splitlines()) == 1
+    process = world.start("--web", "--port", "0", "--address", "::1")
+    try:
+        assert process.stdout.readline().startswith("Starting DC/OS installer in web mode on http://[::1]:")
+        assert not process.stdout.readline().startswith("WARNING")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
     process = world.start("--web", "--port", "0", "--address", "0.0.0.0")
     try:
         port = process.stdout.readline().strip().rpartition(":")[2]

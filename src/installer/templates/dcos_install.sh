@@ -87,7 +87,7 @@ check_selinux() {
 }
 
 check_commands() {
-    for name in curl tar xz unzip ip sed sha256sum systemctl systemd-notify useradd; do
+    for name in curl tar xz unzip ip sed grep sha256sum systemctl systemd-notify useradd; do
         if command -v "$name" >/dev/null 2>&1; then
             result PASS "whether $name is there"
         else

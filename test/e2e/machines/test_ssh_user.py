@@ -7,7 +7,6 @@ import subprocess
 import pytest
 
 from mini import BUILD, Mini
-from test_install import installer  # noqa: F401 (a fixture)
 
 DRIVE = os.path.join(BUILD, "test", "unit", "ssh", "ssh_drive")
 SUDOERS = "/etc/sudoers.d/plain"
@@ -98,7 +97,7 @@ def test_sudo_that_does_not_do(operator):
             assert (result["status"], result["reason"]) == ("failed", reason)
 
 
-def test_installation(operator, installer):  # noqa: F811
+def test_installation(operator, installer):
     """--preflight, --deploy, --postflight and --uninstall, sudo wanting a terminal."""
     operator.sudoers("plain ALL=(ALL) NOPASSWD: ALL' 'Defaults:plain requiretty")
     with open(operator.at("genconf/ip-detect"), "w", encoding="utf-8") as f:
