@@ -102,13 +102,27 @@ static bool is_right(
     return json_equal(want, after->json);
 }
 
-static int read_edited(
-    const struct buf *text, const struct config *before, const char *name, const char *value)
+int config_edit(
+    struct str text, const char *name, const char *value, struct buf *out, struct error *err)
 {
-    struct config after = {0};
-    int r = text->overflow ? -EFBIG : config_read(buf_cstr(text), text->n, &after, NULL);
-    if (r == 0 && !is_right(before, &after, name, value))
-        r = -EBADMSG;
+    struct config before = {0}, after = {0};
+    _cleanup_json_ json_t *quoted = json_string(value);
+    _cleanup_buf_ struct buf line = BUF_INIT;
+    int r = config_read(text.p, text.n, &before, err);
+    if (r < 0)
+        return r;
+    buf_printf(&line, "%s: ", name);
+    config_dump(quoted, &line); /* JSON is YAML */
+    edit(text, config_get(&before, name), buf_cstr(&line), out);
+    if (out->overflow)
+        r = -EFBIG;
+    else
+        r = config_read(buf_cstr(out), out->n, &after, NULL);
+    if (r < 0 || !is_right(&before, &after, name, value))
+        r = error_set(err, -EBADMSG,
+            "it is written in a way in which one line cannot be changed; set it yourself: %s",
+            buf_cstr(&line));
+    config_done(&before);
     config_done(&after);
     return r;
 }
@@ -119,24 +133,13 @@ int config_set_text(
     _cleanup_free_ char *path = installer_path(in, "config.yaml");
     _cleanup_free_ char *real = realpath(path, NULL); /* a link stays one */
     _cleanup_buf_ struct buf text = BUF_INIT, edited = BUF_INIT_MAX(CONFIG_MAX);
-    struct config config = {0};
     struct stat st;
     if (!real || stat(real, &st) < 0)
         return error_errno(err, -errno, "%s", path);
     int r = file_read(real, CONFIG_MAX, &text, err);
     if (r == 0)
-        r = config_read(buf_cstr(&text), text.n, &config, err);
+        r = config_edit(buf_str(&text), name, value, &edited, err);
     if (r < 0)
         return error_prefix(err, r, "%s", path);
-    _cleanup_json_ json_t *quoted = json_string(value);
-    _cleanup_buf_ struct buf line = BUF_INIT;
-    buf_printf(&line, "%s: ", name);
-    config_dump(quoted, &line); /* JSON is YAML */
-    edit(buf_str(&text), config_get(&config, name), buf_cstr(&line), &edited);
-    if (read_edited(&edited, &config, name, value) < 0)
-        r = error_set(err, -EBADMSG,
-            "%s is written in a way in which one line cannot be changed; set it yourself: %.*s",
-            path, (int)line.n, line.p);
-    config_done(&config);
-    return r < 0 ? r : file_write_atomic(real, edited.p, edited.n, st.st_mode & 07777, err);
+    return file_write_atomic(real, edited.p, edited.n, st.st_mode & 07777, err);
 }

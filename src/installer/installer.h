@@ -109,9 +109,12 @@ int bundle_make(const struct bundle *b, struct error *err);
 
 /* "$6$..." of a password. Caller frees. */
 int password_hash(const char *password, char **ret, struct error *err);
-/* Sets one parameter of genconf/config.yaml to a text; everything else of the file, comments and
- * mode too, stays to the byte. -EBADMSG for a file that is no configuration, or of a form whose
- * lines cannot be told apart (one mapping in braces): then nothing was changed. */
+/* One parameter of a configuration set to a text; everything else stays to the byte, comments too.
+ * -EBADMSG for what is no configuration, or of a form whose lines cannot be told apart (one mapping
+ * in braces). */
+int config_edit(
+    struct str text, const char *name, const char *value, struct buf *out, struct error *err);
+/* The same for genconf/config.yaml, which keeps its mode, or is not changed at all. */
 int config_set_text(
     const struct installer *in, const char *name, const char *value, struct error *err);
 

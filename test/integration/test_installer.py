@@ -253,7 +253,7 @@ def test_set_superuser_password_where_there_is_none(site):
     # A form that has no lines of its own is left to its author.
     write(path, "{cluster_name: demo,\n superuser_password_hash: x}\n")
     assert site.run("--set-superuser-password=secret", code=1) == ""
-    assert "config.yaml is written in a way" in site.err and 'superuser_password_hash: "$6$' in site.err
+    assert "config.yaml: it is written in a way" in site.err and 'superuser_password_hash: "$6$' in site.err
     assert read(path) == b"{cluster_name: demo,\n superuser_password_hash: x}\n"
     write(path, "a: [\n")
     site.run("--set-superuser-password", "x", code=1)

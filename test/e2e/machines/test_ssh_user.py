@@ -1,8 +1,14 @@
 """Machines that let only a plain user in, who becomes root by sudo: the runner, and an installation from end to end."""
 
+import functools
+import glob
+import hashlib
+import http.server
 import json
 import os
+import re
 import subprocess
+import threading
 
 import pytest
 
@@ -42,6 +48,16 @@ class Operator:
                 "connect_timeout_ms": 20000}
         done = subprocess.run([DRIVE], input=json.dumps(spec), capture_output=True, text=True, timeout=300)
         return json.loads(done.stdout)
+
+    def genconf(self, installer, url):
+        with open(self.at("genconf/ip-detect"), "w", encoding="utf-8") as f:
+            f.write("#!/bin/sh\nip -4 -o address show dev host0 | sed -n 's/.* inet \\([0-9.]*\\).*/\\1/p' | head -n 1\n")
+        config = {
+            "cluster_name": "plain", "bootstrap_url": url, "exhibitor_storage_backend": "static", "master_discovery": "static",
+            "master_list": [self.nodes["master_0"]], "agent_list": [self.nodes["agent_0"]], "ssh_user": "plain", "check_time": "false"}
+        with open(self.at("genconf/config.yaml"), "w", encoding="utf-8") as f:
+            f.writelines(f"{k}: {json.dumps(v)}\n" for k, v in config.items())
+        self.run(installer, "--genconf")
 
     def run(self, file, *args, code=0):
         done = subprocess.run(["sh", file, *args], cwd=self.folder, capture_output=True, text=True, timeout=900)
@@ -100,15 +116,7 @@ def test_sudo_that_does_not_do(operator):
 def test_installation(operator, installer):
     """--preflight, --deploy, --postflight and --uninstall, sudo wanting a terminal."""
     operator.sudoers("plain ALL=(ALL) NOPASSWD: ALL' 'Defaults:plain requiretty")
-    with open(operator.at("genconf/ip-detect"), "w", encoding="utf-8") as f:
-        f.write("#!/bin/sh\nip -4 -o address show dev host0 | sed -n 's/.* inet \\([0-9.]*\\).*/\\1/p' | head -n 1\n")
-    config = {
-        "cluster_name": "plain", "bootstrap_url": "file:///opt/dcos_install_tmp", "exhibitor_storage_backend": "static",
-        "master_discovery": "static", "master_list": [operator.nodes["master_0"]], "agent_list": [operator.nodes["agent_0"]],
-        "ssh_user": "plain", "check_time": "false"}
-    with open(operator.at("genconf/config.yaml"), "w", encoding="utf-8") as f:
-        f.writelines(f"{k}: {json.dumps(v)}\n" for k, v in config.items())
-    operator.run(installer, "--genconf")
+    operator.genconf(installer, "file:///opt/dcos_install_tmp")
     for action in "--preflight", "--deploy", "--postflight":
         assert "2 of 2 hosts done" in operator.run(installer, action, "--accept-host-keys")
     for name in operator.nodes:
@@ -116,3 +124,59 @@ def test_installation(operator, installer):
     assert "2 of 2 hosts done" in operator.run(installer, "--uninstall")
     for name in operator.nodes:
         assert operator.mini.on(name, "ls -A /opt").strip() == ""
+
+
+def swap(path):
+    """Other bytes, with a digest beside them that fits."""
+    with open(path, "rb") as f:
+        good = f.read()
+    os.unlink(path)  # it may be the installer's own file under another name
+    with open(path, "wb") as f:
+        f.write(good[:-1] + bytes([good[-1] ^ 1]))
+    name = os.path.basename(path)
+    with open(path + ".sha256", "w", encoding="utf-8") as f:
+        f.write(f"{hashlib.sha256(good[:-1] + bytes([good[-1] ^ 1])).hexdigest()}  {name}\n")
+    return good
+
+
+def put_back(path, good):
+    with open(path, "wb") as f:
+        f.write(good)
+
+
+def test_swapped_files_over_http(operator, installer):
+    """Who answers at bootstrap_url decides nothing: what the script does not know is not unpacked, and a second try works."""
+    operator.sudoers("plain ALL=(ALL) NOPASSWD: ALL")
+    gateway = operator.mini.on("master_0", "ip -4 route show default").split()[2]
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=operator.at("genconf/serve"))
+    with http.server.ThreadingHTTPServer((gateway, 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        operator.genconf(installer, f"http://{gateway}:{server.server_address[1]}")
+        tarball = glob.glob(operator.at("genconf/serve/bootstrap/*.tar.xz"))[0]
+        package = glob.glob(operator.at("genconf/serve/packages/mesos/*.tar.xz"))[0]
+
+        good = swap(tarball)
+        said = operator.run(installer, "--deploy", code=1)
+        for address in operator.nodes.values():
+            assert re.search(rf"^{re.escape(address)}: install DC/OS: dcos_install.sh: dcos-setup.service did not start: "
+                             rf"{os.path.basename(tarball)} is not what the installer made: its SHA-256 is \w+ \(exit status 1\)$",
+                             said, re.M), said
+        for name in operator.nodes:
+            assert operator.mini.on(name, "ls -A /opt/mesosphere") == ""
+        put_back(tarball, good)
+
+        good = swap(package)
+        said = operator.run(installer, "--deploy", code=1)
+        assert len(re.findall(rf"^[0-9.]+: .*{os.path.basename(package)} is not what the installer made", said, re.M)) == 2, said
+        for name in operator.nodes:
+            active = operator.mini.on(name, "/opt/mesosphere/bin/pkgpanda active")
+            assert "dcos-config--" not in active and "mesos--" not in active
+            assert operator.mini.on(name, "ls /opt/mesosphere/packages | grep -c ^mesos-- || true").strip() == "0"
+        put_back(package, good)
+        said = operator.run(installer, "--deploy", code=1)
+        assert said.count("It is not finished: 'systemctl start dcos-setup.service' goes on with it.") >= 2
+        for name in operator.nodes:
+            operator.mini.on(name, "systemctl start dcos-setup.service")
+            assert "mesos--" in operator.mini.on(name, "/opt/mesosphere/bin/pkgpanda active")
+        server.shutdown()
+    operator.run(installer, "--uninstall")
