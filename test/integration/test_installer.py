@@ -186,6 +186,31 @@ def test_full_disk_while_unpacking(site):
         subprocess.run(["umount", small], check=True)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_while_unpacking(site, number):
+    write(site.at("fake/tar"), f"#!/bin/sh\ntouch {site.at('fake/there')}\nexec sleep 600\n", 0o755)
+    environment = dict(os.environ, PATH=site.at("fake") + ":" + os.environ["PATH"])
+    # From a shell that is not a terminal's, background jobs ignore SIGINT: ours must not inherit that.
+    p = site.start("--version", env=environment, start_new_session=True,
+                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    wait_for(lambda: os.path.exists(site.at("fake/there")))
+    os.killpg(p.pid, number)
+    p.communicate(timeout=30)
+    assert p.returncode == 130
+    assert sorted(os.listdir(site.path)) == ["fake", "genconf"]
+    site.run("--version")
+
+
+def test_in_the_background(site):
+    """What it would have printed is in a file of the operator's own."""
+    done = subprocess.run(["sh", site.file, "--genconf"], cwd=site.path, capture_output=True, text=True, timeout=60,
+                          env=dict(os.environ, DCOS_INSTALLER_DAEMONIZE="true"))
+    assert (done.returncode, done.stdout) == (0, "")
+    log = site.at("genconf/state/installer.log")
+    wait_for(lambda: "DC/OS 0.1.0 is in genconf/serve" in read(log).decode())
+    assert os.stat(log).st_mode & 0o777 == 0o600
+
+
 # ---- command line ----
 
 

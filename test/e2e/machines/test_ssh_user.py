@@ -121,7 +121,7 @@ def test_installation(operator, installer):
         assert "2 of 2 hosts done" in operator.run(installer, action, "--accept-host-keys")
     for name in operator.nodes:
         assert operator.mini.on(name, "ls -A /opt; ls -A ~plain").split() == ["mesosphere", ".bash_logout", ".bashrc", ".profile", ".ssh"]
-    assert "2 of 2 hosts done" in operator.run(installer, "--uninstall")
+    assert "2 of 2 hosts done" in operator.run(installer, "--uninstall", "--accept-host-keys")
     for name in operator.nodes:
         assert operator.mini.on(name, "ls -A /opt").strip() == ""
 
@@ -156,7 +156,7 @@ def test_swapped_files_over_http(operator, installer):
         package = glob.glob(operator.at("genconf/serve/packages/mesos/*.tar.xz"))[0]
 
         good = swap(tarball)
-        said = operator.run(installer, "--deploy", code=1)
+        said = operator.run(installer, "--deploy", "--accept-host-keys", code=1)
         for address in operator.nodes.values():
             assert re.search(rf"^{re.escape(address)}: install DC/OS: dcos_install.sh: dcos-setup.service did not start: "
                              rf"{os.path.basename(tarball)} is not what the installer made: its SHA-256 is \w+ \(exit status 1\)$",
@@ -166,17 +166,17 @@ def test_swapped_files_over_http(operator, installer):
         put_back(tarball, good)
 
         good = swap(package)
-        said = operator.run(installer, "--deploy", code=1)
+        said = operator.run(installer, "--deploy", "--accept-host-keys", code=1)
         assert len(re.findall(rf"^[0-9.]+: .*{os.path.basename(package)} is not what the installer made", said, re.M)) == 2, said
         for name in operator.nodes:
             active = operator.mini.on(name, "/opt/mesosphere/bin/pkgpanda active")
             assert "dcos-config--" not in active and "mesos--" not in active
             assert operator.mini.on(name, "ls /opt/mesosphere/packages | grep -c ^mesos-- || true").strip() == "0"
         put_back(package, good)
-        said = operator.run(installer, "--deploy", code=1)
+        said = operator.run(installer, "--deploy", "--accept-host-keys", code=1)
         assert said.count("It is not finished: 'systemctl start dcos-setup.service' goes on with it.") >= 2
         for name in operator.nodes:
             operator.mini.on(name, "systemctl start dcos-setup.service")
             assert "mesos--" in operator.mini.on(name, "/opt/mesosphere/bin/pkgpanda active")
         server.shutdown()
-    operator.run(installer, "--uninstall")
+    operator.run(installer, "--uninstall", "--accept-host-keys")
