@@ -147,14 +147,33 @@ static int read_range(struct extra *x, struct extra_param *p, const json_t *json
     return 0;
 }
 
+/* What {n} and {m,n} multiply to, at most. */
+static bool repeats_fine(const char *pattern)
+{
+    unsigned long product = 1;
+    for (const char *p = pattern; (p = strchr(p, '{')); p++) {
+        unsigned long bound = 0, most = 1;
+        for (const char *d = p + 1; (*d >= '0' && *d <= '9') || *d == ','; d++) {
+            bound = *d == ',' ? 0 : bound * 10 + (unsigned long)(*d - '0');
+            most = MAX(most, bound);
+            if (most > EXTRA_REPEATS_MAX)
+                return false;
+        }
+        product *= most;
+        if (product > EXTRA_REPEATS_MAX)
+            return false;
+    }
+    return true;
+}
+
 static int read_pattern(struct extra *x, struct extra_param *p, struct error *err)
 {
     regex_t compiled;
     char why[200];
     if (!p->pattern)
         return 0;
-    if (strlen(p->pattern) > EXTRA_PATTERN_MAX)
-        return error_set(err, -EINVAL, "a pattern that is too long");
+    if (strlen(p->pattern) > EXTRA_PATTERN_MAX || !repeats_fine(p->pattern))
+        return error_set(err, -EINVAL, "a pattern that is too long or repeats too much");
     p->pattern = arena_printf(&x->arena, "^(%s)$", p->pattern);
     int code = regcomp(&compiled, p->pattern, REG_EXTENDED | REG_NOSUB);
     if (code) {

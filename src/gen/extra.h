@@ -38,6 +38,7 @@ enum {
     EXTRA_PARAMS_MAX = 500,
     EXTRA_NAME_MAX = 64,
     EXTRA_PATTERN_MAX = 1000,
+    EXTRA_REPEATS_MAX = 10000, /* product of all {n} in a pattern: it is unfolded when compiled */
 };
 
 struct extra_param {

@@ -166,6 +166,7 @@ static void test_bad_extensions(void **state)
         {{"parameters: {a: {colour: red}}\n"}, "a: unknown key 'colour'"},
         {{"parameters: {a: {type: number}}\n"}, "a: type must be one of"},
         {{"parameters: {a: {pattern: '('}}\n"}, "a: pattern: "},
+        {{"parameters: {a: {pattern: 'a{999}{999}'}}\n"}, "a: a pattern that is too long"},
         {{"parameters: {a: {default: 1, must: 2}}\n"}, "a: default, must and optional exclude"},
         {{"parameters: {a: {default: 1.5}}\n"}, "a number with a fraction"},
         {{"parameters: {a: {default: '{{ b }}'}}\n"}, "a: there is no parameter b"},
