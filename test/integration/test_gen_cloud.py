@@ -14,6 +14,7 @@ import urllib.parse
 import pytest
 import yaml
 
+from arm_rules import check_resource, load_models
 from cfn_rules import INLINE_MAX, TEMPLATE_MAX, USER_DATA_MAX, check_names, check_properties, evaluate, load_spec, walk
 from cloud_servers import npm
 
@@ -463,6 +464,67 @@ def test_azure(tmp_path, masters):
         expression = template["variables"][variable]
         assert len(expression) < 24576
         check_host(base64.b64decode(value_of(parse(expression[1:-1]))).decode(), role, "the-group", tmp_path / "out", "azure")
+
+
+@pytest.fixture(scope="module")
+def everything_azure(tmp_path_factory):
+    return make_all(tmp_path_factory.mktemp("azure"), "azure")
+
+
+def test_azure_page(everything_azure):
+    names = [f"azure/dcos-{n}master.azuredeploy.json" for n in (1, 3, 5)]
+    assert list(everything_azure) == [*names, "azure.html"]
+    found = []
+    for link in links_of(everything_azure["azure.html"]):
+        start, _, uri = link.partition("/uri/")
+        assert start == "https://portal.azure.com/#create/Microsoft.Template" and re.fullmatch(r"[A-Za-z0-9._~%-]+", uri)
+        found.append(urllib.parse.unquote(uri).removeprefix("https://bucket.example/dcos/a b/"))
+    assert found == names
+
+
+def test_azure_resources_are_as_described(everything_azure, tmp_path):
+    """Against Microsoft's own descriptions of resources."""
+    models = {
+        **load_models(npm("@azure/arm-network", "33.0.0"), tmp_path),
+        **load_models(npm("@azure/arm-compute", "21.0.0"), tmp_path),
+    }
+    for path, text in everything_azure.items():
+        if path.endswith(".json"):
+            assert len(text) < 4 * 1024 * 1024
+            for resource in json.loads(text)["resources"]:
+                check_resource(resource, models)
+    # It would have found mistakes.
+    by_type = {r["type"].rpartition("/")[2]: r for r in json.loads(text_of_one(everything_azure))["resources"]}
+    for kind, change, message in (
+        ("virtualMachines", lambda r: r["properties"]["osProfile"].update(userData="x"), "osProfile.userData is not known"),
+        ("natGateways", lambda r: r["properties"].update(provisioningState="x"), "provisioningState cannot be set"),
+        ("virtualMachineScaleSets", lambda r: r["properties"]["virtualMachineProfile"]["networkProfile"]["networkInterfaceConfigurations"][0].pop("name"), "[0].name is missing"),
+        ("networkSecurityGroups", lambda r: r["properties"]["securityRules"][0]["properties"].update(priority="high"), "properties.priority"),
+    ):
+        wrong = json.loads(json.dumps(by_type[kind]))
+        change(wrong)
+        with pytest.raises(AssertionError, match=re.escape(message)):
+            check_resource(wrong, models)
+
+
+def text_of_one(texts):
+    return texts["azure/dcos-1master.azuredeploy.json"]
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze")
+def test_units_are_understood(everything, tmp_path):
+    """Every unit that a host is given, by systemd itself; its programs are not here."""
+    template = json.loads(everything[1]["cloudformation/single-master.cloudformation.json"])
+    text = evaluate(data_of(template, "master"), template, GIVEN, {("InternalMasterLoadBalancer", "DNSName"): "x"})
+    units = []
+    for path, content in files_of(text).items():
+        if path.startswith("/etc/systemd/system/"):
+            units.append(str(tmp_path / os.path.basename(path)))
+            with open(units[-1], "w", encoding="utf-8") as f:
+                f.write(re.sub(r"(?m)^(Exec\w+=)/opt/mesosphere/\S+", r"\1/bin/true", content))
+    assert len(units) == 4
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0 and not re.search("Unknown|Failed|ignoring", done.stderr), done.stderr
 
 
 @pytest.mark.parametrize("cloud, resolver", [("aws", "169.254.169.253"), ("azure", "168.63.129.16")])
