@@ -137,7 +137,7 @@ def test_aws(tmp_path, masters, name):
     assert [m["Properties"]["PrivateIpAddress"] for m in machines.values()] == [f"10.0.4.1{i + 1}" for i in range(masters)]
     assert len(resources["MasterTargets80"]["Properties"]["Targets"]) == masters
     listeners = {p: sorted(r["Properties"]["Port"] for n, r in resources.items() if re.fullmatch(p + r"Listener\d+", n)) for p in ("Master", "InternalMaster", "PublicSlave")}
-    assert listeners == {"Master": [80, 443], "InternalMaster": [80, 443, 2181, 5050, 8080], "PublicSlave": [80, 443]}
+    assert listeners == {"Master": [80, 443], "InternalMaster": [80, 443, 2181, 5050, 8080, 8181], "PublicSlave": [80, 443]}
     check_waits(template, {"SlaveServerGroup": "SlaveInstanceCount", "PublicSlaveServerGroup": "PublicSlaveInstanceCount"})
     balancer = {("InternalMasterLoadBalancer", "DNSName"): "internal.example"}
     for i in range(1, masters + 1):

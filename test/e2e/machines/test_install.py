@@ -49,6 +49,52 @@ def test_nothing_is_failed(single):
         assert single.on(name, "systemctl is-active dcos.target").strip() == "active"
 
 
+CLOUD = r"""
+import http.server, json
+class H(http.server.BaseHTTPRequestHandler):
+    def reply(self):
+        name = self.path.removeprefix("/latest/meta-data/")
+        text = {"/latest/api/token": "token", "instance-id": "i-1", "iam/security-credentials/": "role",
+                "iam/security-credentials/role": json.dumps({"AccessKeyId": "k", "SecretAccessKey": "s", "Token": "t"})}.get(name, "")
+        if "SignalResource" in self.path:
+            with open("/run/cloud.log", "a") as f:
+                f.write(self.path + " " + self.headers.get("Authorization", "")[:16] + "\n")
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+    do_GET = do_PUT = reply
+http.server.ThreadingHTTPServer(("127.0.0.1", 8999), H).serve_forever()
+"""
+
+
+@pytest.mark.parametrize("node", ["master_0", "agent_1"])
+def test_a_machine_tells_cloudformation(single, node):
+    """The unit of the templates for AWS on a machine, whose cloud is a small program: it signals when the checks pass."""
+    with open(os.path.join(ROOT, "src", "gen", "clouds", "dcos-cfn-signal.service"), encoding="utf-8") as f:
+        unit = f.read()
+    settings = ("CFN_ENDPOINT=http://127.0.0.1:8999\nAWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:8999\nCFN_REGION=eu-west-1\n"
+                "CFN_STACK=stack\nCFN_RESOURCE=Machine\n")
+    if node != "master_0":
+        settings += f"DCOS_MASTERS={single.nodes()['master_0']}\n"
+    for path, text in (("/run/cloud.py", CLOUD), ("/etc/systemd/system/dcos-cfn-signal.service", unit),
+                       ("/etc/mesosphere/setup-flags/cfn-signal.env", settings)):
+        single.on(node, f"cat > {path} <<'END-OF-FILE'\n{text}END-OF-FILE\n")
+    single.on(node, "systemctl daemon-reload; systemd-run --unit=cloud python3 /run/cloud.py; systemctl start --no-block dcos-cfn-signal")
+    try:
+        wait_until(lambda: single.run("run", "--node", node, "test -e /var/lib/dcos-cfn-signal").returncode == 0, "the signal", 120, pause=1)
+        assert single.on(node, "cat /run/cloud.log").split() == [
+            "/?Action=SignalResource&LogicalResourceId=Machine&StackName=stack&Status=SUCCESS&UniqueId=i-1&Version=2010-05-15",
+            "AWS4-HMAC-SHA256",
+        ]
+        # Once is enough, also after a reboot.
+        single.on(node, "systemctl start dcos-cfn-signal")
+        assert single.on(node, "wc -l < /run/cloud.log").strip() == "1"
+    finally:
+        single.on(node, "systemctl stop cloud dcos-cfn-signal; rm -f /var/lib/dcos-cfn-signal /etc/systemd/system/dcos-cfn-signal.service "
+                        "/etc/mesosphere/setup-flags/cfn-signal.env /run/cloud.py /run/cloud.log; systemctl daemon-reload")
+
+
 def test_the_library(single, monkeypatch):
     """minidcos.py with a cluster that is installed."""
     monkeypatch.setenv("MINIDCOS", PROGRAM)
