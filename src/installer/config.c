@@ -125,13 +125,14 @@ static int use_text(const struct installer *in, const char *text, size_t n, conf
         {"superuser_password_hash", buf_cstr(&hash)}, /* unless config.yaml has one */
     };
     /* The extension of who made this installer; else one beside the folder. */
-    _cleanup_free_ char *extra = path_join(in->artifacts, "installer/gen_extra");
+    _cleanup_free_ char *extension = path_join(in->artifacts, "installer/gen_extra");
+    _cleanup_free_ char *extra = realpath(extension, NULL);
     const struct gen_input input = {.config = text,
         .config_n = n,
         .folder = genconf[0] ? genconf : "/",
         .settings = settings,
         .n_settings = ARRAY_SIZE(settings) - (hash.n == 0),
-        .extra = path_exists(extra) ? extra : NULL};
+        .extra = extra};
     return use(&input, userdata, err);
 }
 

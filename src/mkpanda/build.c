@@ -428,12 +428,11 @@ static int try_fetch(struct store *s, const struct plan *p, const char *tarball,
     if (!s->repository_url)
         return 0;
     _cleanup_free_ char *making = xasprintf("%s.part", tarball);
-    _cleanup_free_ char *url = xasprintf(
-        "%s/packages/%s/%s.tar.xz", s->repository_url, p->info->name, p->id);
+    _cleanup_free_ char *path = xasprintf("packages/%s/%s.tar.xz", p->info->name, p->id);
     _cleanup_close_ int fd = open(making, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return error_errno(err, -errno, "cannot create %s", making);
-    int r = fetch_url(url, fd, PACKAGE_BYTES_MAX, &why);
+    int r = repository_fetch_file(s->repository_url, path, fd, PACKAGE_BYTES_MAX, NULL, &why);
     if (r < 0) {
         (void)unlink(making);
         if (r != -ENOENT && r != -EACCES) {

@@ -133,20 +133,23 @@ static char *join_url(const char *base, const char *path)
     return xasprintf("%.*s/%s", (int)n, base, path);
 }
 
+int repository_fetch_file(const char *base_url, const char *path, int fd, uint64_t max,
+    const struct trust *trust, struct error *err)
+{
+    _cleanup_free_ char *url = join_url(base_url, path);
+    const char *slash = strrchr(path, '/');
+    int r = fetch_url(url, fd, max, err);
+    return r < 0 ? r : check(url, slash ? slash + 1 : path, fd, trust, err);
+}
+
 int repository_fetch_text(const char *base_url, const char *path, size_t max,
     const struct trust *trust, struct buf *ret, struct error *err)
 {
-    _cleanup_free_ char *url = join_url(base_url, path);
     _cleanup_close_ int fd = memfd_create("fetch", MFD_CLOEXEC);
-    const char *slash = strrchr(path, '/');
     if (fd < 0)
         return error_errno(err, -errno, "memory");
-    int r = fetch_url(url, fd, max, err);
-    if (r == 0)
-        r = check(url, slash ? slash + 1 : path, fd, trust, err);
-    if (r < 0)
-        return r;
-    return read_back(fd, ret, err);
+    int r = repository_fetch_file(base_url, path, fd, max, trust, err);
+    return r < 0 ? r : read_back(fd, ret, err);
 }
 
 int repository_fetch(const char *repository, const char *base_url, const char *id,
@@ -161,16 +164,12 @@ int repository_fetch(const char *repository, const char *base_url, const char *i
     r = mkdir_all(repository, 0755, err);
     if (r < 0)
         return r;
-    _cleanup_free_ char *file = xasprintf("%s" PACKAGE_SUFFIX, id);
     _cleanup_free_ char *path = xasprintf(
-        "packages/%.*s/%s", (int)parts.name.n, parts.name.p, file);
-    _cleanup_free_ char *url = join_url(base_url, path);
+        "packages/%.*s/%s" PACKAGE_SUFFIX, (int)parts.name.n, parts.name.p, id);
     _cleanup_close_ int fd = open_nameless(repository, err);
     if (fd < 0)
         return fd;
-    r = fetch_url(url, fd, PACKAGE_BYTES_MAX, err);
-    if (r == 0)
-        r = check(url, file, fd, trust, err);
+    r = repository_fetch_file(base_url, path, fd, PACKAGE_BYTES_MAX, trust, err);
     if (r < 0)
         return r;
     char tarball[64];

@@ -43,6 +43,9 @@ int repository_fetch(const char *repository, const char *base_url, const char *i
 /* A small file at <base>/<path>, checked in the same way. `base` is a URL, or an absolute path. */
 int repository_fetch_text(const char *base_url, const char *path, size_t max,
     const struct trust *trust, struct buf *ret, struct error *err);
+/* The same for a file of any size, to fd. -ENOENT, -EACCES by what the server answers. */
+int repository_fetch_file(const char *base_url, const char *path, int fd, uint64_t max,
+    const struct trust *trust, struct error *err);
 /* A file at url to fd, with retries; digest and signature are not looked at. */
 int fetch_url(const char *url, int fd, uint64_t max, struct error *err);
 

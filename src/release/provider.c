@@ -52,6 +52,10 @@ static int add_cloud(const struct release_options *o, const json_t *metadata, en
     json_t *channel, struct error *err)
 {
     const char *name = kind == CLOUD_AWS ? "aws" : "azure", *key;
+    if (kind == CLOUD_AWS && !json_str_at(metadata, "cloudformation_s3_url_full", NULL))
+        return error_set(err, -EINVAL,
+            "there is no cloudformation_s3_url_full: it was published with --local, which makes "
+            "installers only");
     VEC(struct cloud_variant) variants = {0};
     _cleanup_free_ char *folder = path_join(o->work, "cloud"),
                         *bootstrap = bootstrap_url(metadata, name),

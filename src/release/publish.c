@@ -167,12 +167,15 @@ static int read_metadata(
     if (r == 0)
         r = json_parse(text.p, text.n, &json, err);
     if (r == 0 && (!json_is_object(json_at(json, "all_completes")) ||
+                      !json_is_object(json_at(json, "complete_dict")) ||
                       !json_is_array(json_at(json, "core_artifacts")) ||
                       !json_is_string(json_at(json, "repository_path")) ||
                       !json_is_string(json_at(json, "reproducible_artifact_path"))))
         r = error_set(err, -EBADMSG, "it is not what `create` writes");
     if (r == 0)
         r = check_variants(json_at(json, "all_completes"), err);
+    if (r == 0)
+        r = check_variants(json_at(json, "complete_dict"), err);
     if (r < 0)
         return error_prefix(err, r, "%s", path);
     *ret = TAKE_PTR(json);
@@ -227,7 +230,7 @@ static int download_all(const struct release_options *o, const struct release_co
 {
     const char *key, *repository = json_str_at(metadata, "repository_path", "");
     json_t *complete;
-    json_object_foreach((json_t *)(uintptr_t)json_at(metadata, "all_completes"), key, complete)
+    json_object_foreach((json_t *)(uintptr_t)json_at(metadata, "complete_dict"), key, complete)
     {
         int r = download_variant(o, c, repository, streq(key, "null") ? "" : key, complete, err);
         if (r < 0)

@@ -237,6 +237,7 @@ def test_local_makes_no_templates(project):
         assert tree(store) == files
     p.run("--local", "promote", "testing/master", "stable")
     assert "cloudformation_s3_url_full" not in json.loads(tree(store)["stable/metadata.json"])
+    assert "no cloudformation_s3_url_full" in p.run("create-installer", "stable", code=1)
 
 
 def test_create_installer_makes_all_again(project):
@@ -279,7 +280,20 @@ def test_published_packages_are_not_built_again(project):
     assert tree(store) == before
 
 
-def test_names_of_variants_stay_inside(project):
+def test_a_published_package_that_is_corrupt_is_built(project):
+    p, store = project
+    p.run("create", "master", "1", "default")
+    shutil.rmtree(p.path / "packages/cache")
+    (package,) = (store / "testing/packages/two").glob("*.tar.xz")
+    good = package.read_bytes()
+    package.write_bytes(good[:-1] + b"?")
+    p.run("create", "other", "1", "default")
+    (built,) = (p.path / "packages/cache/packages/two").glob("*.tar.xz")
+    assert built.read_bytes() == good
+
+
+@pytest.mark.parametrize("where", ["all_completes", "complete_dict"])
+def test_names_of_variants_stay_inside(project, where):
     """What a storage says is not ours: no file of it may land beside the working folder."""
     p, store = project
     (store / "testing/master").mkdir(parents=True)
@@ -289,7 +303,7 @@ def test_names_of_variants_stay_inside(project):
         (store / "testing" / name).write_text("theirs")
     (store / "testing/master/metadata.json").write_text(json.dumps({
         "commit": COMMIT, "tag": "1", "core_artifacts": [], "repository_path": "testing", "reproducible_artifact_path": "testing/master",
-        "all_completes": {"../../outside": {"bootstrap": "b", "packages": ["x--1"]}}}))
+        "all_completes": {}, "complete_dict": {}, where: {"../../outside": {"bootstrap": "b", "packages": ["x--1"]}}}))
     said = p.run("create-installer", "testing/master", code=1)
     assert "../../outside is no name of a variant" in said
     assert not (p.path.parent / "outside").exists()
