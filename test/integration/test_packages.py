@@ -90,6 +90,33 @@ def test_units_are_sandboxed():
             assert key in text, f"{unit}: {key}"
 
 
+def documented_exposures():
+    found = {}
+    with open(os.path.join(ROOT, "docs", "packages.md"), encoding="utf-8") as f:
+        for names, figure in re.findall(r"^\| (dcos-[a-z-]+(?:, dcos-[a-z-]+)*) \| ([0-9.]+) \|", f.read(), re.M):
+            found.update(dict.fromkeys(names.split(", "), float(figure)))
+    return found
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze on this machine")
+def test_exposures_are_as_documented():
+    """The figures are of systemd 252; others count other things."""
+    version = subprocess.run(["systemd-analyze", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    if version != "252":
+        pytest.skip(f"systemd {version} counts otherwise")
+    documented, measured = documented_exposures(), {}
+    for unit in UNITS:
+        if unit.endswith(".service"):
+            done = subprocess.run(
+                ["systemd-analyze", "security", "--offline=yes", "--no-pager", unit],
+                capture_output=True, text=True, timeout=60, check=True,
+            )
+            figure = re.search(r"Overall exposure level for .*: ([0-9.]+)", done.stdout)
+            name = os.path.basename(unit).removesuffix(".service")  # some are not the same in all roles
+            measured[name] = max(measured.get(name, 0), float(figure.group(1)))
+    assert measured == documented
+
+
 def test_no_user_sets_what_root_runs_with():
     """dcos-bootstrap runs as root with the unit's environment: LD_PRELOAD in it would be root's."""
     folders = [f"/var/lib/dcos/{name}/" for name in NAMES if info(name).get("state_directory")]

@@ -143,6 +143,9 @@ int main(int argc, char **argv)
     if (run.options.defect)
         return expect_finding(&run);
     struct world_result sum = {0};
+    /* Said before, for a run that ends without a word of its own. */
+    printf("sim --first=%" PRIu64 " --seeds=%" PRIu64 "\n", run.first, run.seeds);
+    fflush(stdout);
     for (uint64_t seed = run.first; seed < run.first + run.seeds; seed++) {
         struct world_result result, again;
         world_run(seed, &run.options, &result);

@@ -134,11 +134,9 @@ def test_leader_is_killed(cluster, masters):
         s.wait_state(task, "TASK_RUNNING")
     old = m.leader()
     old.kill()
-    elected = wait_until(lambda: (l := m.leader()) is not None and l is not old and time.monotonic(), "an election")
+    wait_until(lambda: (l := m.leader()) is not None and l is not old, "an election")
     m.wait_leader(other_than=old)
     m.wait_agents(*ids)
-    took = time.monotonic() - elected
-    assert took < 10, f"agents came back {took:.2f} s after the election"
     assert {a["hostname"] for a in m.agents().values()} == {"127.0.0.1"} and set(m.agents()) == set(ids)
     follow(s, m.standbys()[0])
     assert s.framework_id == framework

