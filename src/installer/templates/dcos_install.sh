@@ -68,9 +68,12 @@ check_existing() {
         found=/opt/mesosphere
     fi
     if [ -n "$found" ]; then
-        # The marker goes when the cluster's packages are active.
+        # The folder comes when the tarball is unpacked, the marker goes when the cluster's packages are active.
         way=
-        [ ! -e /opt/mesosphere/bootstrap ] || way=" It is not finished: 'systemctl start dcos-setup.service' goes on with it."
+        if [ -e /opt/mesosphere/bootstrap ] || [ ! -e /opt/mesosphere/active ]; then
+            [ ! -e /etc/systemd/system/dcos-setup.service ] ||
+                way=" It is not finished: 'systemctl start dcos-setup.service' goes on with it."
+        fi
         echo "Found an existing DC/OS installation ($found).$way To reinstall DC/OS on this machine, uninstall it first." >&2
         exit 1
     fi
