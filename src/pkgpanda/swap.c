@@ -283,9 +283,12 @@ static int sync_stage(const struct install *in, struct error *err)
  * set by a rollback. */
 int swap_run(const struct install *in, bool rollback, struct error *err)
 {
+    _cleanup_free_ char *progress = path_join(in->root, PROGRESS_FILE);
     int r = sync_stage(in, err);
     if (r == 0)
         r = archive(in, rollback, err);
+    if (r < 0 && !there(progress)) /* it has not begun: a full disk has better use for the space */
+        (void)swap_discard(in, NULL);
     return r < 0 ? r : move_new(in, rollback, err);
 }
 

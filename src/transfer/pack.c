@@ -25,8 +25,9 @@ static int refused(struct packing *x, const char *path, struct error *err)
 {
     const char *text = archive_error_string(x->archive);
     int code = archive_errno(x->archive);
-    return error_set(
-        err, code > 0 ? -code : -EIO, "packing '%.300s': %.200s", path, text ? text : "failed");
+    if (code > 0) /* of the file that is written, often: libarchive's text does not say which */
+        return error_errno(err, -code, "packing '%.300s': %.200s", path, text ? text : "failed");
+    return error_set(err, -EIO, "packing '%.300s': %.200s", path, text ? text : "failed");
 }
 
 static int write_entry(struct packing *x, const char *path, const struct stat *st,
