@@ -1,9 +1,13 @@
 """Three masters with ZooKeeper: the leader's loss, the loss of the quorum, masters that are replaced."""
 
 import base64
+import glob
+import http.client
 import json
 import os
 import shutil
+import socket
+import ssl
 import subprocess
 import time
 
@@ -109,6 +113,83 @@ def wait_for(door, masters, timeout):
     """Until these masters serve: another leader with the agent, then Marathon."""
     wait_until(lambda: answers(door, "/mesos/slaves", masters, has_the_agent), "a leader with the agent", timeout)
     wait_until(lambda: answers(door, "/service/marathon/v2/apps//web/tasks", masters), "Marathon", timeout)
+
+
+def cut(three, door, node):
+    """A node's power: unlike a killed process, a machine that is gone closes no connection."""
+    folder = three.folder(NAME)
+    for path in glob.glob("/sys/class/net/mdc-*/ifalias"):
+        with open(path, encoding="utf-8") as f:
+            if f.read().strip() == folder:
+                cluster = os.path.basename(os.path.dirname(path)).removeprefix("mdc-")
+    index = sorted(door.nodes, key=lambda n: door.nodes[n]).index(node)
+    subprocess.run(["ip", "link", "set", f"vb-{cluster}-{index}", "down"], check=True)
+    three("kill", "-c", NAME, "--node", node)
+
+
+# ---- what masters share ----
+
+
+def test_one_authority(three, door):
+    """Who trusts one master trusts all; only they have the key."""
+    trusted = door.ca(door.masters[0])
+    with open(trusted, encoding="utf-8") as f:
+        authority = f.read()
+    context = ssl.create_default_context(cafile=trusted)
+    for master in door.masters:
+        connection = http.client.HTTPSConnection(master, timeout=10, context=context)
+        try:
+            connection.request("GET", "/ca/dcos-ca.crt")
+            assert connection.getresponse().read().decode() == authority, master
+        finally:
+            connection.close()
+        listed = three.on(name_of(door, master), "cd /etc/mesosphere/secrets && stat -c '%n %a %U' . *", NAME).split("\n")
+        assert listed[:-1] == [". 700 root", "dcos-ca.crt 600 root", "dcos-ca.key 600 root", "zk_master_credentials 600 root"]
+    assert three.on("agent_0", "ls /etc/mesosphere/secrets 2>/dev/null; true", NAME) == ""
+
+
+def test_only_masters_change_zookeeper(three, door, web):
+    """Anybody reads who leads; state, and with it the identity service's keys, is the services' own."""
+    kazoo = pytest.importorskip("kazoo.client", reason="python3-kazoo is missing")
+    from kazoo.exceptions import NoAuthError
+
+    client = kazoo.KazooClient(hosts=",".join(f"{ip}:2181" for ip in door.masters), timeout=10)
+    client.start(timeout=30)
+    try:
+        leader = min(n for n in client.get_children("/mesos") if n.startswith("json.info_"))
+        assert json.loads(client.get(f"/mesos/{leader}")[0])["address"]["ip"] in door.masters
+        assert client.get("/cluster-id")[0].decode().strip() == three.on("agent_0", "cat /var/lib/dcos/cluster-id", NAME).strip()
+        for node in ("/dcos/iam/dcos-state", "/dcos/iam/dcos-state/state", "/marathon/dcos-state", "/mesos/log_replicas/dcos"):
+            with pytest.raises(NoAuthError):
+                client.get_children(node)
+        for change in (lambda: client.set(f"/mesos/{leader}", b"me"), lambda: client.create("/mesos/json.info_", b"{}", sequence=True),
+                       lambda: client.delete("/cluster-id"), lambda: client.delete("/marathon", recursive=False),
+                       lambda: client.create("/dcos/iam/x", b""), lambda: client.set("/dcos/iam/dcos-state/state", b"")):
+            with pytest.raises(NoAuthError):
+                change()
+    finally:
+        client.stop()
+        client.close()
+    for ip in door.masters:
+        assert b"Mode: " in four_letters(ip, b"srvr")
+        for word in (b"dump", b"cons", b"mntr", b"envi", b"stat", b"conf"):
+            assert b"not in the whitelist" in four_letters(ip, word), word
+        password = three.on(name_of(door, ip), "cut -d: -f3 /run/dcos/env/dcos-bouncer.zk | cut -d@ -f1", NAME).strip()
+        assert len(password) == 43
+        node = name_of(door, ip)
+        assert three.on(node, f"ps -A -o args= | grep -c -- {password[:10]}[{password[10]}]; true", NAME).strip() == "0"
+        assert three.on(node, f"journalctl -q --no-pager | grep -c -- {password}; true", NAME).strip() == "0"
+        assert three.on(node, "cat /run/dcos/env/dcos-mesos-master", NAME).count("DCOS_ZOOKEEPER_PROTECTED='true'") == 1
+    web.untouched()
+
+
+def four_letters(ip, word):
+    with socket.create_connection((ip, 2181), timeout=10) as s:
+        s.sendall(word)
+        answer = b""
+        while more := s.recv(4096):
+            answer += more
+    return answer
 
 
 # ---- the superuser's service account ----
