@@ -123,9 +123,9 @@ class Node:
         """Cuts the power."""
         self.cluster.call("kill", "--node", self.reference)
 
-    def start(self):
-        """Boots it again, and waits until it is up."""
-        self.cluster.call("start", "--node", self.reference)
+    def start(self, blank=False):
+        """Boots it again, with `blank` as another machine with an empty disk, and waits until it is up."""
+        self.cluster.call("start", "--node", self.reference, *(["--blank"] if blank else []))
 
     def dcos_build_info(self):
         """{"version": ..., "variant": ..., ...} of what is installed."""

@@ -6,6 +6,7 @@ import random
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -173,6 +174,29 @@ def test_a_supervisor_that_is_killed(mini):
     for pid in supervisors(mini).values():
         os.kill(pid, signal.SIGKILL)
     mini("destroy", "-c", "a")
+    assert mini.traces() == []
+
+
+def test_after_the_host_was_started_again(mini):
+    """Bridge, packet filter, groups and loop devices are gone, files are there: all come back."""
+    device = mini("create-loopback-sidecar", "disk", "--size=1").strip()
+    mini("provision", "-c", "a", "--public-agents=0", "--one-master-host-port-map=18081:22")
+    before = mini.nodes("a")
+    mini.on("agent_0", "echo kept > /root/kept; sync", cluster="a")
+    for node in before:
+        mini("kill", "-c", "a", "--node", node)
+    name, = [x[-8:] for x in mini.labels() if x.startswith("a-")]
+    for words in (["ip", "link", "delete", f"mdc-{name}"], ["nft", "delete", "table", "inet", f"mdc_{name}"],
+                  ["losetup", "-d", device]):
+        subprocess.run(words, check=True)
+    mini("start", "-c", "a")
+    assert mini.nodes("a") == before
+    assert mini.on("agent_0", "cat /root/kept", cluster="a") == "kept\n"
+    again = mini.on("master_0", "ls /dev/loop[0-9]*", cluster="a").strip()
+    assert mini.on("agent_0", f"blockdev --getsize64 {again}", cluster="a").strip() == str(1 << 20)
+    with socket.create_connection(("127.0.0.1", 18081), timeout=10) as s:
+        assert s.recv(4) == b"SSH-"
+    mini("clean")
     assert mini.traces() == []
 
 
