@@ -6,6 +6,7 @@
 #include <linux/loop.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -94,6 +95,14 @@ static int attach(const char *image, struct error *err)
     _cleanup_close_ int file = open(image, O_RDWR | O_CLOEXEC);
     if (file < 0)
         return error_errno(err, -errno, "cannot open %s", image);
+    /* Two commands may miss it at once; it has one device. */
+    while (flock(file, LOCK_EX) < 0) {
+        if (errno != EINTR)
+            return error_errno(err, -errno, "cannot lock %s", image);
+    }
+    int there = loop_of(image);
+    if (there >= 0)
+        return there;
     _cleanup_close_ int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
     if (control < 0)
         return error_errno(err, -errno, "this host has no loop devices: /dev/loop-control");
