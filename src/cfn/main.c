@@ -16,7 +16,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/options.h"
-#include "json/json.h"
+#include "storage/aws_metadata.h"
 #include "storage/request.h"
 
 static const char usage[] =
@@ -32,11 +32,7 @@ static const char usage[] =
     "AWS_EC2_METADATA_SERVICE_ENDPOINT is http://169.254.169.254 unless it is set.\n"
     "Exit code: 0 told, or nobody waits for it any more; 1 not yet, try again; 2 usage.\n";
 
-enum { EXIT_USAGE = 2, TOKEN_SECONDS = 300, PLAIN_MAX = 1024 };
-
-struct credentials {
-    char *key, *secret, *token;
-};
+enum { EXIT_USAGE = 2 };
 
 struct settings {
     const char *endpoint, *region, *stack, *resource, *masters, *metadata;
@@ -51,7 +47,7 @@ static int read_settings(struct settings *s, struct error *err)
     } table[] = {{"CFN_ENDPOINT", &s->endpoint, NULL}, {"CFN_REGION", &s->region, NULL},
         {"CFN_STACK", &s->stack, NULL}, {"CFN_RESOURCE", &s->resource, NULL},
         {"DCOS_MASTERS", &s->masters, ""},
-        {"AWS_EC2_METADATA_SERVICE_ENDPOINT", &s->metadata, "http://169.254.169.254"}};
+        {AWS_METADATA_VARIABLE, &s->metadata, AWS_METADATA_DEFAULT}};
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         const char *value = getenv(table[i].name);
         *table[i].value = value && *value ? value : table[i].fallback;
@@ -88,78 +84,11 @@ static int ask_masters(const char *host, struct error *err)
     return r;
 }
 
-/* ---- the metadata service ---- */
-
-static int ask_metadata(const struct settings *s, const char *method, const char *path,
-    const char *header, struct buf *ret, struct error *err)
-{
-    struct request q = REQUEST_INIT;
-    _cleanup_free_ char *url = xasprintf("%s/latest/%s", s->metadata, path);
-    q.method = method;
-    q.url = url;
-    q.body = "";
-    q.direct = true;
-    request_header(&q, "%s", header);
-    int r = request_run(&q, err);
-    if (r == 0 && (q.status < 200 || q.status > 299))
-        r = error_set(err, q.status == 404 ? -ENOENT : -EIO, "%s: the metadata service answers %ld",
-            url, q.status);
-    if (r == 0)
-        buf_append(ret, q.answer.p, q.answer.n);
-    request_done(&q);
-    return r;
-}
-
-/* One line of text, safe in a header and a path. */
-static int ask_plain(const struct settings *s, const char *method, const char *path,
-    const char *header, char **ret, struct error *err)
-{
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    int r = ask_metadata(s, method, path, header, &text, err);
-    if (r < 0)
-        return r;
-    struct str line = str_trim(buf_str(&text));
-    if (line.n == 0 || line.n > PLAIN_MAX)
-        return error_set(err, -EBADMSG, "%s: the metadata service says nothing useful", path);
-    for (size_t i = 0; i < line.n; i++)
-        if (line.p[i] <= ' ' || line.p[i] > '~')
-            return error_set(err, -EBADMSG, "%s: the metadata service says more than a word", path);
-    *ret = str_dup(line);
-    return 0;
-}
-
-static int read_credentials(
-    const struct settings *s, const char *header, struct credentials *ret, struct error *err)
-{
-    static const char folder[] = "meta-data/iam/security-credentials/";
-    _cleanup_free_ char *role = NULL;
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    _cleanup_json_ json_t *json = NULL;
-    int r = ask_plain(s, "GET", folder, header, &role, err);
-    if (r < 0)
-        return r == -ENOENT ? error_set(err, r, "this machine has no role") : r;
-    _cleanup_free_ char *path = xasprintf("%s%s", folder, role);
-    r = ask_metadata(s, "GET", path, header, &text, err);
-    if (r == 0)
-        r = json_parse(buf_cstr(&text), text.n, &json, err);
-    if (text.n)
-        explicit_bzero(text.p, text.n);
-    if (r < 0)
-        return r;
-    const char *key = json_str_at(json, "AccessKeyId", NULL),
-               *secret = json_str_at(json, "SecretAccessKey", NULL),
-               *token = json_str_at(json, "Token", NULL);
-    if (!key || !secret || !token || strpbrk(token, "\r\n"))
-        return error_set(err, -EBADMSG, "the role %s has no credentials yet", role);
-    *ret = (struct credentials){xstrdup(key), xstrdup(secret), xstrdup(token)};
-    return 0;
-}
-
 /* ---- the signal ---- */
 
 /* The parameters are in the order that the signature wants. */
-static int send_signal(
-    const struct settings *s, const struct credentials *c, const char *machine, struct error *err)
+static int send_signal(const struct settings *s, const struct aws_credentials *c,
+    const char *machine, struct error *err)
 {
     struct request q = REQUEST_INIT;
     _cleanup_free_ char *resource = request_encode(s->resource, false),
@@ -189,28 +118,22 @@ static int send_signal(
 
 static int run(const struct settings *s, const char *leader, struct error *err)
 {
-    struct credentials c = {0};
-    _cleanup_free_ char *token = NULL, *header = NULL, *machine = NULL;
-    _cleanup_free_ char *lifetime = xasprintf(
-        "X-aws-ec2-metadata-token-ttl-seconds: %d", (int)TOKEN_SECONDS);
+    struct aws_metadata m = {0};
+    struct aws_credentials c = {0};
+    _cleanup_free_ char *machine = NULL;
     int r = find_leader(leader, err);
     if (r == 0 && *s->masters)
         r = ask_masters(s->masters, err);
     if (r == 0)
-        r = ask_plain(s, "PUT", "api/token", lifetime, &token, err);
-    if (r == 0) {
-        header = xasprintf("X-aws-ec2-metadata-token: %s", token);
-        r = ask_plain(s, "GET", "meta-data/instance-id", header, &machine, err);
-    }
+        r = aws_metadata_open(&m, s->metadata, err);
     if (r == 0)
-        r = read_credentials(s, header, &c, err);
+        r = aws_metadata_word(&m, "meta-data/instance-id", &machine, err);
+    if (r == 0)
+        r = aws_metadata_credentials(&m, &c, err);
     if (r == 0)
         r = send_signal(s, &c, machine, err);
-    if (c.secret)
-        explicit_bzero(c.secret, strlen(c.secret));
-    free(c.key);
-    free(c.secret);
-    free(c.token);
+    aws_credentials_done(&c);
+    aws_metadata_done(&m);
     return r;
 }
 

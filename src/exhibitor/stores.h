@@ -12,6 +12,13 @@ struct store_options {
     const char *azure_account, *azure_key, *azure_container, *azure_prefix, *azure_endpoint;
 };
 
+/* Objects of S3, with the keys of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or of the machine's
+ * role; and of Azure. */
+int shared_s3_new(
+    const struct store_options *s, const char *name, struct shared **ret, struct error *err);
+int shared_azure_new(
+    const struct store_options *s, const char *name, struct shared **ret, struct error *err);
+
 /* SHARED_FS, ZK, AWS_S3, AZURE. `name`: of this machine, for its own files in the store. -EINVAL
  * with the option that is missing. */
 int store_open(const char *kind, const struct store_options *o, const char *name,

@@ -77,10 +77,17 @@ int calc_uses_zookeeper(struct graph_call *c, const char **ret, struct error *er
     return give_bool(ret, several(c->in[0]));
 }
 
-/* Inputs: num_masters master_list. */
+/* Behind a load balancer master_list may say where the installer finds the masters; nodes do not
+ * count on it. */
+static bool is_static(const char *master_discovery)
+{
+    return streq(master_discovery, "static");
+}
+
+/* Inputs: num_masters master_discovery. */
 int calc_follows_zookeeper(struct graph_call *c, const char **ret, struct error *err)
 {
-    return give_bool(ret, several(c->in[0]) && !c->in[1]);
+    return give_bool(ret, several(c->in[0]) && !is_static(c->in[1]));
 }
 
 /* Input: exhibitor_address. */
@@ -92,7 +99,7 @@ int calc_exhibitor_url(struct graph_call *c, const char **ret, struct error *err
 
 int calc_master_ips(struct graph_call *c, const char **ret, struct error *err)
 {
-    *ret = c->in[0] ? c->in[0] : "[]";
+    *ret = c->in[0] && is_static(c->in[1]) ? c->in[0] : "[]";
     return 0;
 }
 
@@ -109,9 +116,9 @@ static void add_server_names(json_t *list, const char *num_masters)
     }
 }
 
-/* Inputs: num_masters master_list exhibitor_address zk_client_port. With one master "address:5050",
- * else zk://... of all. Behind a load balancer its address stands for the one master; several have
- * the names that dcos-net gives to ZooKeeper's servers. */
+/* Inputs: num_masters master_list exhibitor_address zk_client_port master_discovery. With one
+ * master "address:5050", else zk://... of all. Behind a load balancer its address stands for the
+ * one master; several have the names that dcos-net gives to ZooKeeper's servers. */
 static int zk_or_address(
     struct graph_call *c, const char *path, const char **ret, struct error *err)
 {
@@ -119,7 +126,7 @@ static int zk_or_address(
     _cleanup_buf_ struct buf b = BUF_INIT;
     json_t *item;
     size_t i;
-    if (c->in[1]) {
+    if (c->in[1] && is_static(c->in[4])) {
         int r = rule_parse_list(c->in[1], &list, err);
         if (r < 0)
             return r;
@@ -175,7 +182,7 @@ int calc_ensemble(struct graph_call *c, const char **ret, struct error *err)
     _cleanup_buf_ struct buf b = BUF_INIT;
     json_t *item;
     size_t i, n;
-    if (!c->in[0])
+    if (!c->in[0] || !is_static(c->in[1]))
         return give(c, ret, "");
     int r = rule_parse_list(c->in[0], &list, err);
     if (r < 0)

@@ -135,13 +135,6 @@ static void collect_warnings(struct gen *g)
                 arena_printf(&g->arena, "Is taken, but has no effect here (%s).", p->help),
                 e->line);
     }
-    const char *zookeeper = gen_value(g, "uses_zookeeper"),
-               *backend = gen_value(g, "exhibitor_storage_backend");
-    if (streq(zookeeper, "true") && (streq(backend, "aws_s3") || streq(backend, "azure")))
-        problem(g, true, "exhibitor_storage_backend",
-            "ZooKeeper servers do not find each other by this backend: they have to be set up by "
-            "hand.",
-            graph_get(g->graph, "exhibitor_storage_backend")->line);
 }
 
 /* By line, those without one last; else as they came or by name. */

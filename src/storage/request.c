@@ -219,6 +219,26 @@ int request_refused(const struct request *q, const char *what, struct error *err
         (int)MIN(said.n, (size_t)REFUSAL_SHOWN), said.n ? said.p : "");
 }
 
+void request_condition(struct request *q, const char *tag)
+{
+    if (tag)
+        request_header(q, "If-Match: %s", tag);
+    else
+        request_header(q, "If-None-Match: *");
+}
+
+int request_condition_refused(const struct request *q, const char *what, struct error *err)
+{
+    /* 409: somebody writes at the same time, or Azure's word for "it is there". 404: it is gone. */
+    const char *said = buf_cstr(&q->answer);
+    bool no_place = strstr(said, "NoSuchBucket") || strstr(said, "ContainerNotFound");
+    if (q->status == 412 || q->status == 409 || (q->status == 404 && !no_place))
+        return error_set(err, -EAGAIN, "%s was written by somebody else", what);
+    if (q->status == 501)
+        return error_set(err, -EOPNOTSUPP, "%s: the server takes no conditions", what);
+    return request_refused(q, what, err);
+}
+
 /* ---- text ---- */
 
 char *request_encode(const char *text, bool slashes)

@@ -47,6 +47,11 @@ char *request_answer_header(const struct request *q, const char *name);
 /* -ENOENT for 404, -EACCES for 401 and 403, else -EIO, with the start of what the server said. */
 int request_refused(const struct request *q, const char *what, struct error *err);
 
+/* The condition of a write as a header: the version with this tag, or NULL for nothing there. */
+void request_condition(struct request *q, const char *tag);
+/* What the answer to such a write means: -EAGAIN, -EOPNOTSUPP, or as request_refused(). */
+int request_condition_refused(const struct request *q, const char *what, struct error *err);
+
 /* Percent-encodes for a URL; slashes stay when `slashes`. Caller frees. */
 char *request_encode(const char *text, bool slashes);
 /* Adds the texts of all elements <tag> of an XML document, entities replaced. */

@@ -153,6 +153,29 @@ int storage_fetch(struct storage *s, const char *path, struct buf *ret, struct e
     return 0;
 }
 
+int storage_fetch_tagged(
+    struct storage *s, const char *path, struct buf *ret, char **ret_tag, struct error *err)
+{
+    int r = check_path(s, path, false, err);
+    if (r == 0 && !s->ops->get_tagged)
+        r = error_set(err, -EOPNOTSUPP, "storage %s has no versions", s->name);
+    return r < 0 ? r : s->ops->get_tagged(s, path, ret, ret_tag, err);
+}
+
+int storage_put_if(struct storage *s, const char *path, const struct storage_content *content,
+    const char *tag, struct error *err)
+{
+    int r = check_write(s, path, err);
+    if (r == 0 && !s->ops->put_if)
+        r = error_set(err, -EOPNOTSUPP, "storage %s has no versions", s->name);
+    return r < 0 ? r : s->ops->put_if(s, path, content, tag, err);
+}
+
+int storage_prepare(struct storage *s, struct error *err)
+{
+    return s->ops->prepare ? s->ops->prepare(s, err) : 0;
+}
+
 int storage_download(struct storage *s, const char *path, const char *local, struct error *err)
 {
     _cleanup_free_ char *part = xasprintf("%s.part", local);

@@ -42,6 +42,12 @@ struct storage_ops {
     /* Adds full names of all files below the folder ("" = everything). NULL: cannot list. */
     int (*list)(struct storage *s, const char *folder, struct strings *ret, struct error *err);
     int (*remove)(struct storage *s, const char *path, struct error *err);
+    /* See storage_fetch_tagged() and storage_put_if(); NULL: cannot. */
+    int (*get_tagged)(
+        struct storage *s, const char *path, struct buf *ret, char **ret_tag, struct error *err);
+    int (*put_if)(struct storage *s, const char *path, const struct storage_content *c,
+        const char *tag, struct error *err);
+    int (*prepare)(struct storage *s, struct error *err); /* NULL: nothing to do */
     void (*free)(struct storage *s);
 };
 
@@ -66,6 +72,16 @@ int storage_copy(struct storage *s, const char *from, const char *to, struct err
 int storage_exists(struct storage *s, const char *path, struct error *err);
 /* Appends it to *ret. */
 int storage_fetch(struct storage *s, const char *path, struct buf *ret, struct error *err);
+/* The same with what the server calls this version of it. Caller frees *ret_tag. */
+int storage_fetch_tagged(
+    struct storage *s, const char *path, struct buf *ret, char **ret_tag, struct error *err);
+/* Puts bytes in place of the version with this tag, or with NULL where nothing is. -EAGAIN when it
+ * is not as it was; -EOPNOTSUPP when the server says that it cannot. There are servers for S3 that
+ * take no notice and write. An answer that got lost leaves open whether it was written. */
+int storage_put_if(struct storage *s, const char *path, const struct storage_content *content,
+    const char *tag, struct error *err);
+/* Makes the place itself, a container, when it is not there and the kind can. */
+int storage_prepare(struct storage *s, struct error *err);
 /* The file appears on this machine whole. */
 int storage_download(struct storage *s, const char *path, const char *local, struct error *err);
 int storage_list(struct storage *s, const char *folder, struct strings *ret, struct error *err);

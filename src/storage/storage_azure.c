@@ -165,6 +165,56 @@ static int wait_for_copy(struct azure *a, const char *path, char *state, struct 
     return 0;
 }
 
+static int azure_put_if(struct storage *s, const char *path, const struct storage_content *c,
+    const char *tag, struct error *err)
+{
+    struct request q = REQUEST_INIT;
+    _cleanup_free_ char *full = blob_path(of(s), path);
+    q.method = "PUT";
+    q.body = c->bytes;
+    q.body_n = c->n;
+    request_header(&q, "x-ms-blob-type: BlockBlob");
+    request_header(
+        &q, "Content-Type: %s", c->content_type ? c->content_type : "application/octet-stream");
+    request_condition(&q, tag);
+    int r = run(of(s), &q, full, "", "", err);
+    if (r == 0 && (q.status < 200 || q.status > 299))
+        r = request_condition_refused(&q, path, err);
+    request_done(&q);
+    return r;
+}
+
+static int azure_get_tagged(
+    struct storage *s, const char *path, struct buf *ret, char **ret_tag, struct error *err)
+{
+    struct request q = REQUEST_INIT;
+    _cleanup_free_ char *tag = NULL;
+    q.method = "GET";
+    int r = run_blob(of(s), &q, path, err);
+    if (r == 0 && !(tag = request_answer_header(&q, "ETag")))
+        r = error_set(err, -EBADMSG, "%s: the server gives no ETag", path);
+    if (r == 0) {
+        buf_append(ret, q.answer.p, q.answer.n);
+        *ret_tag = TAKE_PTR(tag);
+    }
+    request_done(&q);
+    return r;
+}
+
+/* The container, private. */
+static int azure_prepare(struct storage *s, struct error *err)
+{
+    struct request q = REQUEST_INIT;
+    _cleanup_free_ char *path = xasprintf("/%s", of(s)->container);
+    q.method = "PUT";
+    q.body = "";
+    int r = run(of(s), &q, path, "restype=container", "restype=container", err);
+    if (r == 0 && q.status != 201 && q.status != 409)
+        r = request_refused(&q, of(s)->container, err);
+    request_done(&q);
+    return r;
+}
+
 static int azure_copy(struct storage *s, const char *from, const char *to, struct error *err)
 {
     struct azure *a = of(s);
@@ -263,6 +313,9 @@ int storage_azure_new(const json_t *options, struct storage **ret, struct error 
         .copy = azure_copy,
         .exists = azure_exists,
         .get = azure_get,
+        .get_tagged = azure_get_tagged,
+        .put_if = azure_put_if,
+        .prepare = azure_prepare,
         .list = azure_list,
         .remove = azure_remove,
         .free = azure_free};

@@ -61,7 +61,8 @@ static int digest(const struct request *q, char ret[static DIGEST_TEXT], struct 
     return 0;
 }
 
-static int run(struct s3 *b, struct request *q, const char *what, struct error *err)
+/* 0 when an answer came, whatever its status. */
+static int ask(struct s3 *b, struct request *q, struct error *err)
 {
     char hash[DIGEST_TEXT];
     int r = digest(q, hash, err);
@@ -73,7 +74,12 @@ static int run(struct s3 *b, struct request *q, const char *what, struct error *
     q->aws_secret = b->secret;
     if (b->token)
         request_header(q, "x-amz-security-token: %s", b->token);
-    r = request_run(q, err);
+    return request_run(q, err);
+}
+
+static int run(struct s3 *b, struct request *q, const char *what, struct error *err)
+{
+    int r = ask(b, q, err);
     if (r == 0 && (q->status < 200 || q->status > 299))
         r = request_refused(q, what, err);
     return r;
@@ -100,6 +106,43 @@ static int s3_put(
     if (c->no_cache)
         request_header(&q, "Cache-Control: no-cache");
     int r = run(b, &q, path, err);
+    request_done(&q);
+    return r;
+}
+
+static int s3_put_if(struct storage *s, const char *path, const struct storage_content *c,
+    const char *tag, struct error *err)
+{
+    struct request q = REQUEST_INIT;
+    _cleanup_free_ char *url = object_url(of(s), path);
+    q.method = "PUT";
+    q.url = url;
+    q.body = c->bytes;
+    q.body_n = c->n;
+    request_header(
+        &q, "Content-Type: %s", c->content_type ? c->content_type : "application/octet-stream");
+    request_condition(&q, tag);
+    int r = ask(of(s), &q, err);
+    if (r == 0 && (q.status < 200 || q.status > 299))
+        r = request_condition_refused(&q, path, err);
+    request_done(&q);
+    return r;
+}
+
+static int s3_get_tagged(
+    struct storage *s, const char *path, struct buf *ret, char **ret_tag, struct error *err)
+{
+    struct request q = REQUEST_INIT;
+    _cleanup_free_ char *url = object_url(of(s), path), *tag = NULL;
+    q.method = "GET";
+    q.url = url;
+    int r = run(of(s), &q, path, err);
+    if (r == 0 && !(tag = request_answer_header(&q, "ETag")))
+        r = error_set(err, -EBADMSG, "%s: the server gives no ETag", path);
+    if (r == 0) {
+        buf_append(ret, q.answer.p, q.answer.n);
+        *ret_tag = TAKE_PTR(tag);
+    }
     request_done(&q);
     return r;
 }
@@ -216,14 +259,16 @@ int storage_s3_new(const json_t *options, struct storage **ret, struct error *er
         .copy = s3_copy,
         .exists = s3_exists,
         .get = s3_get,
+        .get_tagged = s3_get_tagged,
+        .put_if = s3_put_if,
         .list = s3_list,
         .remove = s3_remove,
         .free = s3_free};
     const char *bucket = NULL, *prefix = NULL, *url = NULL, *key = NULL, *secret = NULL,
-               *region = NULL, *endpoint = NULL;
+               *region = NULL, *endpoint = NULL, *token = NULL;
     const struct storage_option table[] = {{"bucket", &bucket, true}, {"object_prefix", &prefix},
         {"download_url", &url, true}, {"access_key_id", &key}, {"secret_access_key", &secret},
-        {"region_name", &region}, {"endpoint_url", &endpoint}};
+        {"session_token", &token}, {"region_name", &region}, {"endpoint_url", &endpoint}};
     int r = storage_options(options, table, ARRAY_SIZE(table), err);
     if (r < 0)
         return r;
@@ -233,14 +278,13 @@ int storage_s3_new(const json_t *options, struct storage **ret, struct error *er
     if (!has_suffix(url, "/"))
         return error_set(err, -EINVAL, "the option download_url ends with a slash");
     /* What Amazon's own tools read. */
-    const char *token = NULL;
     if (!key && !secret) {
         key = getenv("AWS_ACCESS_KEY_ID");
         secret = getenv("AWS_SECRET_ACCESS_KEY");
         token = getenv("AWS_SESSION_TOKEN");
     }
     if (token && strpbrk(token, "\r\n"))
-        return error_set(err, -EINVAL, "AWS_SESSION_TOKEN is more than one line");
+        return error_set(err, -EINVAL, "the session token is more than one line");
     if (!key || !*key || !secret || !*secret)
         return error_set(err, -EINVAL,
             "access_key_id and secret_access_key belong together, here or as AWS_ACCESS_KEY_ID and "

@@ -4,15 +4,16 @@ Each master is an address of this machine (127.x.y.z) with a daemon and what sta
 test's ports, and starts ZooKeeper whenever it is not running.
 """
 
+import contextlib
+import http.client
+import http.server
 import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import tempfile
 import threading
-import time
 import urllib.error
 import urllib.request
 
@@ -20,6 +21,7 @@ import pytest
 
 import zookeeper
 from cluster import free_port, wait_until
+from test_release import guarded, npm, served
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("DCOS_BUILD", os.path.join(ROOT, "build", "debug"))
@@ -248,3 +250,299 @@ def test_shared_folder(shared_folder):
     world.wait_serving([one, two, four])
     assert one.ensemble() == f"1:{one.address},2:{two.address},4:{four.address}"
     assert [m.server.pid for m in (one, two, four)] == servers
+
+# ---- objects ----
+
+
+@contextlib.contextmanager
+def conditional(port):
+    """s3rver knows no conditions on writes: this stands in front of it and does."""
+    lock = threading.Lock()
+
+    class Front(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def ask(self, method, body=None, headers=None):
+            behind = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            behind.request(method, self.path, body, headers or {})
+            found = behind.getresponse()
+            answer = found.status, dict(found.getheaders()), found.read()
+            behind.close()
+            return answer
+
+        def answer(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            with lock:
+                status, headers, said = self.decide(body)
+            self.send_response(status)
+            for name, value in headers.items():
+                if name.lower() not in ("connection", "transfer-encoding", "content-length", "date"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", headers.get("content-length", len(said)) if self.command == "HEAD" else len(said))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(said)
+
+        def decide(self, body):
+            if self.command == "PUT" and ("If-Match" in self.headers or "If-None-Match" in self.headers):
+                status, there, _ = self.ask("HEAD", headers={k: v for k, v in self.headers.items() if k == "Host"})
+                tag = {k.lower(): v for k, v in there.items()}.get("etag") if status == 200 else None
+                if tag is None and "If-Match" in self.headers:
+                    return 404, {}, b"<Error><Code>NoSuchKey</Code></Error>"
+                if self.headers.get("If-Match", tag) != tag or ("If-None-Match" in self.headers and tag):
+                    return 412, {}, b"<Error><Code>PreconditionFailed</Code></Error>"
+            return self.ask(self.command, body, dict(self.headers))
+
+        do_GET = do_HEAD = do_PUT = do_DELETE = answer
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Front)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def metadata_service():
+    """Of a machine with a role; version 2 wants a token."""
+
+    class Service(http.server.BaseHTTPRequestHandler):
+        def reply(self, status, text=""):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def do_PUT(self):
+            fine = self.path == "/latest/api/token" and "X-aws-ec2-metadata-token-ttl-seconds" in self.headers
+            self.reply(200 if fine else 404, "the-token")
+
+        def do_GET(self):
+            folder = "/latest/meta-data/iam/security-credentials/"
+            keys = {"AccessKeyId": "S3RVER", "SecretAccessKey": "S3RVER", "Token": "of-the-role"}
+            if self.headers.get("X-aws-ec2-metadata-token") != "the-token":
+                self.reply(401)
+            elif self.path == folder:
+                self.reply(200, "masters")
+            else:
+                self.reply(200, json.dumps(keys)) if self.path == folder + "masters" else self.reply(404)
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def bucket(tmp_path, conditions):
+    """s3rver behind somebody who checks signatures, and maybe one who knows conditions."""
+    folder = npm("s3rver", "3.7.1")
+    port = free_port()
+    (tmp_path / "s3").mkdir()
+    argv = ["node", f"{folder}/bin/s3rver.js", "-d", str(tmp_path / "s3"), "-a", "127.0.0.1", "-p", str(port), "--configure-bucket", "masters"]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(served(argv, port, tmp_path))
+        if conditions:
+            port = stack.enter_context(conditional(port))
+        yield f"http://127.0.0.1:{stack.enter_context(guarded(port, 'S3RVER'))}"
+
+
+S3 = ["--backend=AWS_S3", "--s3_bucket=masters", "--s3_prefix=a/b", "--aws_region=eu-west-1"]
+KEYS = {"AWS_ACCESS_KEY_ID": "S3RVER", "AWS_SECRET_ACCESS_KEY": "S3RVER"}
+
+
+def run_world(world):
+    try:
+        form_and_replace(world)
+        return [m.log() for m in world.all]
+    finally:
+        world.close()
+
+
+def test_s3_with_conditions(tmp_path):
+    """Keys come from the machine's role; writes are conditional, no lock is made."""
+    with bucket(tmp_path, True) as url, metadata_service() as metadata:
+        env = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+        run_world(World([*S3, f"--s3_endpoint={url}"], env=env))
+        names = {str(p.relative_to(tmp_path / "s3/masters")) for p in (tmp_path / "s3/masters").rglob("*object")}
+        assert any(n.startswith("a/b/dcos-exhibitor.json") for n in names)
+        assert not [n for n in names if ".lock" in n or ".probe" in n]
+
+
+def test_s3_without_conditions(tmp_path):
+    """Those who speak like S3 and take no notice of conditions: locks are objects, and none stays."""
+    objects = tmp_path / "s3/masters"
+    with bucket(tmp_path, False) as url:
+        world = World([*S3, f"--s3_endpoint={url}"], env=KEYS)
+        try:
+            masters = [world.master(i).start() for i in (1, 2, 3)]
+            world.wait_serving(masters)
+            assert masters[0].ensemble() == ",".join(f"{i}:{m.address}" for i, m in enumerate(masters, 1))
+            for m in masters:
+                m.daemon.terminate()
+                m.daemon.wait()
+        finally:
+            world.close()
+        names = {str(p.relative_to(objects)) for p in objects.rglob("*object")}
+        assert any(n.startswith("a/b/dcos-exhibitor.json") for n in names)
+        assert not [n for n in names if ".probe" in n or ".lock" in n]
+
+
+def test_azure(tmp_path):
+    """azurite checks signatures; the container is made."""
+    folder = npm("azurite", "3.37.0")
+    port = free_port()
+    key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+    argv = [
+        "node", f"{folder}/dist/src/blob/main.js", "--blobHost", "127.0.0.1", "--blobPort", str(port),
+        "--location", str(tmp_path), "--silent", "--skipApiVersionCheck", "--disableTelemetry",
+    ]
+    with served(argv, port, tmp_path):
+        backend = ["--backend=AZURE", "--azure_account_name=devstoreaccount1", "--azure_prefix=a/b",
+                   f"--azure_endpoint=http://127.0.0.1:{port}/devstoreaccount1"]
+        for log in run_world(World(backend, env={"EXHIBITOR_AZURE_ACCOUNT_KEY": key})):
+            assert key not in log
+
+
+def test_other_zookeeper():
+    ensemble = zookeeper.Ensemble(1).start()
+    try:
+        run_world(World(["--backend=ZK", f"--zk_connect={ensemble.servers[0].address}", "--zk_path=/clusters/one"]))
+        client = ensemble.kazoo()
+        assert json.loads(client.get("/clusters/one/dcos-exhibitor")[0])["generation"] == 2
+        client.stop()
+        client.close()
+    finally:
+        ensemble.close()
+
+
+def test_killed_at_any_time(shared_folder):
+    """Daemons that are killed again and again while the ensemble is made and changed."""
+    world = shared_folder
+    masters = [world.master(i) for i in (1, 2, 3, 4)]
+    stop = threading.Event()
+
+    def kill(master):
+        while not stop.wait(random.uniform(0.1, 1.5)):
+            master.kill_daemon()
+            master.start_daemon()
+
+    def torture(these, what):
+        threads = [threading.Thread(target=kill, args=(m,)) for m in these]
+        for t in threads:
+            t.start()
+        try:
+            stop.wait(what)
+        finally:
+            stop.set()
+            for t in threads:
+                t.join()
+            stop.clear()
+
+    for m in masters[:3]:
+        m.start()
+    torture(masters[:3], 8)
+    world.wait_serving(masters[:3])
+    client = world.kazoo(masters[:3])
+    client.create("/kept", b"1")
+    client.stop()
+    client.close()
+    masters[0].kill()
+    masters[3].start()
+    torture(masters[1:], 15)
+    world.wait_serving(masters[1:])
+    client = world.kazoo(masters[1:])
+    assert client.exists("/kept")
+    client.stop()
+    client.close()
+
+
+def test_same_address_other_disk(shared_folder):
+    """A machine that was made anew under its address is a new member."""
+    world = shared_folder
+    masters = [world.master(i).start() for i in (1, 2, 3)]
+    world.wait_serving(masters)
+    masters[1].kill()
+    again = world.master(2).start()
+    world.wait_serving([masters[0], again, masters[2]])
+    assert again.ensemble() == f"1:{masters[0].address},3:{masters[2].address},4:{again.address}"
+
+
+def test_follow(shared_folder):
+    """Nodes without a server ask one address, and those that they know when nobody answers there."""
+    world = shared_folder
+    masters = [world.master(i).start() for i in (1, 2, 3)]
+    world.wait_serving(masters)
+    run = os.path.join(world.folder, "node")
+    os.mkdir(run)
+    api = world.ports["api"]
+    argv = [PROGRAM, f"--follow=http://{masters[0].address}:{api}", f"--port={api}", f"--run_folder={run}", "--settled_poll=200ms"]
+    with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as node:
+        try:
+            file = os.path.join(run, "servers")
+            wait_until(lambda: os.path.exists(file), "the servers to be known")
+
+            def servers():
+                with open(file, encoding="utf-8") as f:
+                    return [s.split(":")[0] for s in f.read().split(",")]
+
+            assert servers() == [m.address for m in masters]
+            masters[0].kill()
+            four = world.master(4).start()
+            wait_until(lambda: servers() == [masters[1].address, masters[2].address, four.address], "the change to be followed", timeout=120)
+        finally:
+            node.kill()
+
+
+@pytest.mark.parametrize(("args", "message"), [
+    (["--ip=host"], "--ip must be"), ([], "--ip must be"), (["--ip=127.0.0.1"], "--staticensemble"),
+    (["--ip=127.0.0.1", "--backend=NONE", "--masters=3"], "there is no kind NONE"),
+    (["--ip=127.0.0.1", "--backend=SHARED_FS"], "--masters must be"),
+    (["--ip=127.0.0.1", "--backend=SHARED_FS", "--masters=3"], "--fsconfigdir is needed"),
+    (["--ip=127.0.0.1", "--backend=AWS_S3", "--masters=3"], "--s3_bucket is needed"),
+    (["--ip=127.0.0.1", "--backend=AZURE", "--masters=3"], "--azure_account_name is needed"),
+    (["--follow=http://x"], "--follow needs --run_folder"), (["--ip=127.0.0.1", "--poll=1ms"], "--poll is at least"),
+])
+def test_refusals(tmp_path, args, message):
+    done = subprocess.run([PROGRAM, f"--folder={tmp_path}", "--port=0", *args], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode in (1, 2)
+    assert message in done.stderr
+
+
+def test_static():
+    """Fixed servers: it only tells."""
+    world = World(["--backend=STATIC"])
+    ensemble = f"1:{world.network}.1,2:{world.network}.2,3:{world.network}.3"
+    world.backend.append(f"--staticensemble={ensemble}")
+    try:
+        one = world.master(1).start()
+        wait_until(lambda: one.ensemble() == ensemble, "the daemon to answer")
+        assert one.status() == {f"{world.network}.{i}": (1, False) for i in (1, 2, 3)}
+        assert not os.path.exists(f"{one.folder}/ensemble")
+        with urllib.request.urlopen(f"http://{one.address}:{world.ports['api']}/", timeout=10) as page:
+            assert page.url.endswith("/exhibitor/v1/ui/index.html")
+            assert "ZooKeeper" in page.read().decode()
+        form = urllib.request.Request(f"http://{one.address}:{world.ports['api']}/exhibitor/v1/cluster/list", headers={"Accept": "application/x-www-form-urlencoded"})
+        with urllib.request.urlopen(form, timeout=10) as answer:
+            assert answer.read().decode().startswith(f"count=3&server0={world.network}.1&")
+        for method, path, status in (("POST", "/exhibitor/v1/cluster/status", 405), ("GET", "/exhibitor/v1/config/set", 404)):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(urllib.request.Request(f"http://{one.address}:{world.ports['api']}{path}", method=method), timeout=10)
+            assert refused.value.code == status
+    finally:
+        world.close()

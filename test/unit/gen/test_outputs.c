@@ -85,6 +85,13 @@ static void test_load_balancer(void **state)
     gen_warnings(g, &n);
     assert_int_equal(n, 0);
     gen_free(g);
+    /* The installer's list of masters is not the nodes'. */
+    g = world_gen(BEHIND_LB "exhibitor_storage_backend: shared_filesystem\n"
+                            "exhibitor_fs_config_dir: /x\nmaster_list: [1.1.1.1]\n");
+    world_must_be_ok(g, "load balancer and a list");
+    assert_string_equal(content(g->config_files, "/etc/master_list"), "[]");
+    assert_string_equal(gen_value(g, "follows_zookeeper"), "true");
+    gen_free(g);
     g = world_gen(
         "bootstrap_url: http://x\ncluster_name: demo\nmaster_discovery: master_http_loadbalancer\n"
         "exhibitor_address: lb.example\nnum_masters: 1\nexhibitor_storage_backend: "
