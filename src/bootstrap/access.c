@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -101,14 +102,56 @@ static int protect(const struct keeper *k, bool *ret_open, struct error *err)
     return *ret_open ? 0 : close_top(k, err);
 }
 
+/* ---- settings ---- */
+
+static const struct kept {
+    const char *file, *key, *user;
+} g_kept[] = {{"/opt/mesosphere/etc/mesos-master", "MESOS_ZK", "dcos_mesos"},
+    {"/opt/mesosphere/etc/marathon", "MARATHON_ZK", "dcos_marathon"},
+    {"/opt/mesosphere/etc/bouncer.env", "DCOS_IAM_STORE", "dcos_bouncer"}};
+
+/* What one of gen's files sets; NULL when it does not. Caller frees. */
+static char *setting_of(const struct node *n, const char *file, const char *key)
+{
+    _cleanup_free_ char *text = node_text(n, file);
+    struct str rest = str_of(text ? text : ""), line;
+    const size_t length = strlen(key);
+    while (str_split(&rest, '\n', &line)) {
+        line = str_trim(line);
+        if (line.n <= length || memcmp(line.p, key, length) != 0 || line.p[length] != '=')
+            continue;
+        struct str value = {line.p + length + 1, line.n - length - 1};
+        if (value.n >= 2 && value.p[0] == '\'' && value.p[value.n - 1] == '\'')
+            value = (struct str){value.p + 1, value.n - 2};
+        return str_dup(value);
+    }
+    return NULL;
+}
+
+static char *handover(const struct node *n)
+{
+    return xasprintf("%s/run/dcos/env/%s.zk", n->prefix, n->service);
+}
+
+void access_forget(const struct node *n)
+{
+    _cleanup_free_ char *path = handover(n), *told = xasprintf("file://%s", path);
+    for (size_t i = 0; i < ARRAY_SIZE(g_kept); i++) {
+        const char *value = node_setting(g_kept[i].key);
+        if (!value || !streq(value, told))
+            continue;
+        _cleanup_free_ char *given = setting_of(n, g_kept[i].file, g_kept[i].key);
+        setenv(g_kept[i].key, given ? given : "", 1);
+    }
+}
+
 /* ---- at the start of a service ---- */
 
 static int tell_url(struct node *n, const char *key, const struct zk_url *url, const char *master,
     const char *user, struct error *err)
 {
     _cleanup_free_ char *own = NULL;
-    _cleanup_free_ char *file = xasprintf("/run/dcos/env/%s.zk", n->service);
-    _cleanup_free_ char *path = node_path(n, file), *value = xasprintf("file://%s", path);
+    _cleanup_free_ char *path = handover(n), *value = xasprintf("file://%s", path);
     int r = secrets_zookeeper_of(master, user, &own, err);
     if (r == 0)
         r = node_folder(n, "/run/dcos/env", NULL, 0755, err);
@@ -116,7 +159,7 @@ static int tell_url(struct node *n, const char *key, const struct zk_url *url, c
         return r;
     _cleanup_secret_ struct buf text = BUF_INIT;
     buf_printf(&text, "zk://%s@%s%s\n", own, url->servers, url->path);
-    r = node_file(n, file, buf_cstr(&text), user, 0600, err);
+    r = node_file(n, path + strlen(n->prefix), buf_cstr(&text), user, 0600, err);
     explicit_bzero(own, strlen(own));
     return r < 0 ? r : node_tell(n, key, value, err);
 }
@@ -162,30 +205,6 @@ int access_prepare(struct node *n, const char *key, const char *user, struct err
 }
 
 /* ---- closing what is open ---- */
-
-static const struct kept {
-    const char *file, *key, *user;
-} g_kept[] = {{"/opt/mesosphere/etc/mesos-master", "MESOS_ZK", "dcos_mesos"},
-    {"/opt/mesosphere/etc/marathon", "MARATHON_ZK", "dcos_marathon"},
-    {"/opt/mesosphere/etc/bouncer.env", "DCOS_IAM_STORE", "dcos_bouncer"}};
-
-/* What one of gen's files sets; NULL when it does not. Caller frees. */
-static char *setting_of(const struct node *n, const char *file, const char *key)
-{
-    _cleanup_free_ char *text = node_text(n, file);
-    struct str rest = str_of(text ? text : ""), line;
-    const size_t length = strlen(key);
-    while (str_split(&rest, '\n', &line)) {
-        line = str_trim(line);
-        if (line.n <= length || memcmp(line.p, key, length) != 0 || line.p[length] != '=')
-            continue;
-        struct str value = {line.p + length + 1, line.n - length - 1};
-        if (value.n >= 2 && value.p[0] == '\'' && value.p[value.n - 1] == '\'')
-            value = (struct str){value.p + 1, value.n - 2};
-        return str_dup(value);
-    }
-    return NULL;
-}
 
 /* Whether anybody may read it: the service's folder, and candidates for its leadership. State is
  * the service's own. */

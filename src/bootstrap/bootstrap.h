@@ -108,6 +108,9 @@ int secrets_authority(const struct node *n, bool replace, struct error *err);
  * `user` can read. Without secrets everything stays open. So it does where the folder is open, as
  * it was made before there were secrets: other masters may not have them yet. Both are told. */
 int access_prepare(struct node *n, const char *key, const char *user, struct error *err);
+/* Settings are gen's again where the environment has what the last start handed over: systemd shows
+ * both to us as to the service. */
+void access_forget(const struct node *n);
 /* Closes everything that masters' services keep in ZooKeeper, while they run. Each of them must
  * have its password by then. May be done twice, and after it was cut off. */
 int access_close(const struct node *n, struct error *err);

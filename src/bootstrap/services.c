@@ -281,6 +281,7 @@ int service_prepare(struct node *n, struct error *err)
             s = &services[i];
     if (!s)
         return error_set(err, -ENOENT, "there is no service %.100s", n->service);
+    access_forget(n);
     if (s->alone)
         return s->prepare(n, err);
     int r = kernel_check_time(err);

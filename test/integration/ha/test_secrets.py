@@ -81,14 +81,22 @@ class Node:
         assert "n0t-a-secret" not in done.stdout + done.stderr
         return done.stderr
 
+    def handed_over(self, service):
+        try:
+            lines = self.read(f"run/dcos/env/{service}").splitlines()
+        except FileNotFoundError:
+            return {}
+        return {key: value.strip("'") for key, value in (line.split("=", 1) for line in lines)}
+
     def prepare(self):
         """The three services; {setting: the file with the URL, or the URL}, and what was said."""
         told, said = {}, ""
         for key, service, _, _ in KEPT:
-            said += self.run(service, env={key: self.urls[key]})
-            env = dict(line.split("=", 1) for line in self.read(f"run/dcos/env/{service}").splitlines())
-            told[key] = env.get(key, self.urls[key]).strip("'")
-            told[key + " protected"] = env["DCOS_ZOOKEEPER_PROTECTED"].strip("'")
+            # systemd reads gen's files first, and then what the last start handed over.
+            said += self.run(service, env={key: self.urls[key], **self.handed_over(service)})
+            env = self.handed_over(service)
+            told[key] = env.get(key, self.urls[key])
+            told[key + " protected"] = env["DCOS_ZOOKEEPER_PROTECTED"]
         return told, said
 
     def passwords(self):
@@ -187,6 +195,10 @@ def test_only_masters_read_and_write(cluster, folder, server):
     assert "WARN" not in said.upper(), said
     assert {told[key + " protected"] for key, *_ in KEPT} == {"true"}
     passwords = node.passwords()
+    # Started again and again.
+    for _ in range(2):
+        assert node.prepare() == (told, said) and node.passwords() == passwords
+        assert all(url.startswith("file://") for url in (told[key] for key, *_ in KEPT))
     assert len(set(passwords)) == 3
     cluster_id = node.read("var/lib/dcos/cluster-id").strip()
     _, marathon, _ = daemons = start(cluster, told)
