@@ -65,13 +65,21 @@ static int rule_absolute(struct graph_call *c, struct error *err)
     return rule_line(c, err);
 }
 
+/* What units name on a line of a command. */
+static int rule_word(struct graph_call *c, struct error *err)
+{
+    if (strpbrk(c->in[0], " '\"\\"))
+        return error_set(err, -EINVAL, "Must be a word without blanks, quotes and backslashes");
+    return rule_line(c, err);
+}
+
 static int rule_relative_folder(struct graph_call *c, struct error *err)
 {
     if (!*c->in[0])
         return error_set(err, -EINVAL, "Must not be empty");
     if (*c->in[0] == '/')
         return error_set(err, -EINVAL, "Must be an absolute path without leading slash");
-    return rule_line(c, err);
+    return rule_word(c, err);
 }
 
 static int rule_url(struct graph_call *c, struct error *err)
@@ -81,7 +89,7 @@ static int rule_url(struct graph_call *c, struct error *err)
             "Should be a url (http://example.com/bar or file:///path/to/local/cache)");
     if (has_suffix(c->in[0], "/"))
         return error_set(err, -EINVAL, "Must not end in a '/'");
-    return rule_line(c, err);
+    return rule_word(c, err);
 }
 
 static int rule_ca_url(struct graph_call *c, struct error *err)

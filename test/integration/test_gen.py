@@ -165,6 +165,36 @@ def test_everything_wrong_is_told_at_once_with_lines(folder):
     assert not os.path.exists(folder.serve())
 
 
+BAD = "%% bad ü, [x"
+
+
+def test_every_parameter_that_is_wrong_is_told_at_once(folder):
+    """What is wrong alone is wrong among all the others too, on its line."""
+    names = [p["name"] for p in json.loads(folder.run("params", "--json").stdout)]
+    assert len(names) > 200
+
+    def errors(wrong):
+        lines = [line for line in SMALLEST.splitlines() if line.split(":")[0] not in wrong]
+        lines += [f"{name}: '{BAD}'" for name in wrong]
+        folder.config("\n".join(lines) + "\n")
+        done = subprocess.run(
+            [GEN, "validate", "--json"], cwd=folder.path, capture_output=True, text=True, timeout=60, check=False,
+            env={"PATH": os.environ["PATH"], "BOOTSTRAP_ID": "b00", "DCOS_IMAGE_COMMIT": "c0ffee"},
+        )
+        assert done.returncode in (0, 1), done.stderr
+        at = {line.split(":")[0]: i for i, line in enumerate(lines, 1)}
+        found = json.loads(done.stdout)["errors"]
+        for name in found.keys() & set(wrong):
+            assert found[name]["line"] == at[name], name
+        return found
+
+    alone = {name for name in names if name in errors([name])}
+    assert len(alone) > 120, len(alone)
+    together = errors(sorted(alone))
+    # These two are wrong by what another says, which is wrong itself then.
+    assert alone - set(together) == {"dcos_overlay_network_default_name", "superuser_service_account_uid"}
+
+
 def test_an_empty_configuration_names_what_is_demanded(folder):
     folder.config("")
     done = folder.run("validate", code=1)
