@@ -102,6 +102,22 @@ static bool is_right(
     return json_equal(want, after->json);
 }
 
+/* YAML ends lines by more than newlines; where it does, its line numbers are not ours. */
+static bool has_odd_breaks(struct str text)
+{
+    static const char *const odd[] = {"\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+    for (size_t i = 0; i < text.n; i++) {
+        struct str rest = {text.p + i, text.n - i};
+        if (rest.p[0] == '\r' && (rest.n == 1 || rest.p[1] != '\n'))
+            return true;
+        for (size_t k = 0; k < ARRAY_SIZE(odd); k++) {
+            if (str_has_prefix(rest, str_of(odd[k])))
+                return true;
+        }
+    }
+    return false;
+}
+
 int config_edit(
     struct str text, const char *name, const char *value, struct buf *out, struct error *err)
 {
@@ -114,7 +130,7 @@ int config_edit(
     buf_printf(&line, "%s: ", name);
     config_dump(quoted, &line); /* JSON is YAML */
     edit(text, config_get(&before, name), buf_cstr(&line), out);
-    if (out->overflow)
+    if (out->overflow || has_odd_breaks(text))
         r = -EFBIG;
     else
         r = config_read(buf_cstr(out), out->n, &after, NULL);

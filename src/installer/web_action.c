@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -87,6 +88,12 @@ static void job_work(struct loop_work *w)
     action_result_done(&result);
 }
 
+static void job_on_pool(struct loop_work *w)
+{
+    job_work(w);
+    OPENSSL_thread_stop(); /* the pool's threads know nothing of what it keeps for each */
+}
+
 static void start_job(struct web_job *job);
 
 static void job_done(struct loop_work *w)
@@ -117,7 +124,7 @@ static void start_job(struct web_job *job)
 {
     job->actions->job = job;
     job->actions->current = action_name(job->action);
-    job->work.work = job_work;
+    job->work.work = job_on_pool;
     job->work.done = job_done;
     loop_work_start(job->actions->loop, &job->work);
 }

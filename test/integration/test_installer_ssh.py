@@ -532,8 +532,8 @@ class Web:
 
     def close(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=30)
-        assert self.process.returncode == 0
+        _, said = self.process.communicate(timeout=30)
+        assert self.process.returncode == 0, said
         assert not os.path.exists(self.token_path)
 
 
