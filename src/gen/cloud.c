@@ -112,11 +112,23 @@ const char *cloud_embedded(const char *name)
     return embedded(gen_clouds, name);
 }
 
+/* Without comments: each host of a template has its own copy, and templates have a limit. */
+static void put_unit(const char *content, struct buf *out)
+{
+    struct str rest = str_of(content), line;
+    while (rest.n > 0 && str_split(&rest, '\n', &line)) {
+        if (line.n == 0 || *line.p != '#')
+            buf_printf(out, STR_FMT "\n", STR_ARG(line));
+    }
+}
+
 static void write_unit(const char *name, const char *content, bool enable, const char *command,
     struct buf *files, struct buf *commands)
 {
     _cleanup_free_ char *path = xasprintf("/etc/systemd/system/%s", name);
-    write_file(files, path, content, "0644");
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    put_unit(content, &text);
+    write_file(files, path, buf_cstr(&text), "0644");
     if (enable)
         buf_printf(commands, "- [systemctl, enable, %s]\n", name);
     if (command)
@@ -257,7 +269,7 @@ static int to_buf(const char *p, size_t n, void *out)
 
 void cloud_write(const json_t *template, struct buf *out)
 {
-    json_dump_callback(template, to_buf, out, JSON_INDENT(1));
+    json_dump_callback(template, to_buf, out, JSON_INDENT(1) | JSON_COMPACT);
     buf_putc(out, '\n');
 }
 

@@ -89,9 +89,9 @@ static void test_what_is_named_is_there(void **state)
     _cleanup_json_ json_t *list = make(CLOUD_AZURE, folder, &err);
     const char *text = json_str_at(
         find(list, "azure/dcos-1master.azuredeploy.json"), "local_content", "");
-    const char *at = strstr(text, "\"packageListId\": \"");
+    const char *at = strstr(text, "\"packageListId\":\"");
     assert_non_null(at);
-    at += strlen("\"packageListId\": \"");
+    at += strlen("\"packageListId\":\"");
     _cleanup_free_ char *path = xasprintf("package_lists/%.40s.package_list.json", at);
     assert_non_null(find(list, path));
     _cleanup_free_ char *local = path_join(folder, path);
