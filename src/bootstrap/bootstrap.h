@@ -152,7 +152,7 @@ int zookeeper_config(const char *ensemble, const char *self, const char *data, u
 int zookeeper_timing(struct buf *ret, struct error *err);
 /* -EAGAIN while there is no ensemble that this machine is in. */
 int zookeeper_prepare(const struct node *n, struct error *err);
-/* Folders of dcos-exhibitor, and a master's address. */
+/* Folders of dcos-exhibitor, and the master's address. */
 int ensemble_prepare(struct node *n, struct error *err);
 
 /* ---- services.c ---- */

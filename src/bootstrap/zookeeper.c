@@ -146,15 +146,9 @@ int zookeeper_prepare(const struct node *n, struct error *err)
 
 int ensemble_prepare(struct node *n, struct error *err)
 {
-    static const char RUN[] = "/run/dcos/zookeeper";
     const char *shared = node_setting("EXHIBITOR_FSCONFIGDIR");
     _cleanup_free_ char *ip = NULL;
-    int r = node_folder(n, "/run/dcos", NULL, 0755, err);
-    if (r == 0)
-        r = node_folder(n, RUN, USER, 0755, err);
-    if (r < 0 || !node_is_master(n))
-        return r;
-    r = node_folder(n, FOLDER, USER, 0750, err);
+    int r = node_folder(n, FOLDER, USER, 0750, err);
     if (r == 0)
         r = node_detect_ip(n, &ip, err);
     if (r == 0)
