@@ -266,11 +266,23 @@ static bool replace_one(const struct core *c, struct document *d, int64_t now_us
 
 /* ---- making a change ---- */
 
+/* Servers that may come back with the list before this generation's: the one that was replaced, and
+ * those that are out before they have changed. All others have. */
+static bool were_a_quorum(const struct document *d)
+{
+    size_t n = d->generation > 1;
+    for (size_t i = 0; i < d->n_members; i++)
+        n += d->members[i].joined != d->generation && d->members[i].applied != d->generation;
+    return n >= d->n_members / 2 + 1;
+}
+
 /* Whether it is this member's turn to run with the generation of the document. */
 static bool my_turn(
     const struct core *c, const struct document *d, const struct master_record *me, int64_t now_us)
 {
     const bool new = me->joined == d->generation;
+    if (new &&were_a_quorum(d))
+        return false;
     for (size_t i = 0; i < d->n_members; i++) {
         const struct master_record *m = &d->members[i];
         if (m == me || m->joined == d->generation || out(c, d, m, now_us))
@@ -368,12 +380,15 @@ void core_step(struct core *c, const struct document *stored, const struct core_
     struct document d;
     size_t ready_to_form = 0;
     *ret = (struct core_result){0};
-    if (stored && c->has_known && !streq(stored->cluster, c->known.cluster)) {
+    const bool other = stored && c->has_known && !streq(stored->cluster, c->known.cluster);
+    if (other && stored->generation > 0) {
         snprintf(ret->state, sizeof(ret->state),
             "the shared configuration is another cluster's, this one goes on without it");
         return;
     }
-    const bool behind = !stored || (c->has_known && stored->generation < c->known.generation);
+    /* Masters that only wait made it anew when they came to an empty store first. */
+    const bool behind = !stored || other ||
+                        (c->has_known && stored->generation < c->known.generation);
     if (behind)
         start_from(c, &d);
     else

@@ -18,7 +18,8 @@
  * it serve again and the rest still do. Only when all of them have does the new one start. A quorum
  * of the old members and one of the new without the new one have a member in common, and once all
  * have changed nobody takes the old one's vote any more; so whatever comes back when, what was
- * acknowledged is known to each quorum. (Members that are out as well are not waited for.)
+ * acknowledged is known to each quorum. Members that are out as well are not waited for, unless
+ * they would be a quorum of the old list together with the one that was replaced.
  *
  * Whether a record moves is watched by each master with its own clock, so clocks need not agree.
  */

@@ -366,6 +366,44 @@ static void test_order(void **state)
     assert_string_equal(c.m[3].local.wanted, target);
 }
 
+/* One that stays goes away too before it has changed. With the one that is replaced it would be a
+ * quorum of the old servers, so the new one is not to be one with those that have changed. */
+static void test_another_goes_before_it_changed(void **state)
+{
+    struct cluster c;
+    struct core_result r;
+    char target[ENSEMBLE_TEXT_MAX];
+    three(&c);
+    power_off(&c, 2);
+    power_on(&c, 3, 0);
+    while (c.stored.generation == 1) {
+        c.now += 5 * SECOND;
+        step(&c, 3, false, &r);
+        step(&c, 1, false, &r);
+        step(&c, 0, false, &r);
+    }
+    document_ensemble(&c.stored, target);
+    for (int i = 0; i < 5; i++) {
+        c.now += 5 * SECOND;
+        step(&c, 0, false, &r);
+        run_server(&c.m[0]);
+    }
+    assert_string_equal(c.m[0].local.running, target);
+    assert_string_not_equal(c.m[1].local.wanted, target);
+    power_off(&c, 1);
+    seconds(&c, 2000);
+    /* Both come back where the store cannot be reached. */
+    c.m[1].server = c.m[2].server = true;
+    run_server(&c.m[1]);
+    run_server(&c.m[2]);
+    check_safe(&c);
+    power_off(&c, 2);
+    power_on(&c, 1, 0);
+    seconds(&c, 300);
+    assert_string_equal(c.m[3].local.running, target);
+    assert_true(serves(&c, 0) && serves(&c, 1) && serves(&c, 3));
+}
+
 /* Killed between the two halves of an action: the process still runs with the old servers. */
 static void test_cut_off(void **state)
 {
@@ -395,6 +433,18 @@ static void test_store_is_lost(void **state)
     assert_int_equal(r.action, CORE_NOTHING);
     assert_string_equal(c.stored.cluster, before.cluster);
     expect_ensemble(&c, "1:10.0.0.1,2:10.0.0.2,3:10.0.0.3");
+    /* A master that waits may come to the empty store first. */
+    power_on(&c, 4, 0);
+    c.has = false;
+    step(&c, 4, false, &r);
+    assert_string_not_equal(c.stored.cluster, before.cluster);
+    step(&c, 0, false, &r);
+    assert_int_equal(r.action, CORE_NOTHING);
+    assert_string_equal(c.stored.cluster, before.cluster);
+    expect_ensemble(&c, "1:10.0.0.1,2:10.0.0.2,3:10.0.0.3");
+    step(&c, 4, false, &r);
+    assert_int_equal(c.stored.n_waiting, 1);
+    power_off(&c, 4);
     /* A backup that is older than what is known is written over. */
     power_off(&c, 2);
     power_on(&c, 3, 0);
@@ -513,6 +563,7 @@ int main(void)
         cmocka_unit_test(test_no_quorum),
         cmocka_unit_test(test_two_are_lost),
         cmocka_unit_test(test_order),
+        cmocka_unit_test(test_another_goes_before_it_changed),
         cmocka_unit_test(test_cut_off),
         cmocka_unit_test(test_store_is_lost),
         cmocka_unit_test(test_leftovers),
