@@ -322,6 +322,48 @@ def flags_of(node):
     return node.sh("cd /etc/mesosphere/setup-flags && grep -r . . | sort")
 
 
+def values_of(flags):
+    return [line for line in flags.splitlines() if ".before-" not in line]
+
+
+def run_upgrade_script(world, node, url, *args):
+    return subprocess.run(
+        ["nsenter", f"--mount=/proc/{node.server.process.pid}/ns/mnt", "env", f"PATH={node.path}/fake:/usr/sbin:/usr/bin:/sbin:/bin",
+         "dash", world.at("genconf/serve/upgrade/" + url), *args], capture_output=True, text=True)
+
+
+def test_upgrade_script_takes_back_one_change(world):
+    """Whatever flags were before the last one, also where it left some as they were, and where there were none."""
+    world.cluster()
+    world.act("--deploy")
+    node = world.nodes[11]
+    node.sh("rm /etc/mesosphere/setup-flags/digests")  # as an installer of before left it
+    scripts, flags = [], [flags_of(node)]
+    for change in {"bootstrap_url": "http://192.0.2.1:8080"}, {"cluster_name": "another"}, {"cluster_name": "a third"}:
+        world.config(**{**json_config(world), **change})
+        scripts.append(world.run("--generate-node-upgrade-script", "0.0.9").splitlines()[-1].rpartition("/upgrade/")[2])
+        done = run_upgrade_script(world, node, scripts[-1])
+        assert done.returncode == 0, done.stderr
+        flags.append(flags_of(node))
+        kept = node.sh("cd /etc/mesosphere/setup-flags && ls").split()
+        assert len(kept) == 6 and len([name for name in kept if ".before-" in name]) == 3
+    assert "./repository-url:http://192.0.2.1:8080" in flags[2]
+    done = run_upgrade_script(world, node, scripts[2], "--rollback")
+    assert done.returncode == 0 and values_of(flags_of(node)) == values_of(flags[2])
+    # The same script once more takes nothing further back, and neither does one of before.
+    for script in scripts[2], scripts[0]:
+        done = run_upgrade_script(world, node, script, "--rollback")
+        assert done.returncode == 0 and values_of(flags_of(node)) == values_of(flags[2])
+    # From where there was none to where there is none.
+    for script, back in (scripts[0], ()), (scripts[0], ("--rollback",)):
+        assert run_upgrade_script(world, node, script, *back).returncode == 0
+    assert values_of(flags_of(node)) == values_of(flags[2])
+    node.sh("rm /etc/mesosphere/setup-flags/digests")
+    for script, back in (scripts[0], ()), (scripts[0], ("--rollback",)):
+        assert run_upgrade_script(world, node, script, *back).returncode == 0
+    assert node.sh("ls /etc/mesosphere/setup-flags").split() == ["cluster-package-list", "repository-url"]
+
+
 def test_upgrade_script_killed_at_every_step(world):
     """Whichever step was the last: the same again finishes it, --rollback takes it back."""
     world.cluster()
