@@ -56,6 +56,13 @@ def test_users_are_one_to_one():
     assert all(re.fullmatch(r"dcos_[a-z0-9_]+", u) for u in users)
 
 
+def test_preflight_asks_for_all_users():
+    """Where users are made by hand."""
+    with open(os.path.join(ROOT, "src/installer/templates/dcos_install.sh"), encoding="utf-8") as f:
+        asked = re.findall(r"check_users \"?([a-z_ ]+)", f.read())
+    assert sorted(" ".join(asked).split()) == sorted(info(n)["username"] for n in NAMES if "username" in info(n))
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze on this machine")
 def test_units_are_clean(tmp_path):
     """systemd-analyze verify has nothing to say, with the programs where they will be."""

@@ -1,13 +1,16 @@
 """Power cuts while dcos_install.sh is at work: the same again, or what it says instead, finishes the installation."""
 
 import os
+import re
 import shutil
+import socket
 import subprocess
 
 import pytest
 
+from alone import alone
 from cut import differences, each_cut, often, snapshot
-from test_installer import Site, write
+from test_installer import BOOTSTRAP, Site, write
 from test_power_cut import tmp_path  # noqa: F401
 
 pytestmark = pytest.mark.skipif(
@@ -65,6 +68,29 @@ class Machine:
                 **{"opt/" + k: v for k, v in snapshot(self.path + "/opt").items()}}
 
 
+def test_what_a_host_lacks(tmp_path):  # noqa: F811
+    """One line names it all, the exit status counts."""
+    site = Site(tmp_path)
+    site.config(check_time="true", bootstrap_url="http://no-such-host.invalid")
+    site.run()
+    machine = Machine(str(tmp_path / "machine"), site)
+    write(f"{machine.path}/etc/mesosphere/manual_host_users", "")
+    write(f"{machine.path}.fake/df", "#!/bin/sh\necho Filesystem\necho none 100 99 7 99% /\n", 0o755)
+    write(f"{machine.path}.fake/timedatectl", "#!/bin/sh\necho no\n", 0o755)
+    with open("/etc/passwd", encoding="utf-8") as f:  # the machine of the test may have such users
+        write(f"{machine.path}/etc/passwd", "".join(line for line in f if not line.startswith("dcos_")))
+    with alone(), socket.socket() as busy:
+        busy.bind(("127.0.0.1", 61001))
+        busy.listen()
+        done = machine.run("dash", machine.script, "-p", "slave")
+    (line,) = done.stderr.splitlines()
+    failed = [text for text in done.stdout.splitlines() if ": FAIL" in text]
+    assert done.returncode == len(failed) and line.startswith(f"not so ({len(failed)}): ")
+    for what in ("user dcos_bouncer is there: ", "port 61001/tcp is free: in use", "/opt has room: 7 KiB free",
+                 "the clock is kept in time: not synchronised", "no-such-host.invalid can be reached: Could not resolve host"):
+        assert what in line, (what, line)
+
+
 def test_install(tmp_path):  # noqa: F811
     site = Site(tmp_path)
     site.config(check_time="false", bootstrap_url="file:///opt/dcos_install_tmp")
@@ -95,3 +121,44 @@ def test_install(tmp_path):  # noqa: F811
         found = {k: v for k, v in machine.state().items() if not k.endswith(".dcos-tmp")}
         assert not differences(found, after), run.where
     assert went_on > 0 and booted > 0
+
+
+def download_steps(site, root, tmp):
+    """The commands of dcos-download.service, for another root."""
+    with open(site.at("genconf/serve/dcos_install.sh"), encoding="utf-8") as f:
+        text = f.read()
+    text = text.replace("'\\''", "'")  # as it is quoted there
+    unit = text[text.index("Description=DC/OS: download"):]
+    unit = unit[:unit.index("Description=DC/OS: set up")]
+    conditions = re.findall(r"^ConditionPathExists=!(\S+)$", unit, re.M)
+    steps = [step.replace("$$", "$").replace("%%", "%") for step in re.findall(r"^ExecStart(?:Pre)?=(.*)$", unit, re.M)]
+    move = lambda line: line.replace("/opt/mesosphere", root).replace("/tmp/", tmp + "/")  # noqa: E731
+    return [move(c) for c in conditions], [move(step) for step in steps]
+
+
+def test_download(tmp_path):  # noqa: F811
+    """dcos-download, at the first boot: what looks like a whole root is one."""
+    site = Site(tmp_path)
+    site.config(check_time="false", bootstrap_url=f"file://{tmp_path}/served", bootstrap_tmp_dir="tmp")
+    site.run()
+    content = tmp_path / "content"
+    for name in ("active/one", "bin/pkgpanda", "packages/one--1/pkginfo.json", "bootstrap", "environment"):
+        write(str(content / name), name)
+    os.makedirs(tmp_path / "served/bootstrap")
+    subprocess.run(["tar", "-C", content, "-cJf", tmp_path / f"served/bootstrap/{BOOTSTRAP}.bootstrap.tar.xz", "."], check=True)
+    node = tmp_path / "node"
+    root, tmp = str(node / "root"), str(node / "tmp")
+    os.makedirs(tmp)
+    conditions, steps = download_steps(site, root, tmp)
+    assert len(conditions) == 2 and len(steps) > 8
+    script = str(tmp_path / "download")
+    write(script, "set -e\n" + "".join(f"[ ! -e {c} ] || exit 0\n" for c in conditions) + "\n".join(steps) + "\n")
+    expected = snapshot(str(content))
+    for run in each_cut(str(node), ["sh", script], every=often(3)):
+        assert run.cut or run.code == 0, run.err
+        if os.path.exists(root + "/active"):
+            got = {k: v for k, v in snapshot(root).items() if not k.startswith(".download")}
+            assert not differences(got, expected), run.where
+        subprocess.run(["sh", script], check=True)
+        got = {k: v for k, v in snapshot(root).items() if not k.startswith(".download")}
+        assert not differences(got, expected), run.where

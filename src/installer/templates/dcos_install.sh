@@ -296,7 +296,6 @@ preflight() { # install|look, roles...
         check_ports tcp 53 5051 61001 62080
         check_ports udp 53 64000
         check_xfs
-        check_users "dcos_adminrouter dcos_check_runner"
         ;;
     *)
         check_ports tcp 53 80 443 5050 8080 8101 8123 62080
@@ -304,9 +303,11 @@ preflight() { # install|look, roles...
         # Over SSH they come after this look.
         [ "$num_masters" = 1 ] || [ "$what" = look ] || check_secrets
         check_ports udp 53 64000
-        check_users "dcos_adminrouter dcos_bouncer dcos_check_runner dcos_marathon dcos_mesos"
         ;;
     esac
+    # All packages go to all nodes, and bring their users.
+    check_users "dcos_adminrouter dcos_bouncer dcos_check_runner dcos_marathon dcos_mesos"
+    [ "$num_masters" = 1 ] || check_users dcos_exhibitor
     check_disk
     check_clock
     check_source "$what"
