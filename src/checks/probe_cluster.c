@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/parse.h"
 #include "base/vec.h"
 #include "checks/probe.h"
@@ -230,6 +231,18 @@ static int judge_mode(struct probe *p, const struct srvr *s, const char *host, u
     return CHECK_OK;
 }
 
+/* What dcos-bootstrap told the master of this node. No fault of the node: clusters from before
+ * there were secrets are like that until an operator changes it. */
+static void tell_if_open(struct probe *p)
+{
+    static const char TOLD[] = "/run/dcos/env/dcos-mesos-master";
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    if (file_read(TOLD, ANSWER_MAX, &text, NULL) >= 0 &&
+        strstr(buf_cstr(&text), "DCOS_ZOOKEEPER_PROTECTED='false'"))
+        buf_puts(p->out, "warning: everybody who reaches it may change the cluster's state; see "
+                         "\"Secrets of masters\" in docs/security.md\n");
+}
+
 int probe_zookeeper(struct probe *p)
 {
     struct srvr s = {.answer = BUF_INIT_MAX(ANSWER_MAX)};
@@ -252,6 +265,8 @@ int probe_zookeeper(struct probe *p)
     else if (s.status == -ETIMEDOUT && s.answer.n == 0)
         stream_connect_cancel(connect);
     int status = judge_mode(p, &s, host, port);
+    if (status == CHECK_OK && !p->address)
+        tell_if_open(p);
     loop_free(s.loop);
     buf_done(&s.answer);
     return status;
