@@ -248,13 +248,12 @@ static void drop_foreign_order(json_t *resources)
     json_object_foreach(resources, name, resource)
     {
         json_t *depends = json_object_get(resource, "DependsOn");
-        if (json_is_string(depends) && !json_object_get(resources, json_string_value(depends)))
-            json_object_del(resource, "DependsOn");
+        bool here = json_object_get(resources, json_string_value(depends)) != NULL;
         for (size_t i = json_array_size(depends); i > 0; i--) {
             if (!json_object_get(resources, json_string_value(json_array_get(depends, i - 1))))
                 json_array_remove(depends, i - 1);
         }
-        if (json_is_array(depends) && json_array_size(depends) == 0)
+        if (json_is_array(depends) ? json_array_size(depends) == 0 : !here)
             json_object_del(resource, "DependsOn");
     }
 }
