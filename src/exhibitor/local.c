@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -80,10 +79,7 @@ int local_write_servers(const struct local *l, const char *text, struct error *e
     _cleanup_free_ char *path = path_join(l->run_folder, "servers");
     if (file_read(path, CONFIG_MAX, &now, NULL) == 0 && streq(buf_cstr(&now), text))
         return 0;
-    int r = file_write_atomic(path, text, strlen(text), 0644, err);
-    if (r == 0 && chmod(path, 0644) < 0) /* whatever the umask */
-        r = error_errno(err, -errno, "%s", path);
-    return r;
+    return file_write_atomic(path, text, strlen(text), 0644, err);
 }
 
 int local_tell_servers(const struct local *l, const struct document *d, struct error *err)

@@ -155,7 +155,7 @@ int main(int argc, char **argv)
         .env_prefix = "EXHIBITOR",
         .version = DCOS_VERSION};
     struct error err = ERROR_INIT;
-    umask(027);
+    umask(022); /* one file is for everybody, the others say whom they are for */
     log_init("dcos-exhibitor");
     int r = flags_parse(&program, flags, ARRAY_SIZE(flags), argc, argv, &err);
     if (r == 0)
