@@ -269,6 +269,8 @@ static const char uninstall_text[] =
     "fi\n"
     /* Where a change was cut off there may be no pkgpanda, but units of both sets. */
     "for path in /etc/systemd/system/dcos.target.wants*/*; do\n"
+    /* Of a pattern that nothing fits "*" would be left, which systemctl takes for every unit. */
+    "    [ -e \"$path\" ] || [ -L \"$path\" ] || continue\n"
     "    unit=${path##*/}\n"
     "    systemctl stop \"$unit\" 2>/dev/null\n"
     "    rm -f \"/etc/systemd/system/$unit\" \"/etc/systemd/system/$unit.unit.new\"\n"

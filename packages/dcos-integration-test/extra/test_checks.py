@@ -68,7 +68,7 @@ def test_they_run_by_themselves():
     def ran():
         done = subprocess.run(["journalctl", "-q", "-u", "dcos-checks-poststart.service", "-n", "50", "-o", "cat"],
                               capture_output=True, text=True, check=True)
-        return "components_master" in done.stdout or "checks" in done.stdout
+        return '"components_master"' in done.stdout and '"status": 0' in done.stdout
     wait_until(ran, "a run of the checks", 90, pause=1)
 
 

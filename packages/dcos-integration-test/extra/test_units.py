@@ -160,6 +160,7 @@ def test_sysctl_configuration():
     for service, values in settings.items():
         for key, value in values.items():
             path = "/proc/sys/" + key.replace(".", "/")
+            assert os.path.exists(path), f"{service} asks for {key}, which the kernel does not have"
             if os.access(path, os.W_OK) and os.statvfs(path).f_flag & os.ST_RDONLY == 0:
                 assert open(path, encoding="utf-8").read().strip() == value, (service, key)
 

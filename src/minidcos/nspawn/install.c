@@ -272,6 +272,15 @@ static int take_over(
     return error_errno(err, -errno, "cannot rename %s", made);
 }
 
+/* The cluster's secrets are drawn once; masters would not get into ZooKeeper with others. */
+static int keep_secrets(const char *work, const char *made, struct error *err)
+{
+    _cleanup_free_ char *from = path_join(work, "genconf/secrets");
+    _cleanup_free_ char *to = path_join(made, "genconf/secrets");
+    const char *const argv[] = {"cp", "-a", "--", from, to, NULL};
+    return path_exists(from) ? child_must(argv, err) : 0;
+}
+
 int upgrade_cluster(struct machines *m, const struct install_options *options, struct error *err)
 {
     static const char *const genconf[] = {"--genconf", NULL};
@@ -286,6 +295,8 @@ int upgrade_cluster(struct machines *m, const struct install_options *options, s
         r = remove_tree(made, err);
         if (r == 0)
             r = make_genconf(m, &o, made, err);
+        if (r >= 0)
+            r = keep_secrets(work, made, err);
         if (r >= 0)
             r = call(m, &o, made, genconf, err);
         if (r >= 0)

@@ -11,7 +11,7 @@ if os.environ.get("DCOS_E2E_GENCONF_PATH"):
     os.environ.setdefault("DCOS_INSTALLER", os.environ["DCOS_E2E_GENCONF_PATH"])
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from mini import DIST, NEXT, ROOT, Mini, why_not  # noqa: E402
+from mini import DIST, FIGURE, NEXT, ROOT, Mini, why_not  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
@@ -19,6 +19,16 @@ def pytest_collection_modifyitems(items):
     if reason:
         for item in items:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The figures that tests printed, which workers keep to themselves."""
+    found = [line for reports in terminalreporter.stats.values() for report in reports
+             for line in getattr(report, "capstdout", "").splitlines() if line.startswith(FIGURE)]
+    if found:
+        terminalreporter.section("measured")
+        for line in dict.fromkeys(found):
+            terminalreporter.line(line[len(FIGURE):])
 
 
 @pytest.fixture

@@ -15,6 +15,11 @@ CACHE = os.environ.get("MINIDCOS_CACHE") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "minidcos")
 DIST = os.path.join(ROOT, "build", "dist")
 NEXT = "99.1.0"  # the version that is upgraded to
+FIGURE = "figure: "  # begins lines that are shown when all is done
+
+
+def measured(text):
+    print(FIGURE + text)
 
 
 def why_not():

@@ -5,7 +5,6 @@ import os
 import signal
 
 from mini import wait_until
-from test_install import installer, next_installer  # noqa: F401: fixtures
 
 
 def kill_at(mini, step, *args, condition=lambda: True):

@@ -10,7 +10,7 @@ import pytest
 from dcos_cli import Door, app, deploy
 from inside import Inside, Knocking
 from load import Load
-from mini import Mini, NEXT, PROGRAM, ROOT, wait_until
+from mini import Mini, NEXT, PROGRAM, ROOT, measured, wait_until
 
 GREEN_S = 180  # from nothing to all checks green, the Debian tree being there
 FOREIGN = {"cni", "dcos-integration-test", "dcos-libs", "nginx", "pkgpanda-role"}  # packages that need no program of ours
@@ -24,7 +24,7 @@ def single(installer):
         start = time.monotonic()
         mini("create", installer, "--agents=2", "--public-agents=1", "--wait-for-dcos", "--timeout=300")
         mini.seconds = time.monotonic() - start
-        print(f"from nothing to green: {mini.seconds:.1f} s")
+        measured(f"from nothing to green: {mini.seconds:.1f} s")
         yield mini
         mini("destroy")
         assert mini.traces() == []
@@ -219,8 +219,8 @@ def change_under_load(single, door, inside, tasks, *arguments):
     assert inside.tasks(door.nodes) == before
     windows = {node: inside.changes(node, since) for node in door.nodes}
     lengths = ", ".join(f"{node} {end - begin:.1f} s" for node, (begin, end) in sorted(windows.items()))
-    print(f"upgrade {' '.join(arguments)[-80:]}: {took:.0f} s; changing {lengths}")
-    print(f"router: {router.good} requests, {len(router.failures)} failed, longest {router.longest_gap():.1f} s")
+    measured(f"upgrade {' '.join(arguments)[-80:]}: {took:.0f} s; changing {lengths}")
+    measured(f"router: {router.good} requests, {len(router.failures)} failed, longest {router.longest_gap():.1f} s")
     # The router is the only master's: it is away while that is changed.
     begin, end = windows["master_0"]
     offset = time.time() - time.monotonic()
@@ -228,7 +228,7 @@ def change_under_load(single, door, inside, tasks, *arguments):
     assert only_then(failed, begin - 0.5, end + 5) == []
     assert router.longest_gap() < 20
     for node, found in address.found.items():
-        print(f"virtual address on {node}: {found['number']['good']} by number, {found['number']['failures']} failed; "
+        measured(f"virtual address on {node}: {found['number']['good']} by number, {found['number']['failures']} failed; "
               f"{found['name']['good']} by name, {len(found['name']['failures'])} failed")
         # The kernel's table stays while the daemon is changed, so what knows the address goes through on every node.
         assert found["number"]["good"] > 50 and found["number"]["failures"] == [], node

@@ -1,6 +1,7 @@
-"""Three masters with ZooKeeper: the leader's loss, the loss of the quorum, masters that are replaced."""
+"""Three masters with ZooKeeper: the superuser's service account, masters that are lost, changed and replaced."""
 
 import base64
+import contextlib
 import glob
 import http.client
 import json
@@ -15,8 +16,9 @@ import time
 import pytest
 
 from dcos_cli import Door, app, deploy
-from inside import Inside
-from mini import Mini, wait_until
+from inside import Inside, Knocking
+from load import Load
+from mini import NEXT, Mini, measured, wait_until
 
 NAME = "three"
 SERVICE_ACCOUNT = "machine-superuser"
@@ -48,7 +50,8 @@ def three(installer, keys, tmp_path_factory):
         start = time.monotonic()
         mini("create", "-c", NAME, installer, "--masters=3", "--agents=1", "--public-agents=0", f"--extra-config={extra}",
              "--wait-for-dcos", "--timeout=300")
-        print(f"three masters, from nothing to green: {time.monotonic() - start:.1f} s")
+        measured(f"three masters, from nothing to green: {time.monotonic() - start:.1f} s")
+        mini.extra = extra
         yield mini
         mini("destroy", "-c", NAME)
         assert mini.traces() == []
@@ -69,7 +72,8 @@ def door(three):
 def web(door):
     """An app that runs through all of it: its task, and its processes."""
     definition = app("web")
-    definition["instances"] = 1
+    definition.update({"instances": 1, "labels": {"DCOS_SERVICE_NAME": "web", "DCOS_SERVICE_PORT_INDEX": "0",
+                                                  "DCOS_SERVICE_SCHEME": "http"}})
     tasks = deploy(door, definition)
     inside = Inside(door.mini, NAME)
 
@@ -78,7 +82,7 @@ def web(door):
             assert door.tasks("/web") == tasks
             assert inside.tasks(["agent_0"]) == self.processes
     web = Web()
-    web.tasks, web.processes = tasks, inside.tasks(["agent_0"])
+    web.inside, web.tasks, web.processes = inside, tasks, inside.tasks(["agent_0"])
     assert set(web.processes) == set(tasks)
     return web
 
@@ -104,6 +108,19 @@ def answers(door, path, masters, good=lambda text: True):
         if status == 200 and good(text):
             return ip
     return None
+
+
+class Only:
+    """The first address that is asked is one of these for as long as the block lasts."""
+
+    def __init__(self, door, masters):
+        self.door, self.masters, self.all = door, masters, door.masters
+
+    def __enter__(self):
+        self.door.masters = self.masters
+
+    def __exit__(self, *unused):
+        self.door.masters = self.all
 
 
 def has_the_agent(text):
@@ -258,7 +275,7 @@ def lose(three, door, web, lost, how):
     start = time.monotonic()
     how(three, door, name_of(door, lost))
     took = until_served(door, rest, start)
-    print(", ".join(f"{what} after {seconds:.1f} s" for what, seconds in sorted(took.items())))
+    measured(f"{how.__name__} of a leader: " + ", ".join(f"{what} after {seconds:.1f} s" for what, seconds in sorted(took.items())))
     all_masters, door.masters = door.masters, rest
     try:
         web.untouched()
@@ -294,44 +311,80 @@ def told_the_id(three, node):
     """The cluster's id as ZooKeeper tells a node that has lost it, or None when nobody tells it."""
     done = three.run("run", "-c", NAME, "--node", node,
                      "rm -f /var/lib/dcos/cluster-id; set -a; . /opt/mesosphere/etc/mesos-master; "
-                     "timeout 30 /opt/mesosphere/bin/dcos-shell dcos-bootstrap dcos-cluster-id >&2 && "
+                     "timeout 10 /opt/mesosphere/bin/dcos-shell dcos-bootstrap dcos-cluster-id >&2 && "
                      "cat /var/lib/dcos/cluster-id")
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def test_zookeeper_quorum(three, door, web):
+def test_losing_the_quorum(three, door, web):
     """Two of three masters work, one does not and says so, and all is well when the others are back."""
-    stays, second, first = "master_0", "master_1", "master_2"
-    own = door.nodes[stays]
+    first = leader_of(three, door, door.masters[0])
+    second, own = (ip for ip in door.masters if ip != first)
+    two, stays = [second, own], name_of(door, own)
     cluster_id = three.on(stays, "cat /var/lib/dcos/cluster-id", NAME).strip()
-    three("kill", "-c", NAME, "--node", first)
-    two = [door.nodes[stays], door.nodes[second]]
+    cut(three, door, name_of(door, first))
     wait_for(door, two, 60)
     assert told_the_id(three, stays) == cluster_id
-    all_masters, door.masters = door.masters, two
-    try:
-        # It is not only read: an app is started and goes.
-        deploy(door, {"id": "/with-two", "cmd": "sleep 1000", "cpus": 0.05, "mem": 32, "instances": 1})
-        assert door.request("DELETE", "/service/marathon/v2/apps//with-two?force=true")[0] == 200
-        wait_until(lambda: not door.tasks_or_none("/with-two"), "the app to go", 60)
-    finally:
-        door.masters = all_masters
 
-    three("kill", "-c", NAME, "--node", second)
-    wait_until(lambda: told_the_id(three, stays) is None, "the quorum to be gone", 60)
+    with Only(door, two):
+        web.untouched()
+        # It is not only read: an app is started and goes.
+        app = {"id": "/with-two", "cmd": "exec sleep 1000", "cpus": 0.05, "mem": 32, "instances": 1}
+        assert door.request("POST", "/service/marathon/v2/apps", app)[0] == 201
+        wait_until(lambda: len(door.tasks_or_none("/with-two") or []) == 1, "an app with two masters", 60)
+        assert door.request("DELETE", "/service/marathon/v2/apps//with-two?force=true")[0] == 200
+        wait_until(lambda: door.tasks_or_none("/with-two") is None, "the app to go", 60)
+
+    cut(three, door, name_of(door, second))
     wait_until(lambda: not answers(door, "/mesos/slaves", [own]), "the master not to lead", 60)
+    assert told_the_id(three, stays) is None
     assert door.request("GET", "/dcos-metadata/dcos-version.json", master=own, token=None)[0] == 200, "its router is there"
     # Who runs goes on, and is found by name and address.
     page = three.on("agent_0", "getent ahostsv4 web.marathon.mesos >&2 && "
                                "curl -sS -m 10 http://web.marathon.l4lb.thisdcos.directory/", NAME)
     assert page.startswith("hello from web."), page
 
-    three("start", "-c", NAME, "--node", second)
+    start = time.monotonic()
+    three("start", "-c", NAME, "--node", name_of(door, second))
     wait_for(door, two, 120)
+    measured(f"works again {time.monotonic() - start:.1f} s after the second master was switched on")
     assert told_the_id(three, stays) == cluster_id
-    three("start", "-c", NAME, "--node", first)
+    three("start", "-c", NAME, "--node", name_of(door, first))
     three("wait", "-c", NAME, "--timeout=300")
     web.untouched()
+
+
+def test_upgrade_under_load(three, door, web, next_installer):
+    """Every master's router answers for as long as it is not the one that is being changed."""
+    inside = web.inside
+    since = time.time()
+
+    def through(master):
+        def once():
+            status, text = door.request("GET", "/service/web/", master=master, timeout=5)
+            assert status == 200, (status, text[:100])
+        return once
+    loads = {ip: Load(through(ip)) for ip in door.masters}
+    with contextlib.ExitStack() as stack:
+        for load in loads.values():
+            stack.enter_context(load)
+        address = stack.enter_context(Knocking(inside, ["agent_0"], "web.marathon.l4lb.thisdcos.directory"))
+        three("upgrade", "-c", NAME, next_installer, f"--extra-config={three.extra}", "--wait-for-dcos", "--timeout=300", timeout=1500)
+    measured(f"upgrade of three masters and an agent: {time.time() - since:.0f} s")
+    web.untouched()
+    offset = time.time() - time.monotonic()
+    for ip, load in loads.items():
+        begin, end = inside.changes(name_of(door, ip), since)
+        measured(f"router of {name_of(door, ip)}: {load.good} requests, {len(load.failures)} failed, "
+                 f"longest {load.longest_gap():.1f} s; changing {end - begin:.1f} s")
+        failed = [(at + offset, at + offset + took, why) for at, took, why in load.failures]
+        assert [f for f in failed if f[1] < begin - 0.5 or f[0] > end + 5] == [], ip
+        assert load.good > 50
+    assert address.found["agent_0"]["number"]["failures"] == []
+    for node in door.nodes:
+        assert inside.version(node) == NEXT
+        for program in inside.programs(node):
+            assert os.path.basename(program["path"]) == "dcos-executor" or program["version"] in (NEXT, None), (node, program)
 
 
 def test_replace_all_masters(three, door, web):
@@ -350,7 +403,7 @@ def test_replace_all_masters(three, door, web):
         three("send-file", "-c", NAME, "--node", node, os.path.join(genconf, "serve"), "/opt/dcos_install_tmp")
         three.on(node, "cd /opt/dcos_install_tmp && bash dcos_install.sh master", NAME, timeout=600)
         three("wait", "-c", NAME, "--timeout=300")
-        print(f"{node} replaced in {time.monotonic() - start:.1f} s")
+        measured(f"{node} replaced in {time.monotonic() - start:.1f} s")
         assert three.on(node, "cat /var/lib/dcos/cluster-id", NAME).strip() == cluster_id
         wait_for(door, door.masters, 60)
         web.untouched()
