@@ -297,7 +297,7 @@ int genconf_make(const struct installer *in, const struct gen *g, struct error *
     struct publish p = {.in = in, .g = g, .serve = installer_path(in, "serve")};
     int r = mkdir_all(p.serve, 0755, err);
     if (r == 0)
-        r = file_clear_unfinished(in->genconf, 0, err); /* below serve gen does it */
+        r = file_clear_unfinished(in->genconf, 1, err); /* secrets too */
     if (r == 0)
         r = clear_leftovers(p.serve, err);
     if (r == 0)

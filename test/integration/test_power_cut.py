@@ -286,7 +286,7 @@ def test_git_source(tree, tmp_path):
     ref = commit("2")
     build(ref)
     command = [MKPANDA, "--no-isolation", "--variant=default"]
-    for run in each_cut(tree.path, command, every=often(13), cwd=os.path.join(tree.path, "three")):
+    for run in each_cut(tree.path, command, every=often(29), cwd=os.path.join(tree.path, "three")):
         assert run.cut or run.code == 0, run.err
         _, path = tree.build("three", "--no-isolation")
         assert members(path)["./file"] == b"2", run.where

@@ -59,7 +59,7 @@ def test_genconf(tmp_path, password):  # noqa: F811
     program = site.at(f"{folders[0]}/installer/bin/dcos-installer")
     env = dict(os.environ, DCOS_IMAGE_COMMIT=COMMIT, BOOTSTRAP_ID=BOOTSTRAP)
     serve = site.at("genconf/serve")
-    for run in each_cut(site.path, [program], every=often(11 if password else 29), cwd=site.path, env=env):
+    for run in each_cut(site.path, [program], every=often(17 if password else 67), cwd=site.path, env=env):
         assert run.cut or run.code == 0, run.err
         files = snapshot(serve) if os.path.isdir(serve) else {}
         if not run.cut:
@@ -90,7 +90,7 @@ def test_release(tmp_path):  # noqa: F811
     p = Project(tmp_path / "all" / "project", {"here": {"kind": "local_path", "path": str(store)}}, "here")
     p.run("create", "master", "1", "default")
     (p.path / "packages/one/build").write_text("#!/bin/sh\nmkdir $PKG_PATH/etc; echo new > $PKG_PATH/etc/one\n")
-    for run in each_cut(str(tmp_path / "all"), p.command("create", "master", "2", "default"), every=often(47), cwd=p.path):
+    for run in each_cut(str(tmp_path / "all"), p.command("create", "master", "2", "default"), every=often(97), cwd=p.path):
         assert run.cut or run.code == 0, run.err
         files = snapshot(store)
         metadata = json.loads(files["testing/master/metadata.json"][1])
