@@ -29,10 +29,9 @@ struct held { /* an effect that waits for its batch */
 /* Of one that does not lead. */
 struct standby {
     struct http_client *client;
-    struct tls_context *tls; /* for leaders that speak TLS; NULL: there is no way to verify them */
-    bool told_unverified;
-    char host[256]; /* of the leader */
-    uint16_t port;  /* 0: not known */
+    struct tls_context *tls; /* verifies leaders: by --ssl_ca_file, or what the system trusts */
+    char host[256];          /* of the leader */
+    uint16_t port;           /* 0: not known */
     int64_t looked_us;
 };
 

@@ -107,16 +107,6 @@ bool standby_pass_on(struct shell *s, struct http_request *req)
         http_respond_text(req, 502, "Detected proxying loop.");
         return true;
     }
-    if (s->info.tls && !s->standby.tls) {
-        if (!s->standby.told_unverified)
-            log_warn("calls for the leader are refused: it speaks TLS, and without --ssl_ca_file "
-                     "anybody could take its place");
-        s->standby.told_unverified = true;
-        http_respond_text(req, 502,
-            "This Marathon does not lead, and cannot verify the one that "
-            "does: it was started without --ssl_ca_file.");
-        return true;
-    }
     if (!s->standby.client) {
         const struct http_client_options options = {.tls = s->standby.tls};
         s->standby.client = http_client_new(s->loop, &options);
