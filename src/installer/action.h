@@ -42,6 +42,9 @@ int action_copy(struct action_context *c, const char *stage, const char *path, c
 int action_copy_packages(struct action_context *c, bool with_bootstrap, struct error *err);
 /* What only masters get, and only root there: the cluster's secrets. */
 int action_copy_secrets(struct action_context *c, struct error *err);
+/* A step that fails on masters that have the secrets of another cluster, or of this one from
+ * another folder of the installer: with new ones they could not write to ZooKeeper any more. */
+int action_check_secrets(struct action_context *c, struct error *err);
 /* Runs the steps on n hosts; results has as many elements. As chain_run. */
 int action_chain(struct action_context *c, const struct chain_host *hosts, size_t n,
     struct chain_result *results, struct error *err);

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "installer/action.h"
+#include "pkgpanda/hash.h"
 
 /* What a cluster's masters share and nobody else may know. */
 
@@ -19,7 +20,7 @@ static const char CREDENTIALS[] = "zk_master_credentials", ZK_USER[] = "dcos-mas
                   MAKE_ROOM[] = "mkdir -p /etc/mesosphere && chmod 755 /etc/mesosphere && "
                                 "mkdir -p " SECRETS_FOLDER " && chmod 700 " SECRETS_FOLDER;
 
-enum { PASSWORD_BYTES = 32, NAME_BYTES = 4 };
+enum { PASSWORD_BYTES = 32, NAME_BYTES = 4, CERTIFICATE_MAX = 64 * 1024 };
 
 static bool uses_zookeeper(const struct gen *g)
 {
@@ -77,6 +78,30 @@ static int copy(struct action_context *c, const char *name, struct error *err)
     if (r == 0)
         c->steps[c->n_steps - 1].role = "master";
     return r;
+}
+
+/* Who upgrades from another folder than that of the installation has drawn others. */
+int action_check_secrets(struct action_context *c, struct error *err)
+{
+    _cleanup_free_ char *path = secret_path(c->in, "dcos-ca.crt");
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    char digest[SHA256_TEXT];
+    int r = file_read(path, CERTIFICATE_MAX, &text, err);
+    if (r < 0)
+        return r == -ENOENT ? error_set(err, r, "%s is not there: run --genconf first", path) : r;
+    sha256_text(text.p, text.n, digest);
+    _cleanup_free_ char *command = xasprintf(
+        "[ ! -e " SECRETS_FOLDER "/dcos-ca.crt ] || "
+        "echo '%s  " SECRETS_FOLDER "/dcos-ca.crt' | sha256sum -c --status || "
+        "{ echo 'this master has other secrets than genconf/secrets; put there what it has "
+        "in " SECRETS_FOLDER "' >&2; exit 1; }",
+        digest);
+    strings_add(&c->texts, command);
+    struct chain_step *step = action_step(c, "compare secrets");
+    step->text = c->texts.items[c->texts.n - 1];
+    step->role = "master";
+    step->repeatable = true;
+    return 0;
 }
 
 int action_copy_secrets(struct action_context *c, struct error *err)

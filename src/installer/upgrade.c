@@ -59,8 +59,11 @@ static int make_steps(struct action_context *c, bool back, struct error *err)
     int r = write_script(c->in, c->g, back, &path, err);
     if (r < 0)
         return r;
-    action_step(c, "make room")->text = "mkdir -p " INSTALL_TMP " && chmod 755 " INSTALL_TMP;
-    c->steps[0].repeatable = true;
+    if (!back && (r = action_check_secrets(c, err)) < 0)
+        return r;
+    struct chain_step *step = action_step(c, "make room");
+    step->text = "mkdir -p " INSTALL_TMP " && chmod 755 " INSTALL_TMP;
+    step->repeatable = true;
     r = action_copy(c, "copy dcos_node_upgrade.sh", path, SCRIPT_ON_NODE, 0755, err);
     if (r == 0 && !back)
         r = action_copy_secrets(c, err);
@@ -68,7 +71,7 @@ static int make_steps(struct action_context *c, bool back, struct error *err)
         r = action_copy_packages(c, false, err);
     if (r < 0)
         return r;
-    struct chain_step *step = action_step(c, back ? "go back" : "upgrade");
+    step = action_step(c, back ? "go back" : "upgrade");
     step->text = back ? "sh " SCRIPT_ON_NODE " --rollback" : "sh " SCRIPT_ON_NODE;
     step->repeatable = true; /* the script finds out how far it came */
     step->timeout_us = UPGRADE_SECONDS * USEC_PER_SEC;

@@ -318,6 +318,28 @@ def test_upgrade(world):
     assert all(node.log("active").split() == ["old--1"] for node in world.nodes.values())
 
 
+def test_upgrade_with_the_secrets_of_another_folder(world):
+    world.cluster(masters=(11,), agents=(21,))
+    world.act("--deploy")
+    files = "cat /etc/mesosphere/secrets/* /etc/mesosphere/setup-flags/*"
+    before = world.nodes[11].sh(files)
+    os.rename(world.at("genconf/secrets"), world.at("secrets.first"))
+    world.config(**{**json_config(world), "cluster_name": "another"})
+    world.run("--genconf")  # draws others
+    world.act("--upgrade", code=1)
+    assert "127.0.0.11: compare secrets: this master has other secrets than genconf/secrets" in world.err
+    assert world.nodes[11].sh(files) == before
+    assert world.nodes[11].log("active").split() == ["old--1"] == world.nodes[21].log("active").split()
+    shutil.rmtree(world.at("genconf/secrets"))
+    os.rename(world.at("secrets.first"), world.at("genconf/secrets"))
+    world.act("--upgrade")
+    assert world.nodes[11].log("pkgpanda.log").count("activate") == 1
+    # A cluster from before there were secrets gets them.
+    world.nodes[11].sh("rm -r /etc/mesosphere/secrets")
+    world.act("--upgrade")
+    assert world.nodes[11].sh("ls /etc/mesosphere/secrets").split() == ["dcos-ca.crt", "dcos-ca.key"]
+
+
 def flags_of(node):
     return node.sh("cd /etc/mesosphere/setup-flags && grep -r . . | sort")
 
@@ -414,6 +436,25 @@ echo $n >{node.path}/left
                 break
             steps += 1
     assert steps > 30
+
+
+def test_upgrade_script_has_flags_on_disk(world):
+    """What was before is not kept as an empty file after a power cut: that would mean that nothing was."""
+    world.cluster()
+    world.act("--deploy")
+    node = world.nodes[11]
+    for name in "mv", "sync":
+        write(f"{node.path}/fake/{name}", f"#!/bin/sh\necho {name} \"$@\" >>{node.path}/order\nexec /usr/bin/{name} \"$@\"\n", 0o755)
+    world.config(**{**json_config(world), "cluster_name": "another"})
+    url = world.run("--generate-node-upgrade-script", "0.0.9").splitlines()[-1].rpartition("/upgrade/")[2]
+    subprocess.run(
+        ["nsenter", f"--mount=/proc/{node.server.process.pid}/ns/mnt", "env", f"PATH={node.path}/fake:/usr/sbin:/usr/bin:/sbin:/bin",
+         "dash", world.at("genconf/serve/upgrade/" + url)], check=True, capture_output=True)
+    order = [line.split() for line in node.log("order").splitlines()]
+    moves = [i for i, words in enumerate(order) if words[0] == "mv" and words[2].startswith("/etc/mesosphere/setup-flags/")]
+    assert len(moves) >= 6
+    for i in moves:
+        assert order[i - 1] == ["sync", order[i][2]]
 
 
 def test_upgrade_script_finishes_a_change_that_was_cut_off(world):

@@ -111,17 +111,20 @@ each_flag() { # command
     "$1" "$flags/digests" "$digests"
 }
 
+on_disk() { sync "$1" 2>/dev/null || sync; }
+
+# A power cut leaves the file before or this one, and none that is empty, which says something else.
 put_file() { # path, text
-    printf '%s\n' "$2" >"$1.dcos-tmp" && mv -f "$1.dcos-tmp" "$1" || die "cannot write $1"
+    printf '%s\n' "$2" >"$1.dcos-tmp" && on_disk "$1.dcos-tmp" && mv -f "$1.dcos-tmp" "$1" || die "cannot write $1"
 }
 
 flag_forth() { # path, value
     kept=$1.before-$package_list
     if [ ! -e "$kept" ]; then
         if [ -e "$1" ]; then
-            cp -p "$1" "$1.dcos-tmp" && mv -f "$1.dcos-tmp" "$kept" || die "cannot write $kept"
+            cp -p "$1" "$1.dcos-tmp" && on_disk "$1.dcos-tmp" && mv -f "$1.dcos-tmp" "$kept" || die "cannot write $kept"
         else
-            : >"$kept" || die "cannot write $kept"
+            : >"$kept" && on_disk "$kept" || die "cannot write $kept"
         fi
     fi
     put_file "$1" "$2"
