@@ -281,7 +281,7 @@ static bool my_turn(
     const struct core *c, const struct document *d, const struct master_record *me, int64_t now_us)
 {
     const bool new = me->joined == d->generation;
-    if (new &&were_a_quorum(d))
+    if (were_a_quorum(d) && new)
         return false;
     for (size_t i = 0; i < d->n_members; i++) {
         const struct master_record *m = &d->members[i];
