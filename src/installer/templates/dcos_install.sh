@@ -299,7 +299,7 @@ preflight() { # install|look, roles...
         ;;
     *)
         check_ports tcp 53 80 443 5050 8080 8101 8123 62080
-        [ "$num_masters" = 1 ] || check_ports tcp 2181 2888 3888 8102
+        [ "$num_masters" = 1 ] || check_ports tcp 2181 2888 3888 8102 8181
         # Over SSH they come after this look.
         [ "$num_masters" = 1 ] || [ "$what" = look ] || check_secrets
         check_ports udp 53 64000
