@@ -161,6 +161,25 @@ def test_first_run_unpacks(site, shell):
     assert site.err == ""
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a folder of somebody else takes root")
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_others_put_into_tmp_is_not_run(site, shell):
+    folder = site.at(f"dcos-genconf.{SHORT}")
+    write(f"{folder}/installer/bin/dcos-installer", f"#!/bin/sh\ntouch {site.path}/ran\n", 0o755)
+    os.chown(folder, 65534, 65534)
+    os.chmod(site.path, 0o1777)
+    assert site.run("--version", shell=shell, code=1) == ""
+    assert "is another user's, and anybody may write to" in site.err
+    assert not os.path.exists(site.at("ran"))
+    shutil.rmtree(folder)
+    os.chown(site.at("genconf"), 65534, 65534)
+    site.run("--version", shell=shell, code=1)
+    assert not os.path.exists(site.at("genconf/state")) and not os.path.exists(folder)
+    # In a folder that is not everybody's it may be so: unpacked by a user, run with sudo.
+    os.chmod(site.path, 0o755)
+    assert json.loads(site.run("--version", shell=shell))["version"] == "0.1.0"
+
+
 def test_damaged_file(site):
     data = bytearray(read(site.file))
     data[-5000] ^= 1

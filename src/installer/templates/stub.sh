@@ -13,6 +13,13 @@ die() {
     exit 1
 }
 
+# Where everybody may make folders, as in /tmp, one that is somebody else's is not run, nor written to.
+for folder in "$name" genconf; do
+    if [ -e "$folder" ] && [ -n "$(find . -prune -perm -1002 2>/dev/null)" ] &&
+        [ -z "$(find "$folder" -prune -user "$(id -u)" 2>/dev/null)" ]; then
+        die "$PWD/$folder is another user's, and anybody may write to $PWD; work in a folder of your own"
+    fi
+done
 # What is said here goes to stderr: stdout may be JSON that somebody reads.
 if [ ! -x "$name/installer/bin/dcos-installer" ]; then
     for tool in tail tar sha256sum; do
