@@ -13,7 +13,8 @@
 /* Who may change what in ZooKeeper. */
 
 enum { PASSES_MAX = 10, DEPTH_MAX = 16 };
-static const int64_t CONNECT_US = 20 * USEC_PER_SEC;
+static const int64_t CONNECT_US = 20 * USEC_PER_SEC,
+                     SESSION_US = 3 * USEC_PER_SEC; /* a server that is gone costs two thirds */
 
 /* A folder of a service, and who may change it. */
 struct keeper {
@@ -44,7 +45,7 @@ static int keeper_init(struct keeper *k, const struct zk_url *url, const char *m
     if (r == 0)
         r = secrets_zookeeper_id(master, &k->admin, err);
     if (r == 0)
-        r = zk_session_new(&with, ZK_SESSION_TIMEOUT_US, &k->session, err);
+        r = zk_session_new(&with, SESSION_US, &k->session, err);
     if (r == 0)
         r = zk_session_connect(k->session, CONNECT_US, NULL, err);
     return r;

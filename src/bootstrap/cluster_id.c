@@ -13,7 +13,8 @@
 #include "zk/session.h"
 
 enum { DOCUMENT_MAX = 1024 * 1024, UUID_LENGTH = 36 };
-static const int64_t STALL_US = 5 * USEC_PER_SEC, CONNECT_US = 20 * USEC_PER_SEC;
+static const int64_t STALL_US = 5 * USEC_PER_SEC, CONNECT_US = 20 * USEC_PER_SEC,
+                     SESSION_US = 3 * USEC_PER_SEC; /* a server that is gone costs two thirds */
 
 bool cluster_id_valid(const char *text)
 {
@@ -95,7 +96,7 @@ static int from_zookeeper(const struct node *n, const char *url, const char *off
     if (r == 0 && offer && !parsed.auth)
         r = secrets_zookeeper(n, &parsed.auth, err);
     if (r == 0)
-        r = zk_session_new(&parsed, ZK_SESSION_TIMEOUT_US, &s, err);
+        r = zk_session_new(&parsed, SESSION_US, &s, err);
     if (r < 0)
         return r;
     r = zk_session_connect(s, CONNECT_US, &id, err);

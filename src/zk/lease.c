@@ -146,7 +146,6 @@ static void *lease_main(void *arg)
         /* At each change of the connection at once, else in turn. */
         ask(l);
         check(l);
-        zk_session_move_on(l->s);
         if (clock_boottime_us() >= next_us) {
             watch_loop(l);
             next_us = clock_boottime_us() + zk_session_timeout_us(l->s) / QUESTIONS;

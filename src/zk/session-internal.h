@@ -26,7 +26,6 @@ struct zk_session {
     enum zk_state state;
     int64_t agreed_us, id;
     int64_t silent_since_us; /* monotonic; 0 while connected */
-    int64_t tried_us;        /* monotonic: since when this handle looks for a server */
     uint64_t events;
     bool cancelled, pinned, given_up;
 

