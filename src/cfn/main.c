@@ -106,8 +106,10 @@ static int send_signal(const struct settings *s, const struct aws_credentials *c
     q.aws_secret = c->secret;
     request_header(&q, "x-amz-security-token: %s", c->token);
     int r = request_run(&q, err);
-    /* A machine that was added later, or a signal that came through before its answer did. */
-    if (r == 0 && q.status == 400 && strstr(buf_cstr(&q.answer), "<Code>ValidationError</Code>"))
+    /* A machine that was added later, or a signal that came through before its answer did: the
+     * resource "is in CREATE_COMPLETE state". That there is no such stack has the same code. */
+    if (r == 0 && q.status == 400 && strstr(buf_cstr(&q.answer), "<Code>ValidationError</Code>") &&
+        !strstr(buf_cstr(&q.answer), "does not exist"))
         log_info("CloudFormation waits for no signal of this machine stack=%s resource=%s",
             s->stack, s->resource);
     else if (r == 0 && (q.status < 200 || q.status > 299))

@@ -108,6 +108,7 @@ def test_waits_for_the_leader_and_the_masters():
     "status, text, code",
     [
         (400, "<ErrorResponse><Error><Code>ValidationError</Code><Message>is in CREATE_COMPLETE state</Message></Error></ErrorResponse>", 0),
+        (400, "<ErrorResponse><Error><Code>ValidationError</Code><Message>Stack [x] does not exist</Message></Error></ErrorResponse>", 1),
         (400, "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>", 1),
         (403, "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>", 1),
     ],
