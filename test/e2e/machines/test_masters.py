@@ -378,7 +378,8 @@ def test_upgrade_under_load(three, door, web, next_installer):
         measured(f"router of {name_of(door, ip)}: {load.good} requests, {len(load.failures)} failed, "
                  f"longest {load.longest_gap():.1f} s; changing {end - begin:.1f} s")
         failed = [(at + offset, at + offset + took, why) for at, took, why in load.failures]
-        assert [f for f in failed if f[1] < begin - 0.5 or f[0] > end + 5] == [], ip
+        # Its router is there before Marathon, which may have led on this very master, tells it where services are.
+        assert [f for f in failed if f[1] < begin - 0.5 or f[0] > end + 15] == [], ip
         assert load.good > 50
     assert address.found["agent_0"]["number"]["failures"] == []
     for node in door.nodes:
