@@ -31,10 +31,10 @@ int zk_status(int rc)
     case ZCONNECTIONLOSS:
     case ZOPERATIONTIMEOUT:
     case ZSESSIONMOVED:
+    case ZCLOSING: /* of the handle: the session may go on with another one (zk_session_move) */
         return -ENOTCONN;
     case ZSESSIONEXPIRED:
     case ZINVALIDSTATE:
-    case ZCLOSING:
         return -ESTALE;
     default:
         return -EIO;

@@ -1,9 +1,14 @@
 /* Sessions, election, the lease and the detector, against a real server. */
 
+#include <arpa/inet.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "io/loop.h"
 #include "zk/detector.h"
 #include "zk/lease.h"
@@ -365,6 +370,55 @@ static void test_servers_of_a_file(void **state)
     unsetenv(ZK_SERVERS_VARIABLE);
 }
 
+static void on_probe(int status, void *userdata)
+{
+    atomic_store((atomic_int *)userdata, status);
+}
+
+static void *ask(void *userdata)
+{
+    struct zk_info info;
+    return zk_exists(userdata, "/zookeeper", false, &info) == 0 ? userdata : NULL;
+}
+
+/* A server takes the connection and says nothing; what was asked of it gets an answer when the
+ * session goes on with another one. */
+static void test_questions_to_a_silent_server(void **state)
+{
+    enum { NOT_YET = 1 };
+    _cleanup_free_ char *path = path_join(g_zk.folder, "servers");
+    _cleanup_free_ char *right = xasprintf("127.0.0.1:%u", g_zk.port);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof(at);
+    _cleanup_close_ int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(silent, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(silent, 8), 0);
+    assert_int_equal(getsockname(silent, (struct sockaddr *)&at, &n), 0);
+    _cleanup_free_ char *text = xasprintf("zk://127.0.0.1:%u/x", ntohs(at.sin_port));
+    _cleanup_zk_url_ struct zk_url u = {0};
+    struct zk_session *s = NULL;
+    struct error err = ERROR_INIT;
+    pthread_t thread;
+    void *found;
+    atomic_int status = NOT_YET;
+    unlink(path);
+    setenv(ZK_SERVERS_VARIABLE, path, 1);
+    assert_int_equal(zk_url_parse(text, &u, &err), 0);
+    /* So long that the client itself does not lose its patience meanwhile. */
+    assert_int_equal(zk_session_new(&u, 10 * PATIENCE_US, &s, &err), 0);
+    zk_probe(s, "/zookeeper", on_probe, &status);
+    assert_int_equal(pthread_create(&thread, NULL, ask, s), 0);
+    assert_int_equal(status, NOT_YET);
+    assert_int_equal(file_write_atomic(path, right, strlen(right), 0600, &err), 0);
+    WAIT_FOR(status != NOT_YET);
+    assert_int_equal(status, -ENOTCONN);
+    assert_int_equal(pthread_join(thread, &found), 0);
+    assert_int_equal(zk_session_connect(s, PATIENCE_US, NULL, &err), 0);
+    assert_ptr_equal(ask(s), s);
+    zk_session_free(s);
+    unsetenv(ZK_SERVERS_VARIABLE);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -375,6 +429,7 @@ int main(void)
         cmocka_unit_test(test_sessions_that_end),
         cmocka_unit_test(test_detector),
         cmocka_unit_test(test_servers_of_a_file),
+        cmocka_unit_test(test_questions_to_a_silent_server),
     };
     if (!zk_server_installed())
         return 77; /* skipped */
