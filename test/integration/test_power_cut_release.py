@@ -49,7 +49,7 @@ def test_gen(tmp_path):  # noqa: F811
         assert not differences(snapshot(serve), after), run.where
 
 
-@pytest.mark.parametrize("password", [PASSWORD, None])
+@pytest.mark.parametrize("password", [PASSWORD, None], ids=["given", "drawn"])
 def test_genconf(tmp_path, password):  # noqa: F811
     """dcos_install.sh, which is made last, means that all it fetches is there; a password is drawn once."""
     site = Site(tmp_path)
