@@ -219,7 +219,7 @@ def change_under_load(single, door, inside, tasks, *arguments):
     assert inside.tasks(door.nodes) == before
     windows = {node: inside.changes(node, since) for node in door.nodes}
     lengths = ", ".join(f"{node} {end - begin:.1f} s" for node, (begin, end) in sorted(windows.items()))
-    measured(f"upgrade {' '.join(arguments)[-80:]}: {took:.0f} s; changing {lengths}")
+    measured(f"upgrade {' '.join(os.path.basename(a) for a in arguments)}: {took:.0f} s; changing {lengths}")
     measured(f"router: {router.good} requests, {len(router.failures)} failed, longest {router.longest_gap():.1f} s")
     # The router is the only master's: it is away while that is changed.
     begin, end = windows["master_0"]
