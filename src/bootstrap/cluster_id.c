@@ -1,7 +1,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -113,26 +112,11 @@ static int from_master(const char *address, char ret[static NODE_ID_MAX], struct
 {
     _cleanup_free_ char *text = xasprintf(strchr(address, ':') ? "http://[%s]%s" : "http://%s%s",
         address, "/dcos-metadata/ui-config.json");
-    struct uri uri = {0};
-    const struct download_options options = {
-        .stall_timeout_us = STALL_US, .max_bytes = DOCUMENT_MAX};
-    uint64_t bytes;
-    int r = uri_parse(text, &uri, err);
-    _cleanup_close_ int fd = memfd_create("cluster-id", MFD_CLOEXEC);
-    if (r == 0 && fd < 0)
-        r = error_errno(err, -errno, "memory");
-    if (r == 0)
-        r = download(&uri, fd, &options, &bytes, err);
-    uri_done(&uri);
-    if (r < 0)
-        return r;
     _cleanup_buf_ struct buf document = BUF_INIT;
     _cleanup_json_ json_t *json = NULL;
-    char *to = buf_reserve(&document, bytes + 1);
-    ssize_t got = pread(fd, to, bytes, 0);
-    if (got < 0)
-        return error_errno(err, -errno, "memory");
-    buf_commit(&document, (size_t)got);
+    int r = download_text(text, STALL_US, DOCUMENT_MAX, &document, err);
+    if (r < 0)
+        return r;
     r = json_parse(document.p, document.n, &json, err);
     const char *id = json_str_at(json_at(json, "clusterConfiguration"), "id", NULL);
     if (r == 0 && (!id || !cluster_id_valid(id)))

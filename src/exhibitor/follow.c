@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -43,23 +42,9 @@ static int get(const char *base, struct buf *ret, struct error *err)
 {
     _cleanup_free_ char *text = xasprintf("%s/exhibitor/v1/cluster/list", base);
     _cleanup_buf_ struct buf body = BUF_INIT;
-    struct uri uri = {0};
-    const struct download_options options = {.stall_timeout_us = STALL_US, .max_bytes = ANSWER_MAX};
-    uint64_t bytes = 0;
-    int r = uri_parse(text, &uri, err);
-    _cleanup_close_ int fd = memfd_create("servers", MFD_CLOEXEC);
-    if (r == 0 && fd < 0)
-        r = error_errno(err, -errno, "memory");
-    if (r == 0)
-        r = download(&uri, fd, &options, &bytes, err);
-    uri_done(&uri);
+    int r = download_text(text, STALL_US, ANSWER_MAX, &body, err);
     if (r < 0)
         return r;
-    char *to = buf_reserve(&body, bytes + 1);
-    ssize_t got = pread(fd, to, bytes, 0);
-    if (got < 0)
-        return error_errno(err, -errno, "memory");
-    buf_commit(&body, (size_t)got);
     return error_prefix(err, follow_parse(body.p, body.n, ret, err), "%s", base);
 }
 

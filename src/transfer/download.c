@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -196,4 +197,28 @@ int download(const struct uri *u, int fd, const struct download_options *options
     if (u->kind == URI_FILE)
         return copy_path(u->path, fd, options->max_bytes, ret_bytes, err);
     return transfer(u, fd, options, ret_bytes, err);
+}
+
+int download_text(const char *url, int64_t stall_timeout_us, uint64_t max_bytes, struct buf *ret,
+    struct error *err)
+{
+    const struct download_options options = {
+        .stall_timeout_us = stall_timeout_us, .max_bytes = max_bytes};
+    struct uri uri = {0};
+    uint64_t bytes = 0;
+    int r = uri_parse(url, &uri, err);
+    _cleanup_close_ int fd = memfd_create("download", MFD_CLOEXEC);
+    if (r == 0 && fd < 0)
+        r = error_errno(err, -errno, "memory");
+    if (r == 0)
+        r = download(&uri, fd, &options, &bytes, err);
+    uri_done(&uri);
+    if (r < 0)
+        return r;
+    char *to = buf_reserve(ret, bytes + 1);
+    ssize_t got = pread(fd, to, bytes, 0);
+    if (got < 0)
+        return error_errno(err, -errno, "memory");
+    buf_commit(ret, (size_t)got);
+    return 0;
 }

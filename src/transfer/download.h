@@ -3,6 +3,7 @@
 
 /* Bytes of a URI into a file. */
 
+#include "base/buf.h"
 #include "transfer/uri.h"
 
 struct download_options {
@@ -15,6 +16,9 @@ struct download_options {
  * errno; the message says what the server answered. */
 int download(const struct uri *u, int fd, const struct download_options *options,
     uint64_t *ret_bytes, struct error *err);
+/* A small answer of an http or file URL, appended to `ret`. Errors as above. */
+int download_text(const char *url, int64_t stall_timeout_us, uint64_t max_bytes, struct buf *ret,
+    struct error *err);
 /* All of a regular file, by reflink where the file system can. */
 int copy_file(int from, int to, uint64_t max_bytes, uint64_t *ret_bytes, struct error *err);
 
